@@ -1,0 +1,1 @@
+"""The benchmark: deploy a model two ways, time every phase, compare, remove everything."""
