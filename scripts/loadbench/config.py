@@ -1,0 +1,343 @@
+"""The configuration: typed, strict, and compatible with the two sections that the first users wrote."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from loadbench.errors import ConfigError
+
+PathName = Literal["standard", "fast"]
+Target = Literal["local", "aws"]
+EndpointKind = Literal["model_based", "inference_component"]
+WeightsFrom = Literal["s3", "hub"]
+
+_MAX_FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class PathTraits:
+    """What makes one way of loading different from another; paths are data, not branches."""
+
+    section: str
+    endpoint_kind: EndpointKind
+    optimized: bool
+
+
+PATHS: dict[PathName, PathTraits] = {
+    "standard": PathTraits("standard_deployment_info", "model_based", optimized=False),
+    "fast": PathTraits("fast_model_loading_info", "inference_component", optimized=True),
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+def _environment_value(value: object) -> object:
+    """Numbers mean their digits; booleans and dates are refused, YAML guessed them from a bare word."""
+    if isinstance(value, (bool, datetime.date, datetime.datetime)):
+        raise ValueError("put the value in quotes: YAML reads a bare yes, no, true or date as another type")
+    if isinstance(value, (int, float)):
+        return str(value)
+    return value
+
+
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+EnvironmentName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,1023}$")]
+# No stripping: a value of the container environment reaches the container as it was written.
+EnvironmentValue = Annotated[str, Field(max_length=1024), BeforeValidator(_environment_value)]
+OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+
+
+class DeploymentInfo(_Strict):
+    """One way to deploy: the seed's keys, then what this project adds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+    hf_model_id: str = Field(min_length=1, max_length=500)
+    sagemaker_exec_role: OptionalText = Field(default=None, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+    image_uri: str = Field(min_length=1, max_length=255)
+    container_env_vars: dict[EnvironmentName, EnvironmentValue] = Field(default_factory=dict, max_length=100)
+    instance_type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+    container_startup_health_check_timeout: int = Field(default=600, ge=60, le=3600, strict=True)
+    use_hf_token: bool = False
+    sample_input: dict[str, Any] | None = None
+    sample_output: list[dict[str, Any]] | dict[str, Any] | None = None
+    instance_count: int = Field(default=1, ge=1, le=100, strict=True)
+    bucket: OptionalText = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    # Added by this project.
+    endpoint_kind: EndpointKind | None = None
+    weights_from: WeightsFrom | None = None
+
+    @property
+    def image_tag(self) -> str:
+        """The part of `image_uri` after the last colon, '' without one."""
+        return self.image_uri.rpartition(":")[2] if ":" in self.image_uri.rpartition("/")[2] else ""
+
+
+class FastDeploymentInfo(DeploymentInfo):
+    """The fast path's section; the optimization job may run on another instance type than the endpoint."""
+
+    optimization_instance_type: str | None = Field(default=None, pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+
+
+class BenchmarkSettings(_Strict):
+    """How runs are made and repeated."""
+
+    pairs: int = Field(default=1, ge=1, le=1000, strict=True)
+    warm_invocations: int = Field(default=5, ge=0, le=10_000, strict=True)
+    seed: int = Field(default=0, ge=0, strict=True)
+    expires_after_hours: float = Field(default=4, gt=0, le=24 * 30)
+    like_for_like: bool = False
+
+
+class NetworkShaping(_Strict):
+    """S3 as an instance sees it. Source of the defaults: facts on S3 and EC2 in docs/embedded-aws.md."""
+
+    connection_bytes_per_s: float | None = Field(default=90e6, gt=0)
+    instance_bytes_per_s: float | None = Field(default=None, gt=0)  # None: the instance type's own figure
+    first_byte_delay_s: float = Field(default=0.02, ge=0, le=60)
+
+
+def _shaping(value: object) -> object:
+    if value is None:
+        return NetworkShaping()
+    if value == "none":
+        return None
+    if isinstance(value, (dict, NetworkShaping)):
+        return value
+    raise ValueError("must be 'none' or a section with rates")
+
+
+class LocalSettings(_Strict):
+    """The embedded AWS. Simulated seconds are zero by default, and marked wherever they are not."""
+
+    state_dir: str = ".localaws"
+    network: Annotated[NetworkShaping | None, BeforeValidator(_shaping)] = Field(
+        default_factory=NetworkShaping
+    )
+    provision_s: float = Field(default=0, ge=0, le=3600)
+    image_pull_s: float = Field(default=0, ge=0, le=3600)
+    faults: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Pricing(_Strict):
+    """Prices that go before the table in the repository."""
+
+    usd_per_hour: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    source: str = "config.yaml"
+
+
+class Config(_Strict):
+    """The whole file, checked. `path_of_file` and `overrides` are kept for messages and records."""
+
+    target: Target = "local"
+    region: str = Field(default="us-west-2", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    project: str = Field(default="loadbench", pattern=r"^[a-z][a-z0-9-]{0,18}[a-z0-9]$")
+    standard_deployment_info: DeploymentInfo
+    fast_model_loading_info: FastDeploymentInfo
+    benchmark: BenchmarkSettings = Field(default_factory=BenchmarkSettings)
+    local: LocalSettings = Field(default_factory=LocalSettings)
+    pricing: Pricing = Field(default_factory=Pricing)
+
+    def deployment(self, path: PathName) -> DeploymentInfo:
+        """The section of one path."""
+        section: DeploymentInfo = getattr(self, PATHS[path].section)
+        return section
+
+    def endpoint_kind(self, path: PathName) -> EndpointKind:
+        """Model-based as in the seed for the standard path, unless configured or compared like for like."""
+        if self.benchmark.like_for_like:
+            return "inference_component"
+        return self.deployment(path).endpoint_kind or PATHS[path].endpoint_kind
+
+    def weights_from(self, path: PathName) -> WeightsFrom:
+        """The seed pulls from the hub on a real account; the embedded target has no hub, so S3."""
+        if self.benchmark.like_for_like:
+            return "s3"
+        return self.deployment(path).weights_from or ("hub" if self.target == "aws" else "s3")
+
+    def image(self, path: PathName) -> str:
+        """The image with `{region}` filled in."""
+        return self.deployment(path).image_uri.replace("{region}", self.region)
+
+    def sample_input(self, path: PathName) -> dict[str, Any]:
+        """The sample request; the seed writes it in the fast section only, and both paths answer it."""
+        for name in (path, *PATHS):
+            if (sample := self.deployment(name).sample_input) is not None:
+                return sample
+        return {"inputs": "What is the capital of France?", "parameters": {"max_new_tokens": 100}}
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that change when anything in the configuration does."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a configuration file.
+
+    `overrides` are `section.key=value` texts, the value in YAML.
+    Raises ConfigError naming file, line and key.
+    """
+    text = _read(path)
+    document, lines = _parse(text, path)
+    for override in overrides:
+        _apply(document, override)
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise _explain(error, path, lines) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigError(f"{path} is larger than 1 MiB", remedy="Point CONFIG= at a configuration file.")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}",
+            remedy="Save the file as UTF-8.",
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"cannot read the configuration {path}: {reason}",
+            remedy="Pass CONFIG=file (make) or --config file, or run in the project's folder.",
+        ) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as PyYAML reads it, but a key written twice is an error: the first one would be lost silently."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(getattr(key, "value", ""))
+            if name in seen and name != "<<":
+                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} stands twice", key.start_mark)
+            seen.add(name)
+        super().flatten_mapping(node)
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            # An alias inside an alias can grow without bound ("billion laughs"); no configuration needs one.
+            document = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(
+            f"{path}, {where}{error.problem or 'not valid YAML'}",
+            remedy="Mend the YAML; indentation and colons are the usual suspects.",
+        ) from error
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not valid YAML: {str(error).splitlines()[0] if str(error) else error!r}",
+            remedy="Mend the YAML.",
+        ) from error
+    if node is None or document is None:
+        raise ConfigError(f"{path} is empty", remedy="Start from config.yaml of the repository.")
+    if not isinstance(document, dict):
+        raise ConfigError(
+            f"{path} holds a {type(document).__name__}, not sections with keys",
+            remedy="Start from config.yaml of the repository.",
+        )
+    lines: dict[tuple[str, ...], int] = {}
+    _collect_lines(node, (), lines, depth=0)
+    return document, lines
+
+
+def _collect_lines(
+    node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int], depth: int
+) -> None:
+    if depth > 8:
+        return
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            where = (*at, str(key.value))
+            lines[where] = key.start_mark.line + 1
+            _collect_lines(value, where, lines, depth + 1)
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    keys = name.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(
+            f"--set {override!r} is not of the form section.key=value",
+            remedy="For example: --set benchmark.warm_invocations=10",
+        )
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(
+            f"--set {name}: the value {text!r} is not valid YAML", remedy="Quote it as YAML wants it."
+        ) from error
+    place: Any = document
+    for key in keys[:-1]:
+        if place.get(key) is None:
+            place[key] = {}
+        place = place[key]
+        if not isinstance(place, dict):
+            raise ConfigError(
+                f"--set {name}: {key!r} holds a value, not a section", remedy="Check the key's name."
+            )
+    place[keys[-1]] = value
+
+
+def _explain(error: ValidationError, path: Path, lines: Mapping[tuple[str, ...], int]) -> ConfigError:
+    sentences: list[str] = []
+    for item in error.errors(include_url=False):
+        keys = tuple(str(part) for part in item["loc"] if str(part) != "[key]")
+        # The key itself, or the section it is missing from.
+        line = next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), None)
+        where = f"line {line}, " if line else ""
+        sentences.append(f"{where}{'.'.join(keys)}: {_reason(item, keys)}")
+    text = "\n  ".join(dict.fromkeys(sentences))
+    return ConfigError(
+        f"{path} is not a valid configuration:\n  {text}",
+        remedy="The keys and what they mean are in README.md under Configuration.",
+    )
+
+
+def _reason(item: Any, keys: tuple[str, ...]) -> str:
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(keys[-1], _known_keys(keys[:-1]), n=1)
+        return f"unknown key{f', did you mean {near[0]!r}?' if near else ''}"
+    if item["type"] == "missing":
+        return "is missing"
+    message = re.sub(r"^Value error, ", "", str(item["msg"]))
+    given = repr(item.get("input"))
+    return f"{message[:1].lower()}{message[1:]} (given: {given if len(given) < 80 else given[:77] + '…'})"
+
+
+def _known_keys(section: Iterable[str]) -> list[str]:
+    model: Any = Config
+    for key in section:
+        field = model.model_fields.get(key)
+        model = field.annotation if field else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return list(NetworkShaping.model_fields) if key == "network" else []
+    return list(model.model_fields)
