@@ -1,0 +1,1 @@
+"""The wing that touches the cloud and writes records."""

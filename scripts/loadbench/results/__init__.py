@@ -1,0 +1,1 @@
+"""The wing that reads records and judges; it opens no connection."""

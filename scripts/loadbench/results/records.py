@@ -1,0 +1,235 @@
+"""The run record, its schema version, and where results lie.
+
+The record is the only thing that passes from the wing that touches the cloud to the wing that judges.
+It is written when a run starts and completed as it goes: an aborted run leaves a readable one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from loadbench.errors import UsageError
+from loadbench.results.timeline import Span
+
+SCHEMA_VERSION = 1
+RunStatus = Literal["running", "succeeded", "failed", "interrupted"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ModelInfo(_Model):
+    """What was deployed, and where its weights came from."""
+
+    model_id: str
+    digest: str | None = None
+    size_bytes: int | None = None
+    dtype: str | None = None
+    weights_from: Literal["s3", "hub"] = "s3"
+    source_uri: str | None = None
+
+
+class ResourceNames(_Model):
+    """Every name this run creates, written before the first paid call."""
+
+    endpoint: str
+    endpoint_configuration: str
+    model: str
+    inference_component: str | None = None
+    role: str | None = None
+    optimization_job: str | None = None
+
+
+class Optimization(_Model):
+    """The sharding job: a one-time cost, kept apart from the deployment."""
+
+    job_name: str
+    key: str = Field(description="content key: weights digest, degree, dtype, image")
+    reused: bool
+    seconds: float | None = Field(default=None, description="of the job that made the shards; None if unknown")
+    instance_type: str
+    output_uri: str
+    shards_bytes: int | None = None
+    started_s: float | None = None
+    ended_s: float | None = None
+
+
+class Step(_Model):
+    """One step of the run on the client's clock: initialization, optimization, build, deployment, testing, destroy."""
+
+    name: str
+    start_s: float
+    end_s: float | None = None
+
+
+class Invocation(_Model):
+    """One request to the endpoint."""
+
+    kind: Literal["first", "warm", "streaming"]
+    start_s: float
+    latency_s: float
+    ok: bool
+    time_to_first_token_s: float | None = None
+    output_tokens: int | None = None
+    output_text: str | None = None
+    error: str | None = None
+
+
+class Series(_Model):
+    """One curve over time, as (epoch seconds, value)."""
+
+    name: str
+    unit: str
+    source: str = Field(description="cloudwatch namespace")
+    points: list[tuple[float, float]]
+
+
+class Usage(_Model):
+    """What one cold start used on the instance; None where the target does not tell."""
+
+    cpu_seconds: float | None = None
+    peak_memory_bytes: float | None = None
+    disk_write_bytes: float | None = None
+    network_receive_bytes: float | None = None
+    series: list[Series] = Field(default_factory=list)
+
+
+class Deployment(_Model):
+    """The clocks of one deployment, epoch seconds: three answers to the same question."""
+
+    request_s: float | None = Field(default=None, description="service: CreationTime of the endpoint")
+    ready_s: float | None = Field(default=None, description="service: LastModifiedTime when all is in service")
+    terraform_start_s: float | None = None
+    terraform_end_s: float | None = None
+    poller_ready_s: float | None = None
+    status_history: list[tuple[float, str, str]] = Field(
+        default_factory=list, description="(epoch seconds, resource, status) as the poller saw them"
+    )
+
+
+class Pair(_Model):
+    """Where a run stands in a series of pairs."""
+
+    series_id: str
+    index: int
+    position: int
+    seed: int
+
+
+class Failure(_Model):
+    """Why a run failed."""
+
+    step: str
+    message: str
+    reason: str | None = None
+    remedy: str | None = None
+    log_lines: list[str] = Field(default_factory=list)
+
+
+class RunRecord(_Model):
+    """Everything known of one run of one path."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    path: str
+    status: RunStatus = "running"
+    started_s: float
+    finished_s: float | None = None
+    expires_at: str
+    command: list[str]
+    target: Literal["local", "aws"]
+    region: str
+    account_id: str | None = None
+    project: str
+    configuration: dict[str, Any]
+    configuration_digest: str
+    system: dict[str, str] = Field(default_factory=dict, description="versions and machine")
+    image: str
+    instance_type: str
+    instance_count: int = 1
+    endpoint_kind: Literal["model_based", "inference_component"]
+    network: dict[str, Any] | None = Field(default=None, description="shaping of the embedded target; None: unshaped or AWS")
+    cache: Literal["cold", "warm"] = "cold"
+    model: ModelInfo
+    names: ResourceNames
+    optimization: Optimization | None = None
+    steps: list[Step] = Field(default_factory=list)
+    deployment: Deployment = Field(default_factory=Deployment)
+    spans: list[Span] = Field(default_factory=list)
+    invocations: list[Invocation] = Field(default_factory=list)
+    usage: Usage = Field(default_factory=Usage)
+    pair: Pair | None = None
+    failure: Failure | None = None
+    destroyed_s: float | None = None
+
+    def seconds_of(self, step: str) -> float | None:
+        """Length of a client step, None if it did not run to its end."""
+        for item in self.steps:
+            if item.name == step and item.end_s is not None:
+                return item.end_s - item.start_s
+        return None
+
+    @property
+    def time_to_ready_s(self) -> float | None:
+        """Seconds from request to in service on the service's clock, the one that is compared."""
+        if self.deployment.request_s is None or self.deployment.ready_s is None:
+            return None
+        return self.deployment.ready_s - self.deployment.request_s
+
+
+def new_run_id(path: str, now: datetime.datetime) -> str:
+    """A run id that sorts by time: 20261123-061530-standard-4f2a."""
+    return f"{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}-{path}-{secrets.token_hex(2)}"
+
+
+def record_file(results_dir: Path, run_id: str) -> Path:
+    """Where a run's record lies."""
+    return results_dir / run_id / "run.json"
+
+
+def save_record(results_dir: Path, record: RunRecord) -> Path:
+    """Write the record whole or not at all (temporary file, then rename)."""
+    return write_atomically(record_file(results_dir, record.run_id), record.model_dump_json(indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Replace `path` with `text` so that a reader sees the old or the new, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def load_record(path: Path) -> RunRecord:
+    """Read one record; UsageError if it is not one or comes from a newer version."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the record {path}: {error}", remedy="Delete the folder or restore the file.") from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UsageError(f"{path} has schema version {version}, this version reads up to {SCHEMA_VERSION}",
+                         remedy="Update loadbench.")
+    try:
+        return RunRecord.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{path} is not a run record: {where}: {first['msg']}",
+                         remedy="Delete the folder or restore the file.") from error
+
+
+def find_records(results_dir: Path) -> Iterator[Path]:
+    """Paths of all run records, oldest first."""
+    if results_dir.is_dir():
+        yield from sorted(results_dir.glob("*/run.json"))
