@@ -1,0 +1,128 @@
+"""AWS or embedded: the boto3 session, and the environment that Terraform gets.
+
+This is the only place that knows how the two differ: an address, a key pair, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadbench.config import Config, Target
+from loadbench.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    import boto3
+
+_START_TIMEOUT_S = 60
+# A user's own profile must not leak into the embedded target, nor an address of it into AWS.
+_FOREIGN_TO_LOCAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account to deploy to: `environment` is what any AWS client needs to reach it."""
+
+    target: Target
+    region: str
+    account_id: str
+    session: boto3.Session
+    environment: Mapping[str, str]
+
+
+def open_account(config: Config, home: Path) -> Account:
+    """Reach the configured target, starting the embedded AWS where that is the target.
+
+    Sets the AWS variables of this process, so that every client, Terraform's too, sees the same account.
+    Raises UsageError without usable credentials, RunError when the embedded AWS does not come up.
+    """
+    environment = start_local(config, home) if config.target == "local" else {}
+    if config.target == "local":
+        for name in _FOREIGN_TO_LOCAL:
+            os.environ.pop(name, None)
+    environment |= {"AWS_REGION": config.region, "AWS_DEFAULT_REGION": config.region}
+    os.environ.update(environment)
+
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        session = boto3.Session(region_name=config.region)
+        account_id = session.client("sts").get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        raise UsageError(
+            f"no usable AWS credentials for region {config.region}: {error}",
+            remedy="Run `aws configure` or set AWS_PROFILE, then try `aws sts get-caller-identity`;"
+            " or use the embedded AWS with TARGET=local.",
+        ) from error
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return Account(config.target, config.region, account_id, session, inherited)
+
+
+def start_local(config: Config, home: Path) -> dict[str, str]:
+    """Bring the embedded AWS up with the configured settings; returns the variables that reach it."""
+    local = config.local
+    settings = {
+        "network": local.network.model_dump() if local.network else "none",
+        "provision_s": local.provision_s,
+        "image_pull_s": local.image_pull_s,
+        "faults": local.faults,
+    }
+    localaws(["up", "--settings", "-"], config, home, stdin=json.dumps(settings))
+    return local_environment(config, home)
+
+
+def local_environment(config: Config, home: Path) -> dict[str, str]:
+    """The variables that make any AWS client use the embedded AWS."""
+    environment: dict[str, str] = json.loads(localaws(["env", "--json"], config, home))
+    return environment | {"AWS_REGION": config.region, "AWS_DEFAULT_REGION": config.region}
+
+
+def export_lines(environment: Mapping[str, str]) -> str:
+    """`export NAME=value` lines for a shell's eval."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(environment.items()))
+
+
+def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | None = None) -> str:
+    """Run one command of the embedded AWS and return what it printed.
+
+    It is a process of its own: this package never imports it. Raises UsageError when it is not installed,
+    RunError with its own words when it fails.
+    """
+    state_dir = (home / config.local.state_dir).resolve()
+    command = [sys.executable, "-m", "localaws", arguments[0], "--state-dir", str(state_dir), *arguments[1:]]
+    try:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=_START_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RunError(
+            f"the embedded AWS did not answer `{arguments[0]}` within {_START_TIMEOUT_S} s",
+            remedy="Read `loadbench local logs`, then `loadbench local down` and try again.",
+        ) from error
+    if done.returncode == 0:
+        return done.stdout
+    words = done.stderr.strip()
+    if "No module named" in words:
+        raise UsageError(
+            f"the embedded AWS is not fully installed: {words.splitlines()[-1]}",
+            remedy="Run `make setup`, or pip install 'loadbench[local]'.",
+        )
+    raise RunError(
+        f"the embedded AWS could not do `{arguments[0]}`",
+        details=words,
+        remedy="Read `loadbench local logs`.",
+    )
