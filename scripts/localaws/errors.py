@@ -1,0 +1,25 @@
+"""Errors of the embedded AWS: one base class, and the one kind that clients get to see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class LocalAwsError(Exception):
+    """Base of everything this package raises on purpose; its text says what to do next."""
+
+
+class AwsError(LocalAwsError):
+    """An answer in AWS's own error shape. The gateway writes it in the protocol that the request came in.
+
+    `members` are further members of the modelled error shape (ModelError's `OriginalStatusCode`, say).
+    """
+
+    def __init__(
+        self, code: str, message: str, status: int = 400, members: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.members = dict(members or {})
