@@ -185,8 +185,14 @@ class Config(_Strict):
     @property
     def digest(self) -> str:
         """Twelve hex digits that change when anything in the configuration changes what a run measures."""
-        unmeasured: dict[str, Any] = {"benchmark": {"pairs", "seed", "expires_after_hours"}, "pricing": True, "project": True}
-        text = json.dumps(self.model_dump(mode="json", exclude=unmeasured), sort_keys=True, ensure_ascii=False)
+        unmeasured: dict[str, Any] = {
+            "benchmark": {"pairs", "seed", "expires_after_hours"},
+            "pricing": True,
+            "project": True,
+        }
+        text = json.dumps(
+            self.model_dump(mode="json", exclude=unmeasured), sort_keys=True, ensure_ascii=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -1,0 +1,82 @@
+# The verbs. `make` alone lists them. Options: CONFIG=file TARGET=local|aws PAIRS=n ARGS="--set section.key=value"
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOADBENCH := $(BIN)/loadbench
+OPTIONS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TARGET),--target $(TARGET)) $(ARGS)
+READY := .loadbench/ready
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup standard fast compare destroy doctor report invoke leftovers local-up local-down test lint unit e2e terraform-test bench audit clean
+
+help: ## list the verbs
+	@echo "How fast does a model come up on SageMaker, the standard way and the fast way?"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Options: CONFIG=file  TARGET=local|aws  PAIRS=n  ARGS=\"--set section.key=value\""
+
+setup: $(READY) ## install everything needed; every other verb does it when needed
+
+standard: $(READY) ## deploy the standard way, time it, invoke it; leaves the endpoint up
+	@$(LOADBENCH) run standard $(OPTIONS)
+
+fast: $(READY) ## shard, deploy the fast way, time it, invoke it; leaves the endpoint up
+	@$(LOADBENCH) run fast $(OPTIONS)
+
+compare: $(READY) ## both ways, compared; PAIRS=n makes n fresh pairs and a verdict
+	@$(LOADBENCH) compare $(if $(PAIRS),--pairs $(PAIRS)) $(OPTIONS)
+
+destroy: $(READY) ## remove everything of this project, and check that nothing is left
+	@$(LOADBENCH) destroy $(OPTIONS)
+
+doctor: $(READY) ## check everything that can be known to fail before anything costs money
+	@$(LOADBENCH) doctor $(OPTIONS)
+
+report: $(READY) ## show the newest comparison again
+	@$(LOADBENCH) report
+
+leftovers: $(READY) ## list what earlier runs left behind, anywhere in the account
+	@$(LOADBENCH) leftovers $(OPTIONS)
+
+local-up: $(READY) ## start the embedded AWS
+	@$(LOADBENCH) local up $(OPTIONS)
+
+local-down: $(READY) ## stop the embedded AWS and its model servers
+	@$(LOADBENCH) local down $(OPTIONS)
+
+test: lint terraform-test unit e2e ## format, lint, types, import directions, Terraform, unit and end-to-end tests
+
+lint: $(READY) ## format, lint, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+terraform-test: $(READY) ## terraform fmt, validate and test
+	@$(LOADBENCH) terraform-test
+
+unit: $(READY) ## the tests that take seconds
+	$(BIN)/pytest -m "not e2e"
+
+e2e: $(READY) ## the real verbs, with real Terraform and real model servers
+	$(BIN)/pytest -m e2e
+
+bench: $(READY) ## measure the loaders and the embedded AWS against what else there is
+	$(BIN)/python tests/benchmarks/bench_loaders.py
+
+clean: ## remove what can be made again; results and running endpoints stay
+	rm -rf $(VENV) .loadbench/ready .loadbench/terraform .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install it from python.org or your package manager, or name it with PYTHON=."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) is $(PYTHON): name another with PYTHON=python3.12."; exit 2; }
+	@echo "Making the virtual environment $(VENV) and installing into it (about 2 GB, a minute or more) …"
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install it (Debian and Ubuntu: apt install python3-venv)."; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
+	@touch $@
+
+$(READY): $(INSTALLED) terraform/standard/.terraform.lock.hcl terraform/fast/.terraform.lock.hcl
+	@$(LOADBENCH) setup $(if $(CONFIG),--config $(CONFIG))
+	@mkdir -p $(@D) && touch $@
