@@ -1,0 +1,61 @@
+"""What every step of a run needs: configuration, account, folders, and somewhere to show progress."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from loadbench.config import Config
+from loadbench.errors import UsageError
+from loadbench.target import Account
+from loadbench.ui import Ui
+from loadbench.workspace import Workspace
+
+TOKEN_NAMES = ("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN")
+
+
+def hugging_face_token() -> str | None:
+    """The token from the environment or `.env`; None when unset."""
+    return next((os.environ[name] for name in TOKEN_NAMES if os.environ.get(name)), None)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One invocation of the tool."""
+
+    config: Config
+    workspace: Workspace
+    account: Account
+    ui: Ui
+    command: list[str]
+    clock: Callable[[], float] = time.time
+
+    def terraform_environment(self) -> Mapping[str, str]:
+        """What Terraform gets: the account, and the token as a sensitive variable, never in a file."""
+        variables = dict(self.account.environment)
+        if token := hugging_face_token():
+            variables["TF_VAR_hugging_face_token"] = token
+        return variables
+
+    @contextmanager
+    def path_lock(self, path: str) -> Iterator[None]:
+        """One run of a path at a time in one checkout. Raises UsageError when another holds the lock."""
+        file = self.workspace.private_dir / f"{path}.lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise UsageError(
+                    f"process {lock.read().strip()} works on the {path} path in this checkout",
+                    remedy="Wait for it, or use a second checkout.",
+                ) from error
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield

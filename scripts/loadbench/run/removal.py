@@ -1,0 +1,123 @@
+"""`destroy` and `leftovers`: remove by state where there is state, then by listing, and say what is left."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from loadbench.config import PATHS
+from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
+from loadbench.results.records import load_record, save_record
+from loadbench.run import deployment, staging
+from loadbench.run.bench import Bench
+from loadbench.run.cleanup import Resource, find_resources, remove
+from loadbench.run.runner import standing_runs
+
+_AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
+Confirm = Callable[[str], bool]
+
+
+@dataclass
+class Removal:
+    """What was found, what was removed, what is kept on purpose."""
+
+    removed: list[str] = field(default_factory=list)
+    listed: list[Resource] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"removed": self.removed, "listed": [asdict(item) for item in self.listed], "kept": self.kept}
+
+    def as_text(self) -> str:
+        """For people."""
+        lines = [f"removed {name}" for name in self.removed]
+        for item in self.listed:
+            cost = f", {item.usd_per_hour:.2f} USD per hour" if item.usd_per_hour else ""
+            lines.append(
+                f"{item.kind} {item.name} ({item.status}), expires {item.expires_at or 'unknown'}{cost}"
+            )
+        lines += [f"kept {text}" for text in self.kept]
+        if not self.listed:
+            lines.append("Nothing of this project is left that costs money by the hour.")
+        return "\n".join(lines)
+
+
+def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) -> Removal:
+    """Remove every run of this checkout and whatever else carries the project's tags; verify by listing.
+
+    Works with state, without it, twice, and while something is still creating.
+    Raises LeftoverError (exit 3) with names and prices when something is still there.
+    """
+    summary = Removal()
+    session, project = bench.account.session, bench.config.project
+    with bench.ui.step("listing what exists"):
+        existing = find_resources(session, project)
+    if existing and not confirm(_question(existing)):
+        raise InterruptedRunError("nothing was removed", remedy="Answer yes, or pass --yes.")
+    for path in PATHS:
+        with bench.path_lock(path):
+            for run_id in standing_runs(bench, path):
+                with bench.ui.step(f"removing run {run_id}"):
+                    deployment.destroy_run(bench, path, run_id)
+                _mark_destroyed(bench, run_id)
+    with bench.ui.step("checking that nothing is left"):
+        remaining = find_resources(session, project)
+        if remaining:
+            remaining = remove(session, remaining, bench.ui.detail)
+    if remaining:
+        raise deployment.leftover_error(bench, remaining)
+    summary.removed = [f"{item.kind} {item.name}" for item in existing]
+    for stored in staging.stored_weights(session, bench.config, bench.account.account_id):
+        if include_shards and stored.kind == "shards":
+            staging.remove_stored(session, stored)
+            summary.removed.append(f"shards {stored.uri}")
+        else:
+            summary.kept.append(stored.describe())
+    return summary
+
+
+def find_leftovers(bench: Bench, older_than: str, do_remove: bool, *, confirm: Confirm) -> Removal:
+    """What any run, checkout or colleague left under the project's tags; removes it only when asked to.
+
+    Something past its expiry is due whatever its age. Raises LeftoverError when a removal fails.
+    """
+    age_s = parse_age(older_than)
+    now_s = time.time()
+    found = [
+        item
+        for item in find_resources(bench.account.session, bench.config.project)
+        if item.is_expired(now_s) or item.created_s is None or now_s - item.created_s >= age_s
+    ]
+    if not do_remove or not found or not confirm(_question(found)):
+        return Removal(listed=found)
+    remaining = remove(bench.account.session, found, bench.ui.detail)
+    if remaining:
+        raise deployment.leftover_error(bench, remaining)
+    return Removal(removed=[f"{item.kind} {item.name}" for item in found])
+
+
+def parse_age(text: str) -> float:
+    """`90m`, `4h` or `2d` in seconds; UsageError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
+    if not match:
+        raise UsageError(f"{text!r} is not an age", remedy="Write it as 90m, 4h or 2d.")
+    return float(match[1]) * _AGE_UNITS_S[match[2]]
+
+
+def _question(found: list[Resource]) -> str:
+    names = "\n".join(f"  {item.kind} {item.name} ({item.status})" for item in found)
+    return f"{names}\nRemove these?"
+
+
+def _mark_destroyed(bench: Bench, run_id: str) -> None:
+    file = bench.workspace.results_dir / run_id / "run.json"
+    try:
+        record = load_record(file)
+    except LoadbenchError:
+        return  # the record is gone or unreadable; what costs money is removed, which is what was asked
+    record.destroyed_s = bench.clock()
+    save_record(bench.workspace.results_dir, record)

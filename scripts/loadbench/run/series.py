@@ -1,0 +1,124 @@
+"""A series of pairs: interleaved, cold, each run removed before the next (docs/method.md, rules 1 and 2)."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadbench.config import PATHS, PathName
+from loadbench.errors import LeftoverError, RunError, UsageError
+from loadbench.results.records import Pair, RunRecord, find_records, load_record, save_record
+from loadbench.run import deployment
+from loadbench.run.bench import Bench
+from loadbench.run.runner import latest_record, run_path
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One run of a series: which pair, which place in it, which path."""
+
+    index: int
+    position: int
+    path: PathName
+
+
+def plan_series(pairs: int, seed: int, paths: Sequence[PathName]) -> list[Slot]:
+    """The order of all runs; which path goes first in each pair is drawn from the recorded seed."""
+    draw = random.Random(seed)  # noqa: S311 - an order, not a secret
+    slots = []
+    for index in range(pairs):
+        order = list(paths)
+        draw.shuffle(order)
+        slots += [Slot(index, position, path) for position, path in enumerate(order)]
+    return slots
+
+
+def run_missing(bench: Bench) -> list[RunRecord]:
+    """One record a path: the newest that fits this configuration, or a fresh run that is removed again."""
+    records = []
+    for path in PATHS:
+        record = latest_record(bench, path)
+        if record is not None:
+            bench.ui.note(f"{path}: using run {record.run_id}; PAIRS=1 makes a fresh pair")
+        else:
+            record = run_and_remove(bench, path, None)
+        records.append(record)
+    return records
+
+
+def run_series(bench: Bench, series_id: str, *, resume: bool) -> list[RunRecord]:
+    """Every run of a series of pairs, failed ones included.
+
+    A failed run is recorded and counted, and the series goes on; something left behind ends it.
+    With `resume`, runs that the series has already are not repeated.
+    """
+    settings = bench.config.benchmark
+    slots = plan_series(settings.pairs, settings.seed, list(PATHS))
+    records = series_records(bench, series_id) if resume else []
+    done = {(record.pair.index, record.path) for record in records if record.pair}
+    remaining = [slot for slot in slots if (slot.index, slot.path) not in done]
+    for number, slot in enumerate(remaining):
+        bench.ui.note(_where_we_are(bench, slot, records, remaining[number:]))
+        pair = Pair(series_id=series_id, index=slot.index, position=slot.position, seed=settings.seed)
+        try:
+            run_and_remove(bench, slot.path, pair)
+        except LeftoverError:
+            raise
+        except RunError as error:
+            bench.ui.warn(f"{slot.path}: this run failed and is counted as such: {error.message}")
+        records = series_records(bench, series_id)
+    if not any(record.status == "succeeded" for record in records):
+        raise RunError(
+            "no run of the series succeeded", remedy="Read the last message above, then try one path alone."
+        )
+    return records
+
+
+def series_records(bench: Bench, series_id: str) -> list[RunRecord]:
+    """All finished records of one series, oldest first."""
+    found = []
+    for file in find_records(bench.workspace.results_dir):
+        record = load_record(file)
+        if record.pair and record.pair.series_id == series_id and record.status in ("succeeded", "failed"):
+            found.append(record)
+    return found
+
+
+def last_series(bench: Bench) -> str:
+    """The newest series made with this configuration; UsageError when there is none to resume."""
+    for file in reversed(list(find_records(bench.workspace.results_dir))):
+        record = load_record(file)
+        if record.pair and record.configuration_digest == bench.config.digest:
+            return record.pair.series_id
+    raise UsageError(
+        "there is no interrupted series of this configuration to resume",
+        remedy="Leave --resume out to start one.",
+    )
+
+
+def run_and_remove(bench: Bench, path: PathName, pair: Pair | None) -> RunRecord:
+    """One cold run, removed again whatever came of it."""
+    record = run_path(bench, path, pair=pair)
+    with bench.ui.step(f"{path}: removing the endpoint"):
+        deployment.destroy_run(bench, path, record.run_id)
+    record.destroyed_s = bench.clock()
+    save_record(bench.workspace.results_dir, record)
+    return record
+
+
+def _where_we_are(bench: Bench, slot: Slot, records: Sequence[RunRecord], remaining: Sequence[Slot]) -> str:
+    total = bench.config.benchmark.pairs
+    text = f"pair {slot.index + 1} of {total}, {slot.path}"
+    typical = {
+        path: statistics.median(lengths)
+        for path in PATHS
+        if (lengths := [r.finished_s - r.started_s for r in records if r.path == path and r.finished_s])
+    }
+    if slot.path in typical:
+        text += f" (took {typical[slot.path]:.0f} s so far)"
+    if len(typical) == len(PATHS):
+        left_s = sum(typical[item.path] for item in remaining)
+        text += f", about {left_s / 60:.1f} min to go"
+    return text

@@ -1,0 +1,171 @@
+"""The configuration: what loads, what is refused, and how well the refusal reads."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadbench.config import Config, load_config
+from loadbench.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED = Path(__file__).parent / "fixtures" / "seed.yaml"
+DEFAULT = ROOT / "config.yaml"
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_seed_block_loads_character_for_character() -> None:
+    config = load_config(SEED, ["target=aws"])
+    assert config.target == "aws"
+    assert config.deployment("standard").hf_model_id == "meta-llama/Llama-3.1-8B-Instruct"
+    assert config.deployment("standard").use_hf_token is True
+    assert config.deployment("standard").container_env_vars["OPTION_MAX_MODEL_LEN"] == "6000"
+    assert config.deployment("fast").bucket is None
+    assert config.image("fast") == (
+        "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126"
+    )
+    assert config.sample_input("standard")["inputs"] == "What is the capital of France?"
+    assert config.weights_from("standard") == "hub"
+
+
+def test_the_committed_default_runs_on_the_embedded_target() -> None:
+    config = load_config(DEFAULT)
+    assert config.target == "local"
+    assert config.weights_from("standard") == config.weights_from("fast") == "s3"
+    assert config.endpoint_kind("standard") == "model_based"
+    assert config.endpoint_kind("fast") == "inference_component"
+
+
+def test_like_for_like_uses_one_endpoint_kind_and_one_source() -> None:
+    config = load_config(SEED, ["target=aws", "benchmark.like_for_like=true"])
+    assert {config.endpoint_kind("standard"), config.endpoint_kind("fast")} == {"inference_component"}
+    assert {config.weights_from("standard"), config.weights_from("fast")} == {"s3"}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("standard_deployment_info.hf_modelid=x", "did you mean 'hf_model_id'"),
+        ("benchmrk.pairs=3", "did you mean 'benchmark'"),
+        ("benchmark.pairs=three", "benchmark.pairs"),
+        ("benchmark.pairs=0", "greater than or equal to 1"),
+        ("target=azure", "'local' or 'aws'"),
+        ("region=Oregon", "region"),
+        ("local.network=fast", "'none' or a section with rates"),
+        ("local.network.first_byte_dely_s=1", "did you mean 'first_byte_delay_s'"),
+        ("fast_model_loading_info.container_env_vars.OPTION_X=yes", "quotes"),
+        ("fast_model_loading_info.container_env_vars.OPTION_X=2025-01-01", "quotes"),
+        ("standard_deployment_info.container_startup_health_check_timeout=10", "60"),
+        ("standard_deployment_info.sagemaker_exec_role=my-role", "sagemaker_exec_role"),
+        ("standard_deployment_info=", "standard_deployment_info"),
+    ],
+)
+def test_a_wrong_key_is_refused_by_name(override: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(DEFAULT, [override])
+    assert words in caught.value.message
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+
+
+def test_a_wrong_key_is_refused_with_its_line(tmp_path: Path) -> None:
+    text = SEED.read_text(encoding="utf-8").replace("  instance_count: 1", "  instance_count: many")
+    line = next(n for n, content in enumerate(text.splitlines(), 1) if "instance_count" in content)
+    with pytest.raises(ConfigError, match=f"line {line}, fast_model_loading_info.instance_count"):
+        load_config(written(tmp_path, text))
+
+
+def test_numbers_in_the_container_environment_become_their_digits() -> None:
+    config = load_config(DEFAULT, ["standard_deployment_info.container_env_vars.OPTION_MAX_MODEL_LEN=6000"])
+    assert config.deployment("standard").container_env_vars["OPTION_MAX_MODEL_LEN"] == "6000"
+
+
+def test_a_value_of_the_container_environment_keeps_its_spaces() -> None:
+    config = load_config(DEFAULT, ["standard_deployment_info.container_env_vars.TEXT=' a ${b} \"'"])
+    assert config.deployment("standard").container_env_vars["TEXT"] == ' a ${b} "'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("# only a comment\n", "empty"),
+        ("- a\n- b\n", "list"),
+        ("just words", "str"),
+        ("a: [1, 2", "line"),
+        ("target: local\ntarget: aws\n", "stands twice"),
+        ("a: &a [*a]\n", "config.yaml"),
+        ("a: !!python/object:os.system {}\n", "line"),
+        ("region: \x00\n", "config.yaml"),
+    ],
+)
+def test_a_file_that_is_not_a_configuration_is_explained(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(written(tmp_path, text))
+
+
+def test_a_folder_a_missing_and_a_binary_file_are_explained(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00\x01")
+    for file in (tmp_path, tmp_path / "absent.yaml", binary):
+        with pytest.raises(ConfigError, match=str(file.name)):
+            load_config(file)
+
+
+def test_the_digest_changes_with_what_is_measured_and_not_with_how_often() -> None:
+    config = load_config(DEFAULT)
+    assert load_config(DEFAULT, ["benchmark.pairs=5"]).digest == config.digest
+    assert (
+        load_config(DEFAULT, ["fast_model_loading_info.instance_type=ml.g5.xlarge"]).digest != config.digest
+    )
+    assert load_config(DEFAULT, ["local.network=none"]).digest != config.digest
+
+
+VALUES: list[Any] = [
+    None, True, -1, 0, 10**30, 1.5, float("nan"), float("inf"), "", " ", "yes", "é🙂\u202e", "x" * 5000, [], [1], {},
+    {"a": 1}, "${jndi}", "\n", "2025-01-01", b"\xff", {1: 2}, {None: None}, [[[[]]]],
+]  # fmt: skip
+
+
+def mutate(document: dict[str, Any], draw: random.Random) -> None:
+    place: Any = document
+    while True:
+        key = draw.choice([*place, "unknown", "größe", 5]) if place else "unknown"
+        if isinstance(place.get(key), dict) and place[key] and draw.random() < 0.7:
+            place = place[key]
+            continue
+        if draw.random() < 0.2:
+            place.pop(key, None)
+        else:
+            place[key] = draw.choice(VALUES)
+        return
+
+
+@settings(max_examples=2000, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 4))
+def test_any_mutation_loads_or_is_refused_with_a_message(
+    tmp_path_factory: Any, seed: int, count: int
+) -> None:
+    draw = random.Random(seed)
+    document = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    for _ in range(count):
+        mutate(document, draw)
+    file = tmp_path_factory.getbasetemp() / "mutated.yaml"
+    file.write_text(yaml.safe_dump(document, allow_unicode=draw.random() < 0.5), encoding="utf-8")
+    try:
+        assert isinstance(load_config(file), Config)
+    except ConfigError as error:
+        assert error.message
+        assert error.remedy
+        assert error.exit_code == 2
