@@ -1,0 +1,134 @@
+"""Start the container: stream or read weights, build the model, warm it up, serve.
+
+Environment: `LOCALAWS_MODEL_DIR`, `SAGEMAKER_BIND_TO_PORT`, `OPTION_*`, `SM_FAST_MODEL_LOADER_S3_URI`,
+the usual AWS variables, and from the platform `LOCALAWS_SPAWNED_S` (epoch seconds of this process's start),
+`LOCALAWS_MODEL_NAME`, `LOCALAWS_IMAGE` and `LOCALAWS_CONTAINER_FAULT` (`container_exit` or `health_check`).
+"""
+
+from __future__ import annotations
+
+import time
+
+_ENTERED_S = time.time()
+
+import asyncio  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+from . import lines  # noqa: E402
+from .errors import ContainerError  # noqa: E402
+from .options import Options, read_options  # noqa: E402
+
+if TYPE_CHECKING:
+    from fastload import Stream
+
+    from .engine import Engine
+
+
+def main() -> int:
+    """Run until killed. The exit status is 1 where the model cannot be served."""
+    # Huge pages for tensors: first touching the memory takes half the time. Read when torch is imported.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    started_s = float(os.environ.get("LOCALAWS_SPAWNED_S") or _ENTERED_S)
+    lines.server_line("Starting model server ...")
+    try:
+        if os.environ.get("LOCALAWS_CONTAINER_FAULT") == "container_exit":
+            raise ContainerError("the container was told to exit at its start (fault container_exit)")
+        options = read_options(os.environ)
+        stream = _open_stream(options)
+        asyncio.run(_serve(options, stream, started_s))
+    except ContainerError as error:
+        lines.worker_error(f"ERROR {error}")
+        lines.server_line("Stopping model server.")
+        return 1
+    return 0
+
+
+async def _serve(options: Options, stream: Stream | None, started_s: float) -> None:
+    from .server import Server
+
+    name = os.environ.get("LOCALAWS_MODEL_NAME") or "model"
+    server = Server(name, healthy=os.environ.get("LOCALAWS_CONTAINER_FAULT") != "health_check")
+    try:
+        await server.listen(options.port)
+    except OSError as error:
+        raise ContainerError(f"cannot listen on port {options.port}: {error}") from error
+    server.ready(await asyncio.to_thread(_bring_up, options, stream, started_s))
+    lines.server_line(f"Model [{name}] initialized.")
+    await asyncio.Event().wait()
+
+
+def _open_stream(options: Options) -> Stream | None:
+    """Begin to stream, before anything slow is imported; the bytes that come meanwhile cost nothing."""
+    if not options.streams:
+        return None
+    import fastload
+
+    assert options.shards is not None  # read_options checks it
+    lines.worker_line(f"Streaming weights from {options.shards}")
+    return fastload.open_stream(options.shards, rank=0, device="auto")
+
+
+def _bring_up(options: Options, stream: Stream | None, started_s: float) -> Engine:
+    """Everything from the imports to the first generated token, a line per phase."""
+    import torch
+    from transformers import AutoConfig, AutoTokenizer
+
+    from . import model as models
+    from . import weights
+    from .engine import Engine
+
+    torch.manual_seed(0)
+    device = models.pick_device()
+    try:
+        config = AutoConfig.from_pretrained(options.model_dir)
+        tokenizer = AutoTokenizer.from_pretrained(options.model_dir)
+    except (OSError, ValueError) as error:
+        raise ContainerError(f"cannot read the model's config and tokenizer: {error}") from error
+    model = models.skeleton(config)
+    lines.phase_line("container_start", started_s, time.time())
+
+    lines.engine_line("model_runner.py:1110", f"Starting to load model {options.model_dir}...")
+    tensors = _streamed(stream) if stream else weights.load_from_disk(options.model_dir, device)
+    loaded_s = time.time()
+    size_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    lines.engine_line("model_runner.py:1115", f"Loading model weights took {size_bytes / 2**30:.4f} GB")
+
+    dtype = models.fill(model, tensors, options, device)
+    tensors.clear()
+    lines.worker_line(
+        f"Serving {type(model).__name__} on {device} in {dtype}, {torch.get_num_threads()} threads"
+    )
+    engine = Engine(model, tokenizer, device, options.max_model_len)
+    engine.warm_up()
+    lines.phase_line("engine_warmup", loaded_s, time.time())
+    return engine
+
+
+def _streamed(stream: Stream) -> dict[str, Any]:
+    from fastload.errors import FastloadError
+
+    try:
+        tensors: dict[str, Any] = stream.tensors()
+    except FastloadError as error:
+        raise ContainerError(f"streaming the weights failed: {error}") from error
+    done = stream.statistics
+    lines.phase_line("weights_stream", done.started_s, done.finished_s, done.size_bytes, "stream")
+    return tensors
+
+
+def _exit(status: int) -> None:
+    """Leave at once: threads that still stream or generate do not hold the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(status)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    _exit(main())
