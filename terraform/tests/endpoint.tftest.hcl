@@ -1,0 +1,141 @@
+mock_provider "aws" {}
+
+variables {
+  name                     = "bench"
+  configuration_name       = "bench"
+  inference_component_name = "bench"
+  kind                     = "inference_component"
+  model_name               = "bench-model"
+  execution_role_arn       = "arn:aws:iam::123456789012:role/bench"
+  instance_type            = "ml.g5.12xlarge"
+  instance_count           = 2
+  accelerators             = 4
+  min_memory_mib           = 2048
+  health_check_timeout_s   = 600
+  download_timeout_s       = 900
+  tags                     = { "loadbench:project" = "bench" }
+}
+
+run "model_based_is_three_plain_resources" {
+  command = plan
+
+  variables {
+    kind                     = "model_based"
+    inference_component_name = null
+  }
+
+  module {
+    source = "../modules/endpoint"
+  }
+
+  assert {
+    condition     = length(aws_cloudcontrolapi_resource.configuration) + length(aws_cloudcontrolapi_resource.component) == 0
+    error_message = "A model-based endpoint needs no Cloud Control."
+  }
+
+  assert {
+    condition = alltrue([for variant in aws_sagemaker_endpoint_configuration.this[0].production_variants : alltrue([
+      variant.model_name == "bench-model",
+      variant.instance_type == "ml.g5.12xlarge",
+      variant.initial_instance_count == 2,
+      variant.container_startup_health_check_timeout_in_seconds == 600,
+      variant.model_data_download_timeout_in_seconds == 900,
+    ])])
+    error_message = "The variant must carry model, instances and both timeouts."
+  }
+
+  assert {
+    condition     = output.inference_component_name == null
+    error_message = "There is no component to name."
+  }
+}
+
+run "component_endpoint_has_a_configuration_without_a_model" {
+  command = plan
+
+  module {
+    source = "../modules/endpoint"
+  }
+
+  assert {
+    condition = jsondecode(aws_cloudcontrolapi_resource.configuration[0].desired_state) == {
+      EndpointConfigName = "bench"
+      ExecutionRoleArn   = "arn:aws:iam::123456789012:role/bench"
+      ProductionVariants = [{ VariantName = "AllTraffic", InstanceType = "ml.g5.12xlarge", InitialInstanceCount = 2 }]
+      Tags               = [{ Key = "loadbench:project", Value = "bench" }]
+    }
+    error_message = "Role and no model: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
+  }
+
+  assert {
+    condition = jsondecode(aws_cloudcontrolapi_resource.component[0].desired_state) == {
+      InferenceComponentName = "bench"
+      EndpointName           = "bench"
+      VariantName            = "AllTraffic"
+      Specification = {
+        ModelName                   = "bench-model"
+        ComputeResourceRequirements = { NumberOfAcceleratorDevicesRequired = 4, MinMemoryRequiredInMb = 2048 }
+        StartupParameters           = { ContainerStartupHealthCheckTimeoutInSeconds = 600, ModelDataDownloadTimeoutInSeconds = 900 }
+      }
+      RuntimeConfig = { CopyCount = 2 }
+      Tags          = [{ Key = "loadbench:project", Value = "bench" }]
+    }
+    error_message = "The component's whole desired state: ${aws_cloudcontrolapi_resource.component[0].desired_state}"
+  }
+}
+
+run "asks_for_no_accelerator_where_there_is_none" {
+  command = plan
+
+  variables {
+    instance_type = "ml.c7i.4xlarge"
+    accelerators  = 0
+  }
+
+  module {
+    source = "../modules/endpoint"
+  }
+
+  assert {
+    condition     = !strcontains(aws_cloudcontrolapi_resource.component[0].desired_state, "NumberOfAcceleratorDevicesRequired")
+    error_message = "SageMaker refuses 0 accelerators; the member must be absent."
+  }
+}
+
+run "refuses_a_component_without_a_name" {
+  command = plan
+
+  variables {
+    inference_component_name = null
+  }
+
+  module {
+    source = "../modules/endpoint"
+  }
+
+  expect_failures = [aws_cloudcontrolapi_resource.component[0]]
+}
+
+run "refuses_what_sagemaker_would_refuse_after_minutes" {
+  command = plan
+
+  variables {
+    kind                   = "serverless"
+    name                   = "has_underscore"
+    instance_type          = "g5.xlarge"
+    instance_count         = 0
+    accelerators           = 0.5
+    health_check_timeout_s = 59
+    download_timeout_s     = 3601
+    min_memory_mib         = 127
+  }
+
+  module {
+    source = "../modules/endpoint"
+  }
+
+  expect_failures = [
+    var.kind, var.name, var.instance_type, var.instance_count, var.accelerators,
+    var.health_check_timeout_s, var.download_timeout_s, var.min_memory_mib,
+  ]
+}

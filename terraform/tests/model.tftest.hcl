@@ -1,0 +1,117 @@
+mock_provider "aws" {}
+
+variables {
+  name               = "bench-model"
+  execution_role_arn = "arn:aws:iam::123456789012:role/bench"
+  image              = "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126"
+  environment        = { OPTION_DTYPE = "bf16" }
+  tags               = { "loadbench:project" = "bench" }
+}
+
+run "takes_an_uncompressed_prefix" {
+  command = plan
+
+  variables {
+    model_data_uri = "s3://models/digest/"
+  }
+
+  module {
+    source = "../modules/model"
+  }
+
+  assert {
+    condition = alltrue([
+      for source in aws_sagemaker_model.this.primary_container[0].model_data_source[0].s3_data_source :
+      source.s3_uri == "s3://models/digest/" && source.s3_data_type == "S3Prefix" && source.compression_type == "None"
+    ])
+    error_message = "The model must be read from the prefix, uncompressed."
+  }
+
+  assert {
+    condition     = aws_sagemaker_model.this.tags == tomap({ "loadbench:project" = "bench" })
+    error_message = "The model must carry the tags."
+  }
+}
+
+run "lets_the_container_pull_without_model_data" {
+  command = plan
+
+  module {
+    source = "../modules/model"
+  }
+
+  assert {
+    condition     = aws_sagemaker_model.this.primary_container[0].environment == tomap({ OPTION_DTYPE = "bf16" })
+    error_message = "The environment must be the given one, without a token."
+  }
+}
+
+run "puts_the_token_under_both_names" {
+  command = plan
+
+  variables {
+    use_hugging_face_token = true
+    hugging_face_token     = "hf_planted"
+  }
+
+  module {
+    source = "../modules/model"
+  }
+
+  assert {
+    condition = nonsensitive(aws_sagemaker_model.this.primary_container[0].environment) == tomap({
+      OPTION_DTYPE = "bf16", HF_TOKEN = "hf_planted", HUGGING_FACE_HUB_TOKEN = "hf_planted"
+    })
+    error_message = "The token must reach the container under both names."
+  }
+
+  assert {
+    condition     = issensitive(aws_sagemaker_model.this.primary_container[0].environment["HF_TOKEN"])
+    error_message = "The token must be hidden."
+  }
+}
+
+run "leaves_an_unwanted_token_out" {
+  command = plan
+
+  variables {
+    hugging_face_token = "hf_planted"
+  }
+
+  module {
+    source = "../modules/model"
+  }
+
+  assert {
+    condition     = !contains(keys(aws_sagemaker_model.this.primary_container[0].environment), "HF_TOKEN")
+    error_message = "A token that is not asked for must stay out."
+  }
+}
+
+run "refuses_a_wanted_token_that_is_missing" {
+  command = plan
+
+  variables {
+    use_hugging_face_token = true
+  }
+
+  module {
+    source = "../modules/model"
+  }
+
+  expect_failures = [aws_sagemaker_model.this]
+}
+
+run "refuses_a_prefix_without_its_slash" {
+  command = plan
+
+  variables {
+    model_data_uri = "s3://models/digest"
+  }
+
+  module {
+    source = "../modules/model"
+  }
+
+  expect_failures = [var.model_data_uri]
+}
