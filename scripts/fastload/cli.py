@@ -1,0 +1,156 @@
+"""The command `fastload`: shard a checkpoint, look at shards, check them, time a load."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import click
+
+from fastload.errors import FastloadError
+from fastload.shard import DEFAULT_CHUNK_BYTES, ShardProgress, read_manifest, shard_checkpoint
+from fastload.stream import open_stream
+from fastload.verify import verify_shards
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+class _Commands(click.Group):
+    """Turns fastload's own errors into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FastloadError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="loadbench", prog_name="fastload")
+def main() -> None:
+    """Model weights from S3 to a device at the speed of the wire.
+
+    Locations are s3://bucket/prefix/ or a folder. S3 is found by the usual AWS variables
+    (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION).
+    """
+
+
+@main.command()
+@click.argument("source")
+@click.argument("destination")
+@click.option("--tensor-parallel-degree", "-t", default=1, show_default=True, help="Ranks: 1, 2, 4 or 8.")
+@click.option("--chunk-bytes", default=DEFAULT_CHUNK_BYTES, show_default=True, help="Bytes per chunk.")
+@_JSON
+def shard(
+    source: str, destination: str, tensor_parallel_degree: int, chunk_bytes: int, as_json: bool
+) -> None:
+    """Cut the safetensors checkpoint at SOURCE into chunks under DESTINATION."""
+    began_s = time.perf_counter()
+    manifest = shard_checkpoint(
+        source,
+        destination,
+        tensor_parallel_degree=tensor_parallel_degree,
+        chunk_bytes=chunk_bytes,
+        progress=_progress("sharded", as_json),
+    )
+    seconds = time.perf_counter() - began_s
+    facts = {
+        "source_digest": manifest.source_digest,
+        "size_bytes": manifest.size_bytes,
+        "seconds": round(seconds, 3),
+        "bytes_per_s": round(manifest.size_bytes / seconds),
+        "peak_memory_bytes": _peak_memory_bytes(),
+    }
+    _show(
+        facts,
+        as_json,
+        f"{manifest.size_bytes / 1e9:.2f} GB in {seconds:.2f} s, source {manifest.source_digest[:12]}",
+    )
+
+
+@main.command()
+@click.argument("location")
+@_JSON
+def inspect(location: str, as_json: bool) -> None:
+    """Say what the shards at LOCATION hold."""
+    manifest = read_manifest(location)
+    first = manifest.ranks[0]
+    facts = {
+        "source_digest": manifest.source_digest,
+        "dtype": manifest.dtype,
+        "tensor_parallel_degree": manifest.tensor_parallel_degree,
+        "chunk_bytes": manifest.chunk_bytes,
+        "rank_bytes": first.size_bytes,
+        "tensors": len(first.tensors),
+        "chunks_per_rank": len(first.chunks),
+        "aliases": dict(manifest.aliases),
+    }
+    _show(facts, as_json, "\n".join(f"{name.replace('_', ' '):24} {value}" for name, value in facts.items()))
+
+
+@main.command()
+@click.argument("location")
+@_JSON
+def verify(location: str, as_json: bool) -> None:
+    """Read every chunk at LOCATION and check its length and checksum. Exits with 1 if one is wrong."""
+    faults = verify_shards(location, _progress("verified", as_json))
+    _show({"faults": faults}, as_json, "\n".join(faults) or "all chunks are complete and uncorrupted")
+    if faults:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("location")
+@click.option("--rank", default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--connections", type=int, default=None, help="Fix their number; by default it adapts.")
+@_JSON
+def load(location: str, rank: int, device: str, connections: int | None, as_json: bool) -> None:
+    """Load one rank from LOCATION and say how long it took."""
+    with open_stream(location, rank=rank, device=device, connections=connections) as stream:
+        tensors = stream.tensors()
+        statistics = stream.statistics
+    seconds = statistics.finished_s - statistics.started_s
+    facts = {
+        "tensors": len(tensors),
+        "size_bytes": statistics.size_bytes,
+        "seconds": round(seconds, 4),
+        "bytes_per_s": round(statistics.rate_bytes_per_s),
+        "connections": statistics.connections,
+        "retries": statistics.retries,
+        "corrupt_reads": statistics.corrupt_reads,
+        "peak_memory_bytes": _peak_memory_bytes(),
+    }
+    text = (
+        f"{len(tensors)} tensors, {statistics.size_bytes / 1e9:.3f} GB in {seconds:.3f} s: "
+        f"{statistics.rate_bytes_per_s / 1e9:.2f} GB/s over {statistics.connections} connections, "
+        f"{statistics.retries} retries, peak memory {_peak_memory_bytes() / 1e9:.2f} GB"
+    )
+    _show(facts, as_json, text)
+
+
+def _show(facts: Mapping[str, object], as_json: bool, text: str) -> None:
+    click.echo(json.dumps(facts) if as_json else text)
+
+
+def _progress(verb: str, quiet: bool) -> Callable[[ShardProgress], None] | None:
+    """One line on a terminal, rewritten; nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        return None
+
+    def report(state: ShardProgress) -> None:
+        end = "\n" if state.done_bytes == state.total_bytes else ""
+        click.echo(
+            f"\r{verb} {state.done_bytes / 1e9:.2f} of {state.total_bytes / 1e9:.2f} GB{end}",
+            nl=False,
+            err=True,
+        )
+
+    return report
+
+
+def _peak_memory_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

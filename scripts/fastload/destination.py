@@ -1,0 +1,59 @@
+"""Where a rank's bytes land: host memory in place, or a GPU by way of pinned buffers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from fastload.errors import StreamError
+from fastload.memory import allocate
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Destination(Protocol):
+    """Takes chunks in any order, from several threads."""
+
+    def claim(self, offset_bytes: int, size_bytes: int) -> memoryview:
+        """Memory for the bytes from `offset_bytes` on. May wait for a free buffer."""
+        ...
+
+    def landed(self, offset_bytes: int, view: memoryview) -> None:
+        """The claimed memory is filled and verified."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until every byte is on the device."""
+        ...
+
+    def base(self) -> torch.Tensor:
+        """All bytes, as a flat uint8 tensor on the device."""
+        ...
+
+
+def open_destination(device: str, size_bytes: int) -> Destination:
+    """The destination for a torch device name. Raises StreamError for a device it cannot fill."""
+    if device == "cpu":
+        return HostDestination(size_bytes)
+    raise StreamError(f"device {device!r} is not one of cpu, cuda, cuda:N.")
+
+
+class HostDestination:
+    """One buffer in host memory; chunks land where the tensors will be."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._buffer = allocate(max(size_bytes, 1))
+
+    def claim(self, offset_bytes: int, size_bytes: int) -> memoryview:
+        return self._buffer[offset_bytes : offset_bytes + size_bytes]
+
+    def landed(self, offset_bytes: int, view: memoryview) -> None:
+        """Nothing to do: the bytes are where they belong."""
+
+    def finish(self) -> None:
+        """Nothing to wait for."""
+
+    def base(self) -> torch.Tensor:
+        import torch
+
+        return torch.frombuffer(self._buffer, dtype=torch.uint8)

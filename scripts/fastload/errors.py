@@ -1,0 +1,53 @@
+"""Every error that fastload raises, under one base class.
+
+A message says what happened, to which object, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class FastloadError(Exception):
+    """Base of everything fastload raises on purpose."""
+
+
+class ManifestError(FastloadError):
+    """The manifest is missing, damaged, or of another format version."""
+
+
+class CheckpointError(FastloadError):
+    """The source is not a safetensors checkpoint this program can read."""
+
+
+class PartitionError(FastloadError):
+    """The model cannot be cut for the asked tensor-parallel degree."""
+
+
+class ShardError(FastloadError):
+    """Sharding cannot start or go on where it was asked to write."""
+
+
+class ChunkError(FastloadError):
+    """A chunk is missing, has the wrong length, or stays corrupt however often it is read."""
+
+
+class StreamError(FastloadError):
+    """The stream was closed early, or asked for a rank or device it cannot serve."""
+
+
+class StorageError(FastloadError):
+    """An object store refused a request, or could not be reached."""
+
+
+class ObjectMissingError(StorageError):
+    """The object does not exist."""
+
+
+class TransientError(StorageError):
+    """A request failed in a way that a second try may cure: reset, stall, truncation, 5xx.
+
+    `throttled` is true where the store asked for fewer requests (503 SlowDown, 429).
+    """
+
+    def __init__(self, message: str, *, throttled: bool = False) -> None:
+        super().__init__(message)
+        self.throttled = throttled

@@ -1,0 +1,287 @@
+"""A checkpoint to uniform chunks, one sequence per tensor-parallel rank.
+
+Work goes stripe by stripe: the i-th chunk of every rank is built from one reading of the source. Stripes are
+independent, so a few workers overlap reading and writing in bounded memory, and a killed job resumes: a
+chunk's key carries its index and CRC32C, and an object is there whole or not at all, so a listing tells what
+is finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from fastload.checkpoint import Checkpoint, read_checkpoint
+from fastload.checksums import crc32c
+from fastload.errors import ManifestError, ObjectMissingError, ShardError
+from fastload.layout import Copy, Layout, Scatter, plan_layout, stripe_parts
+from fastload.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_KEY,
+    ChunkEntry,
+    Manifest,
+    RankEntry,
+    dump_manifest,
+    parse_manifest,
+)
+from fastload.objects import ObjectInfo, Session, Store, open_store
+from fastload.ties import find_aliases
+
+DEFAULT_CHUNK_BYTES = 8 << 20
+_LEAST_CHUNK_BYTES, _MOST_CHUNK_BYTES = 64 << 10, 32 << 20
+# Chunks of all workers together; with the interpreter, numpy and one block per worker it stays under 512 MiB.
+_MEMORY_BYTES = 256 << 20
+_BLOCK_BYTES = 8 << 20
+_MOST_WORKERS = 4
+_CHUNK_KEY = re.compile(r"rank-(\d+)/(\d{6})-([0-9a-f]{8})\.chunk")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardProgress:
+    """Bytes of finished chunks, those of an earlier attempt included."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+def source_digest(source: str) -> str:
+    """Digest of a checkpoint's content (64 hexadecimal digits): what an identical job is recognised by."""
+    return read_checkpoint(open_store(source)).digest
+
+
+def shard_checkpoint(
+    source: str,
+    destination: str,
+    *,
+    tensor_parallel_degree: int = 1,
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    progress: Callable[[ShardProgress], None] | None = None,
+) -> Manifest:
+    """Write the checkpoint at `source` as chunks and a manifest under `destination`.
+
+    Both are "s3://bucket/prefix/" or a folder. A destination that already holds this very job is left as it
+    is; one that holds part of it is completed. `progress` is called from worker threads, one call at a time.
+    Raises CheckpointError, PartitionError, ShardError, StorageError.
+    """
+    if not _LEAST_CHUNK_BYTES <= chunk_bytes <= _MOST_CHUNK_BYTES or chunk_bytes % 4096:
+        raise ShardError(
+            f"chunk_bytes is {chunk_bytes}; it must be a multiple of 4096 from 64 KiB to 32 MiB."
+        )
+    source_store, target_store = open_store(source), open_store(destination)
+    checkpoint = read_checkpoint(source_store)
+    present = target_store.listing()
+    finished = _finished_job(target_store, present, checkpoint.digest, tensor_parallel_degree, chunk_bytes)
+    if finished is not None:
+        return finished
+    aliases = find_aliases(source_store, checkpoint)
+    layout = plan_layout(checkpoint, tensor_parallel_degree, frozenset(aliases))
+    folder = _chunk_folder(checkpoint.digest, tensor_parallel_degree, chunk_bytes)
+    job = _Job(source_store, target_store, checkpoint, layout, chunk_bytes, folder, progress)
+    job.resume(present)
+    job.run()
+    manifest = job.manifest(aliases)
+    data = dump_manifest(manifest)
+    session = target_store.session()
+    session.write(MANIFEST_KEY, data, crc32c(data))
+    session.close()
+    return manifest
+
+
+def read_manifest(location: str) -> Manifest:
+    """Read and check the manifest under a location. Raises ManifestError, StorageError."""
+    store = open_store(location)
+    session = store.session()
+    try:
+        return parse_manifest(session.read(MANIFEST_KEY), f"{store.location}/{MANIFEST_KEY}")
+    except ObjectMissingError as error:
+        raise ManifestError(
+            f"{store.location} holds no {MANIFEST_KEY}: sharding has not finished, or it is another folder."
+        ) from error
+    finally:
+        session.close()
+
+
+def _finished_job(
+    store: Store, present: dict[str, ObjectInfo], digest: str, degree: int, chunk_bytes: int
+) -> Manifest | None:
+    """The manifest of this very job, if it is there with all its chunks."""
+    if MANIFEST_KEY not in present:
+        return None
+    manifest = read_manifest(store.location)
+    if (manifest.source_digest, manifest.tensor_parallel_degree, manifest.chunk_bytes) != (
+        digest,
+        degree,
+        chunk_bytes,
+    ):
+        raise ShardError(
+            f"{store.location} already holds other shards (source {manifest.source_digest[:12]}, degree "
+            f"{manifest.tensor_parallel_degree}, chunks of {manifest.chunk_bytes} bytes); "
+            "choose another destination or remove them first."
+        )
+    chunks = [chunk for rank in manifest.ranks for chunk in rank.chunks]
+    complete = all(c.key in present and present[c.key].size_bytes == c.size_bytes for c in chunks)
+    return manifest if complete else None
+
+
+def _chunk_folder(digest: str, degree: int, chunk_bytes: int) -> str:
+    """One folder per job, so that the chunks of another job are never mistaken for this one's."""
+    identity = f"{FORMAT_VERSION} {digest} {degree} {chunk_bytes}"
+    return f"chunks-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+class _Job:
+    """One sharding job: what is done, and the workers that do the rest."""
+
+    def __init__(
+        self,
+        source: Store,
+        target: Store,
+        checkpoint: Checkpoint,
+        layout: Layout,
+        chunk_bytes: int,
+        folder: str,
+        progress: Callable[[ShardProgress], None] | None,
+    ) -> None:
+        self._source, self._target = source, target
+        self._checkpoint, self._layout = checkpoint, layout
+        self._chunk_bytes, self._folder, self._progress = chunk_bytes, folder, progress
+        self._stripes = -(-layout.size_bytes // chunk_bytes)
+        self._checksums: dict[tuple[int, int], int] = {}
+        self._done_bytes = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def resume(self, present: dict[str, ObjectInfo]) -> None:
+        """Take over the chunks an earlier attempt finished."""
+        for key, listed in present.items():
+            found = _CHUNK_KEY.fullmatch(key.removeprefix(f"{self._folder}/"))
+            if found and key.startswith(self._folder):
+                rank, stripe, checksum = int(found[1]), int(found[2]), int(found[3], 16)
+                if stripe < self._stripes and listed.size_bytes == self._length(stripe):
+                    self._checksums[rank, stripe] = checksum
+                    self._done_bytes += listed.size_bytes
+
+    def run(self) -> None:
+        """Build and write every missing chunk. The first failure stops all workers and is raised."""
+        ranks = range(self._layout.degree)
+        todo = [s for s in range(self._stripes) if any((rank, s) not in self._checksums for rank in ranks)]
+        workers = max(1, min(_MOST_WORKERS, _MEMORY_BYTES // (self._chunk_bytes * self._layout.degree)))
+        queue = iter(todo)
+        with ThreadPoolExecutor(workers, thread_name_prefix="fastload-shard") as pool:
+            futures = [pool.submit(self._work, queue) for _ in range(workers)]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            self._stop.set()
+        for future in done:
+            future.result()
+
+    def manifest(self, aliases: dict[str, str]) -> Manifest:
+        """The manifest of the finished job."""
+        widths: Counter[str] = Counter()
+        for tensor in self._checkpoint.tensors:
+            widths[tensor.dtype] += tensor.size_bytes
+        return Manifest(
+            source_digest=self._checkpoint.digest,
+            dtype=widths.most_common(1)[0][0],
+            tensor_parallel_degree=self._layout.degree,
+            chunk_bytes=self._chunk_bytes,
+            aliases=aliases,
+            ranks=tuple(
+                RankEntry(rank, self._layout.size_bytes, self._layout.entries(rank), self._chunks(rank))
+                for rank in range(self._layout.degree)
+            ),
+        )
+
+    def _chunks(self, rank: int) -> tuple[ChunkEntry, ...]:
+        return tuple(
+            ChunkEntry(
+                self._key(rank, s, self._checksums[rank, s]), self._length(s), self._checksums[rank, s]
+            )
+            for s in range(self._stripes)
+        )
+
+    def _key(self, rank: int, stripe: int, checksum: int) -> str:
+        return f"{self._folder}/rank-{rank}/{stripe:06d}-{checksum:08x}.chunk"
+
+    def _length(self, stripe: int) -> int:
+        return min(self._chunk_bytes, self._layout.size_bytes - stripe * self._chunk_bytes)
+
+    def _work(self, queue: Iterator[int]) -> None:
+        source, target = self._source.session(), self._target.session()
+        buffers = [bytearray(self._chunk_bytes) for _ in range(self._layout.degree)]
+        try:
+            while not self._stop.is_set():
+                with self._lock:
+                    stripe = next(queue, None)
+                if stripe is None:
+                    return
+                views = [memoryview(buffer)[: self._length(stripe)] for buffer in buffers]
+                self._fill(source, stripe, views)
+                for rank, view in enumerate(views):
+                    self._write(target, rank, stripe, view)
+        finally:
+            source.close()
+            target.close()
+
+    def _write(self, target: Session, rank: int, stripe: int, view: memoryview) -> None:
+        if (rank, stripe) in self._checksums:
+            return
+        checksum = crc32c(view)
+        target.write(self._key(rank, stripe, checksum), view, checksum)
+        with self._lock:
+            self._checksums[rank, stripe] = checksum
+            self._done_bytes += len(view)
+            if self._progress is not None:
+                self._progress(ShardProgress(self._done_bytes, self._layout.size_bytes * self._layout.degree))
+
+    def _fill(self, source: Session, stripe: int, views: list[memoryview]) -> None:
+        start_bytes = stripe * self._chunk_bytes
+        parts = stripe_parts(self._layout, start_bytes, start_bytes + len(views[0]))
+        covered = Counter[int]()
+        for part in parts:
+            for rank in part.ranks if isinstance(part, Copy) else range(len(views)):
+                covered[rank] += part.length_bytes
+        for rank, view in enumerate(views):
+            if covered[rank] < len(view):  # gaps between tensors are zero, whatever the buffer held before
+                view[:] = bytes(len(view))
+        for part in parts:
+            if isinstance(part, Copy):
+                self._copy(source, part, views)
+            else:
+                self._scatter(source, part, views)
+
+    def _copy(self, source: Session, part: Copy, views: list[memoryview]) -> None:
+        stretch = slice(part.offset_bytes, part.offset_bytes + part.length_bytes)
+        first, *others = part.ranks
+        version = self._checkpoint.files[part.file].version
+        source.read_into(part.file, part.start_bytes, views[first][stretch], version)
+        for rank in others:
+            views[rank][stretch] = views[first][stretch]
+
+    def _scatter(self, source: Session, part: Scatter, views: list[memoryview]) -> None:
+        import numpy  # 60 ms and 30 MB that only column cuts need
+
+        tensor, degree = part.tensor, len(views)
+        row_bytes = tensor.row_bytes()
+        width = row_bytes // degree
+        version = self._checkpoint.files[tensor.source.file].version
+        first_row, end = part.first_byte // width, part.first_byte + part.length_bytes
+        stop_row = -(-end // width)
+        rows_per_block = max(1, _BLOCK_BYTES // row_bytes)
+        for row in range(first_row, stop_row, rows_per_block):
+            rows = min(rows_per_block, stop_row - row)
+            block = bytearray(rows * row_bytes)
+            source.read_into(
+                tensor.source.file, tensor.source.start_bytes + row * row_bytes, memoryview(block), version
+            )
+            table = numpy.frombuffer(block, dtype=numpy.uint8).reshape(rows, degree, width)
+            # The stretch may begin or end inside a row: cut the block to it.
+            cut = slice(max(part.first_byte - row * width, 0), min(end - row * width, rows * width))
+            place = part.offset_bytes + row * width + cut.start - part.first_byte
+            for rank, view in enumerate(views):
+                piece = numpy.ascontiguousarray(table[:, rank, :]).reshape(-1)[cut]
+                view[place : place + len(piece)] = piece.data

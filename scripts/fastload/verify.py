@@ -1,0 +1,50 @@
+"""Check that every chunk of a manifest is there, complete and uncorrupted, without keeping any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from fastload.errors import FastloadError
+from fastload.manifest import ChunkEntry, Manifest
+from fastload.objects import open_store
+from fastload.shard import ShardProgress, read_manifest
+
+_WORKERS = 8
+
+
+def verify_shards(location: str, progress: Callable[[ShardProgress], None] | None = None) -> list[str]:
+    """Read every chunk of every rank; returns one sentence per fault, none if all is well.
+
+    Raises ManifestError, StorageError where not even the manifest can be read.
+    """
+    store, manifest = open_store(location), read_manifest(location)
+
+    def check(chunk: ChunkEntry) -> tuple[int, str | None]:
+        session = store.session()
+        try:
+            found = session.read_into(chunk.key, 0, memoryview(bytearray(chunk.size_bytes)))
+        except FastloadError as error:
+            return chunk.size_bytes, str(error)
+        finally:
+            session.close()
+        if found != chunk.crc32c:
+            return (
+                chunk.size_bytes,
+                f"{chunk.key}: CRC32C is {found:08x}, the manifest says {chunk.crc32c:08x}.",
+            )
+        return chunk.size_bytes, None
+
+    faults, done_bytes = [], 0
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for size_bytes, fault in pool.map(check, _all_chunks(manifest)):
+            done_bytes += size_bytes
+            if fault:
+                faults.append(fault)
+            if progress is not None:
+                progress(ShardProgress(done_bytes, manifest.size_bytes))
+    return faults
+
+
+def _all_chunks(manifest: Manifest) -> list[ChunkEntry]:
+    return [chunk for rank in manifest.ranks for chunk in rank.chunks]
