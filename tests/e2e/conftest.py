@@ -1,0 +1,100 @@
+"""A checkout of its own for every module: the real verbs, with the real Terraform and real model servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VERB_TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A folder to work in, with its own embedded AWS and its own results."""
+
+    home: Path
+
+    def loadbench(self, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run one command and check how it ended."""
+        done = subprocess.run(
+            [sys.executable, "-c", "from loadbench.cli import main; main()", *arguments],
+            cwd=self.home,
+            env=self.plain_environment(),
+            capture_output=True,
+            text=True,
+            timeout=VERB_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == exit_code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def plain_environment(self) -> dict[str, str]:
+        """This process's environment without anybody's AWS variables."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+    def aws_environment(self) -> dict[str, str]:
+        """What `eval "$(loadbench local env)"` gives a shell."""
+        exported: dict[str, str] = json.loads(self.loadbench("local", "env", "--json").stdout)
+        return self.plain_environment() | exported
+
+    def aws(self, *arguments: str) -> str:
+        """The plain AWS CLI, as a user would call it."""
+        command = [str(Path(sys.executable).with_name("aws")), *arguments]
+        done = subprocess.run(
+            command, env=self.aws_environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this checkout's embedded AWS."""
+        import boto3
+
+        environment = self.aws_environment()
+        return boto3.client(
+            service,
+            region_name=environment["AWS_REGION"],
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def local_status(self) -> Any:
+        """What `loadbench local status --json` tells."""
+        return json.loads(self.loadbench("local", "status", "--json").stdout)
+
+    def everything_left(self) -> dict[str, list[str]]:
+        """Names of all that exists in the account, by kind."""
+        client = self.client("sagemaker")
+        return {
+            "endpoints": [item["EndpointName"] for item in client.list_endpoints()["Endpoints"]],
+            "components": [
+                item["InferenceComponentName"]
+                for item in client.list_inference_components()["InferenceComponents"]
+            ],
+            "configurations": [
+                item["EndpointConfigName"] for item in client.list_endpoint_configs()["EndpointConfigs"]
+            ],
+            "models": [item["ModelName"] for item in client.list_models()["Models"]],
+            "roles": [item["RoleName"] for item in self.client("iam").list_roles()["Roles"]],
+        }
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    home = tmp_path_factory.mktemp("checkout")
+    shutil.copy(ROOT / "config.yaml", home)
+    place = Checkout(home)
+    yield place
+    place.loadbench("local", "down")
