@@ -1,0 +1,180 @@
+"""What the services' own words mean, and what to do: a table of patterns.
+
+The words are those of SageMaker's FailureReason, of botocore's errors and of the containers' logs. First
+match wins, so the special stands before the general. A pattern is added here and with a recorded message in
+its test, nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadbench.errors import LoadbenchError
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One failure that is known: `name` for records and tests, cause and remedy for people."""
+
+    name: str
+    pattern: re.Pattern[str]
+    cause: str
+    remedy: str
+
+
+def _known(name: str, pattern: str, cause: str, remedy: str) -> Explanation:
+    return Explanation(name, re.compile(pattern, re.IGNORECASE | re.DOTALL), cause, remedy)
+
+
+EXPLANATIONS: tuple[Explanation, ...] = (
+    _known(
+        "quota",
+        r"for endpoint usage|ResourceLimitExceeded|service limit",
+        "The account's quota for this instance type is used up or still zero.",
+        "Request a higher quota for '<instance type> for endpoint usage' in Service Quotas (SageMaker),"
+        " or remove endpoints of that type.",
+    ),
+    _known(
+        "capacity",
+        r"Unable to provision requested (ML )?compute capacity|InsufficientInstanceCapacity"
+        r"|InsufficientCapacity|Cannot provide requested instance type|insufficient .{0,40}capacity",
+        "AWS has no free instance of this type in the region now; no quota changes that.",
+        "Try again later, another instance type, or another region (`region:` in the configuration).",
+    ),
+    _known(
+        "image",
+        r"CannotPullContainer|image .{0,300}(does not exist|not found|is invalid)|manifest .{0,200}not found"
+        r"|RepositoryNotFound|ImageNotFound|Requested image .{0,300}not found",
+        "The container image does not exist in this region's registry, or may not be pulled.",
+        "Check image_uri: the tag, and that account and region belong together"
+        " (763104351884 serves most regions; some have an account of their own).",
+    ),
+    _known(
+        "gated_model",
+        r"gated repo|GatedRepoError|Cannot access gated|restricted and you are not in the authorized list"
+        r"|401 Client Error.{0,200}huggingface|Access to model .{0,200} is restricted",
+        "The model is gated on the Hugging Face Hub and the container had no token that may read it.",
+        "Accept the model's licence, put HUGGING_FACE_HUB_TOKEN into .env and set use_hf_token: yes.",
+    ),
+    _known(
+        "image_without_fast_loader",
+        r"fast[_ ]model[_ ]loader.{0,200}(not (available|supported|installed)|no module|does not)"
+        r"|(no|without).{0,40}fast (model )?loader|No module named .{0,20}fast_model_loader"
+        r"|sagemaker_fast_model_loader.{0,100}(invalid|not a valid|not one of|unknown)",
+        "The image has no fast loader: only the lmi-dist engine of LMI v13 and v14 carries it.",
+        "Use an image tag 0.31.0-lmi13… or 0.32.0-lmi14… for the fast path.",
+    ),
+    _known(
+        "download_timeout",
+        r"model (data|artifacts?).{0,80}download.{0,80}(timed? ?out|exceed)"
+        r"|download.{0,80}(timed out|timeout).{0,80}model|ModelDataDownloadTimeout",
+        "Downloading the model to the instance took longer than allowed.",
+        "Use an instance type with more network bandwidth or a smaller model; keep the bucket in the region.",
+    ),
+    _known(
+        "access_denied",
+        r"AccessDenied|Access Denied|is not authorized to perform|could not access (model data|the S3)"
+        r"|Could not (find|access) model data|Access denied to S3 bucket|403.{0,20}Forbidden",
+        "The role or the caller may not read or write what it needs: role policy, bucket policy or KMS key.",
+        "Grant the execution role s3:GetObject and s3:ListBucket on the bucket (and kms:Decrypt if a key"
+        " encrypts it), or leave sagemaker_exec_role empty to have a role made.",
+    ),
+    _known(
+        "assume_role",
+        r"could not assume role|assume role .{0,200}(fail|denied|not)|role .{0,200}trust relationship"
+        r"|not authorized to assume",
+        "SageMaker may not assume the role, or the role was made seconds ago.",
+        "The role must trust sagemaker.amazonaws.com; wait a minute if it is new.",
+    ),
+    _known(
+        "out_of_memory",
+        r"CUDA out of memory|OutOfMemoryError|No available memory for the cache blocks"
+        r"|larger than the maximum number of tokens that can be stored in KV cache|OOM|Cannot allocate memory"
+        r"|signal 9|SIGKILL",
+        "The model with its cache did not fit into the memory there is.",
+        "Choose a larger instance type, a lower OPTION_MAX_MODEL_LEN or OPTION_MAX_ROLLING_BATCH_SIZE,"
+        " or more accelerators by OPTION_TENSOR_PARALLEL_DEGREE.",
+    ),
+    _known(
+        "health_check",
+        r"did not pass the ping health check|health check timeout|failed to pass the health check"
+        r"|primary container .{0,120}ping",
+        "The container did not answer /ping in time: it was still loading, or it had died.",
+        "Read the container log below; if it was still loading, raise"
+        " container_startup_health_check_timeout.",
+    ),
+    _known(
+        "corrupt_weights",
+        r"checksum|corrupt|SafetensorError|header too large|MetadataIncompleteBuffer|invalid load key",
+        "The weights that arrived are not the weights that were written.",
+        "Run again; if it stays, remove the model's prefix under models/ or optimized/ in the bucket"
+        " so that it is written anew.",
+    ),
+    _known(
+        "throttling",
+        r"Throttl|Rate exceeded|TooManyRequests|SlowDown|RequestLimitExceeded",
+        "The service refused calls because there were too many.",
+        "Wait a minute and run again; other tools may be calling the same account.",
+    ),
+    _known(
+        "credentials",
+        r"ExpiredToken|security token .{0,60}(expired|invalid)|InvalidClientTokenId|UnrecognizedClient"
+        r"|Unable to locate credentials|SignatureDoesNotMatch",
+        "The AWS credentials are missing, wrong or expired.",
+        "Sign in again (aws sso login, or new keys) and check with: aws sts get-caller-identity.",
+    ),
+    _known(
+        "unreachable",
+        r"Could not connect to the endpoint URL|Connection refused|EndpointConnectionError"
+        r"|Name or service not known",
+        "The service could not be reached at all.",
+        "Check the network and the region's name; for the embedded target: loadbench local status.",
+    ),
+    _known(
+        "process_died",
+        r"(worker|container|process|server).{0,80}(died|exited|crashed|terminated)"
+        r"|exit(ed with)? (code|status)",
+        "The model server's process ended while the endpoint needed it.",
+        "Read the last lines of the container log below.",
+    ),
+)
+
+
+def explain(text: str) -> Explanation | None:
+    """The first known failure whose words occur in `text`."""
+    return next((known for known in EXPLANATIONS if known.pattern.search(text)), None)
+
+
+def explained(error: LoadbenchError, log_lines: Iterable[str] = ()) -> LoadbenchError:
+    """`error` with the cause appended to its message, a remedy, and the container's lines that matter.
+
+    The service's words are looked at first; when they say only that a container did not come up, the
+    container's own lines know more. An error that nobody knows is returned with its lines.
+    """
+    lines = list(log_lines)
+    telling = telling_lines(lines)
+    known = explain(f"{error.message}\n{error.details}")
+    if (known is None or known.name in ("health_check", "process_died")) and (
+        better := explain("\n".join(telling))
+    ):
+        known = better
+    if known and known.cause not in error.message:
+        error.message = f"{error.message}\n{known.cause}"
+        error.remedy = known.remedy
+    if telling and not error.details:
+        error.details = "\n".join(telling)
+    error.args = (error.message,)
+    return error
+
+
+_TROUBLE = re.compile(
+    r"error|exception|traceback|fatal|fail|killed|denied|refused|timed? ?out|memory", re.IGNORECASE
+)
+
+
+def telling_lines(lines: list[str], count: int = 12) -> list[str]:
+    """The last lines that speak of trouble; the last lines of all when none does."""
+    trouble = [line for line in lines if _TROUBLE.search(line)]
+    return (trouble or lines)[-count:]

@@ -1,0 +1,156 @@
+"""The Hugging Face Hub: whether it answers, a model's files, or only those that are not weights.
+
+`huggingface_hub` is imported inside the functions: most runs never ask the hub, and it costs half a second.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from loadbench.errors import LoadbenchError, RunError, UsageError
+from loadbench.run.progress import OnProgress, Progress
+
+_REACH_TIMEOUT_S = 3.0
+_METADATA_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken"]
+_SERVED_FILES = [*_METADATA_FILES, "*.safetensors"]
+_IGNORED_FILES = ["original/*", "onnx/*"]
+_PROGRESS_EVERY_S = 0.5
+
+
+def is_reachable(timeout_s: float = _REACH_TIMEOUT_S) -> bool:
+    """Whether the hub answers at all; any HTTP status counts."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=timeout_s).close()  # noqa: S310 (the user's own hub)
+    except urllib.error.HTTPError as error:
+        # A proxy that refuses the host answers for it; the hub itself never says 403 or 5xx to a plain HEAD.
+        return error.code < 500 and error.code not in (403, 407)
+    except (OSError, ValueError):  # no route, no name, or an address that is none
+        return False
+    return True
+
+
+def revision(model_id: str, token: str | None) -> str:
+    """The commit that `main` points at: it names the weights without reading them."""
+    from huggingface_hub import HfApi
+
+    with _explained(model_id):
+        return str(HfApi(token=token or False).model_info(model_id, timeout=30).sha)
+
+
+def check_access(model_id: str, token: str | None) -> None:
+    """Raise UsageError when the model does not exist or may not be read with this token."""
+    from huggingface_hub import HfApi
+
+    with _explained(model_id):
+        HfApi(token=token or False).auth_check(model_id)
+
+
+def download(model_id: str, folder: Path, token: str | None, on_progress: OnProgress) -> None:
+    """Fill `folder` with what serving needs; an interrupted download is continued."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    with _explained(model_id):
+        info = HfApi(token=token or False).model_info(model_id, files_metadata=True, timeout=30)
+        total_bytes = sum(
+            item.size or 0
+            for item in info.siblings or ()
+            if item.rfilename.endswith(".safetensors") and "/" not in item.rfilename
+        )
+        with _watched(folder, f"downloading {model_id}", total_bytes, on_progress):
+            snapshot_download(
+                model_id,
+                revision=info.sha,
+                local_dir=folder,
+                token=token or False,
+                allow_patterns=_SERVED_FILES,
+                ignore_patterns=_IGNORED_FILES,
+            )
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def download_metadata(model_id: str, folder: Path, token: str | None) -> None:
+    """Fill `folder` with configuration and tokenizer only."""
+    from huggingface_hub import snapshot_download
+
+    with _explained(model_id):
+        snapshot_download(
+            model_id,
+            local_dir=folder,
+            token=token or False,
+            allow_patterns=_METADATA_FILES,
+            ignore_patterns=_IGNORED_FILES,
+        )
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+@contextmanager
+def _explained(model_id: str) -> Iterator[None]:
+    """The hub's errors in words that say what to do."""
+    from huggingface_hub import errors
+
+    # The base class of the HTTP library that this version of the client uses: requests, httpx or httpx2.
+    transport_error: type[Exception] = errors.HfHubHTTPError.__mro__[1]
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise UsageError(
+            f"{model_id} is gated, and this token may not read it",
+            remedy=f"Accept the licence at https://huggingface.co/{model_id} and put that account's token "
+            "into .env as HUGGING_FACE_HUB_TOKEN.",
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise UsageError(
+            f"the hub knows no model {model_id!r} (or it is private and the token may not see it)",
+            remedy="Check hf_model_id; for a private model put HUGGING_FACE_HUB_TOKEN into .env.",
+        ) from error
+    except (transport_error, errors.LocalEntryNotFoundError, OSError) as error:
+        raise _unreachable(model_id, error) from error
+
+
+def _unreachable(model_id: str, error: Exception) -> LoadbenchError:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return RunError(
+        f"could not get {model_id} from the Hugging Face Hub: {reason[0]}",
+        remedy="Check the network, point hf_model_id at a local folder, or use synthetic:llama-1b.",
+    )
+
+
+@contextmanager
+def _watched(folder: Path, label: str, total_bytes: int, on_progress: OnProgress) -> Iterator[None]:
+    """Tell the folder's size while it grows: the library's own bars write to the terminal."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_PROGRESS_EVERY_S):
+            on_progress(Progress(label, _size_bytes(folder), total_bytes, "bytes"))
+
+    watcher = threading.Thread(target=watch, name="hub-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:  # a temporary file of the download, gone meanwhile
+            continue
+    return total

@@ -1,0 +1,102 @@
+"""The role an optimization job runs under, where none is configured: made for one job, removed after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from loadbench.errors import RunError
+
+_POLICY_NAME = "shard-one-model"
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+
+
+@contextmanager
+def provide(
+    session: Any, configured: str | None, bucket: str, account_id: str, job_name: str, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """The ARN of the configured role, else of one that exists as long as the block."""
+    if configured:
+        yield configured
+        return
+    iam = session.client("iam")
+    name = f"{job_name[:60]}-opt"
+    try:
+        role = iam.create_role(
+            RoleName=name,
+            AssumeRolePolicyDocument=json.dumps(_TRUST),
+            Description="Reads a model and writes its shards; removed when the optimization job is done.",
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )["Role"]
+        policy = json.dumps(policy_document(bucket, account_id, session.region_name))
+        iam.put_role_policy(RoleName=name, PolicyName=_POLICY_NAME, PolicyDocument=policy)
+    except ClientError as error:
+        raise RunError(
+            f"could not make the role {name} for the optimization job: {error}",
+            remedy="Set sagemaker_exec_role, or allow iam:CreateRole and iam:PutRolePolicy.",
+        ) from error
+    try:
+        yield role["Arn"]
+    finally:
+        iam.delete_role_policy(RoleName=name, PolicyName=_POLICY_NAME)
+        iam.delete_role(RoleName=name)
+
+
+def policy_document(bucket: str, account_id: str, region: str) -> dict[str, Any]:
+    """What sharding needs and no more: models read, shards written, its own log, the image pulled.
+
+    The two `*` are calls that AWS grants on no narrower resource.
+    """
+    logs = f"arn:aws:logs:{region}:{account_id}:log-group:/aws/sagemaker/OptimizationJobs"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/models/*"},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+                "Resource": f"arn:aws:s3:::{bucket}/optimized/*",
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
+                "Resource": f"arn:aws:s3:::{bucket}",
+            },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "logs:CreateLogGroup",
+                    "logs:CreateLogStream",
+                    "logs:DescribeLogStreams",
+                    "logs:PutLogEvents",
+                ],
+                "Resource": [logs, f"{logs}:*"],
+            },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:GetDownloadUrlForLayer",
+                ],
+                # The images belong to AWS's own account for deep learning containers, one a region.
+                "Resource": f"arn:aws:ecr:{region}:*:repository/djl-inference",
+            },
+            {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+            {
+                "Effect": "Allow",
+                "Action": "cloudwatch:PutMetricData",
+                "Resource": "*",
+                "Condition": {"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
+            },
+        ],
+    }
