@@ -15,6 +15,7 @@ import asyncio  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
 from . import lines  # noqa: E402
@@ -70,7 +71,16 @@ def _open_stream(options: Options) -> Stream | None:
 
     assert options.shards is not None  # read_options checks it
     lines.worker_line(f"Streaming weights from {options.shards}")
-    return fastload.open_stream(options.shards, rank=0, device="auto")
+    return fastload.open_stream(options.shards, rank=0, device=_device_before_torch())
+
+
+def _device_before_torch() -> str:
+    """Where the weights go, known without importing torch: its CPU build has a version that says so."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return "cpu"
+    from importlib.metadata import version
+
+    return "cpu" if version("torch").endswith("+cpu") else "cuda:0"
 
 
 def _bring_up(options: Options, stream: Stream | None, started_s: float) -> Engine:

@@ -29,11 +29,13 @@ class Server:
         self._model_name = model_name
         self._healthy = healthy
         self._engine: Engine | None = None
+        self._ready_s = 0.0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="generate")
 
     def ready(self, engine: Engine) -> None:
-        """From now on `/ping` answers 200."""
+        """From now on `/ping` answers 200, and says since when (`ready_s`, epoch seconds)."""
         self._engine = engine
+        self._ready_s = time.time()
 
     async def listen(self, port: int) -> None:
         """Bind the port on loopback. Raises OSError where it is taken."""
@@ -47,7 +49,7 @@ class Server:
     async def _ping(self, request: web.Request) -> web.Response:
         if self._engine is None or not self._healthy:
             return web.json_response({"status": "Unhealthy"}, status=503)
-        return web.json_response({"status": "Healthy"})
+        return web.json_response({"status": "Healthy", "ready_s": self._ready_s})
 
     async def _invoke(self, http: web.Request) -> web.StreamResponse:
         if self._engine is None:
