@@ -1,4 +1,4 @@
-"""The record of a run while it is being made: saved after every step, so that an aborted run leaves a readable one."""
+"""The record of a run while it is made, saved after every step: an aborted run leaves a readable one."""
 
 from __future__ import annotations
 
