@@ -1,7 +1,7 @@
 """Templates and a plan to Terraform's variable files.
 
-Terraform takes strings in `*.tfvars.json` literally (in `*.tfvars` a `${` starts a template), so JSON is the only
-escaping there is, and the environment below lets no value pass that did not go through it.
+Terraform takes strings in `*.tfvars.json` literally (in `*.tfvars` a `${` starts a template), so JSON is the
+only escaping there is, and the environment below lets no value pass that did not go through it.
 """
 
 from __future__ import annotations
