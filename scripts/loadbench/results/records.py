@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadbench.errors import UsageError
+from loadbench.results.costs import Price
 from loadbench.results.timeline import Span
 
 SCHEMA_VERSION = 1
@@ -55,16 +56,21 @@ class Optimization(_Model):
     job_name: str
     key: str = Field(description="content key: weights digest, degree, dtype, image")
     reused: bool
-    seconds: float | None = Field(default=None, description="of the job that made the shards; None if unknown")
+    seconds: float | None = Field(
+        default=None, description="of the job that made the shards; None if unknown"
+    )
     instance_type: str
     output_uri: str
     shards_bytes: int | None = None
     started_s: float | None = None
     ended_s: float | None = None
+    recommended_image: str | None = Field(
+        default=None, description="image that the service recommends for serving these shards"
+    )
 
 
 class Step(_Model):
-    """One step of the run on the client's clock: initialization, optimization, build, deployment, testing, destroy."""
+    """One step on the client's clock: initialization, optimization, build, deployment, testing, destroy."""
 
     name: str
     start_s: float
@@ -107,7 +113,9 @@ class Deployment(_Model):
     """The clocks of one deployment, epoch seconds: three answers to the same question."""
 
     request_s: float | None = Field(default=None, description="service: CreationTime of the endpoint")
-    ready_s: float | None = Field(default=None, description="service: LastModifiedTime when all is in service")
+    ready_s: float | None = Field(
+        default=None, description="service: LastModifiedTime when all is in service"
+    )
     terraform_start_s: float | None = None
     terraform_end_s: float | None = None
     poller_ready_s: float | None = None
@@ -157,7 +165,9 @@ class RunRecord(_Model):
     instance_type: str
     instance_count: int = 1
     endpoint_kind: Literal["model_based", "inference_component"]
-    network: dict[str, Any] | None = Field(default=None, description="shaping of the embedded target; None: unshaped or AWS")
+    network: dict[str, Any] | None = Field(
+        default=None, description="shaping of the embedded target; None: unshaped or AWS"
+    )
     cache: Literal["cold", "warm"] = "cold"
     model: ModelInfo
     names: ResourceNames
@@ -167,6 +177,7 @@ class RunRecord(_Model):
     spans: list[Span] = Field(default_factory=list)
     invocations: list[Invocation] = Field(default_factory=list)
     usage: Usage = Field(default_factory=Usage)
+    price: Price | None = Field(default=None, description="of one instance, where the run could look it up")
     pair: Pair | None = None
     failure: Failure | None = None
     destroyed_s: float | None = None
@@ -215,18 +226,24 @@ def load_record(path: Path) -> RunRecord:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the record {path}: {error}", remedy="Delete the folder or restore the file.") from error
+        raise UsageError(
+            f"cannot read the record {path}: {error}", remedy="Delete the folder or restore the file."
+        ) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UsageError(f"{path} has schema version {version}, this version reads up to {SCHEMA_VERSION}",
-                         remedy="Update loadbench.")
+        raise UsageError(
+            f"{path} has schema version {version}, this version reads up to {SCHEMA_VERSION}",
+            remedy="Update loadbench.",
+        )
     try:
         return RunRecord.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path} is not a run record: {where}: {first['msg']}",
-                         remedy="Delete the folder or restore the file.") from error
+        raise UsageError(
+            f"{path} is not a run record: {where}: {first['msg']}",
+            remedy="Delete the folder or restore the file.",
+        ) from error
 
 
 def find_records(results_dir: Path) -> Iterator[Path]:

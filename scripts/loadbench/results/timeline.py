@@ -6,9 +6,10 @@ ready, and the phases with `unattributed` add up to exactly that time.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +30,13 @@ PhaseName = Literal[
 ]
 
 # In the order in which they happen; `first_response` comes after ready and is not part of the partition.
-PHASES: tuple[PhaseName, ...] = PhaseName.__args__  # type: ignore[attr-defined]
+PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
+WEIGHTS_PHASES: tuple[PhaseName, ...] = (
+    "artifact_download",
+    "weights_to_host",
+    "weights_to_device",
+    "weights_stream",
+)
 
 
 class Span(BaseModel):
@@ -68,44 +75,46 @@ def partition(spans: Iterable[Span], request_s: float, ready_s: float) -> list[P
     that one whatever the others did (pull and download run in parallel; weights stream while a framework is
     imported). What no span covers is `unattributed`. The shares add up to `ready_s - request_s`.
     """
-    known = [
-        span
-        for span in spans
-        if span.name in PHASES and span.name not in ("first_response", "unattributed")
-        and span.end_s > request_s and span.start_s < ready_s
-    ]
-    edges = sorted({request_s, ready_s, *(_clip(edge, request_s, ready_s) for span in known for edge in (span.start_s, span.end_s))})
-    seconds: dict[str, float] = {}
-    certainty: dict[str, Certainty] = {}
-    for left, right in zip(edges, edges[1:], strict=False):
+    known = [span for span in spans if _belongs(span, request_s, ready_s)]
+    inside = (edge for span in known for edge in (span.start_s, span.end_s) if request_s < edge < ready_s)
+    edges = sorted({request_s, *inside, max(request_s, ready_s)})
+    seconds: dict[str, float] = {"unattributed": 0.0}
+    for left, right in itertools.pairwise(edges):
         active = [span for span in known if span.start_s <= left and span.end_s >= right]
         owner = max(active, key=lambda span: (span.end_s, span.start_s), default=None)
         name = owner.name if owner else "unattributed"
         seconds[name] = seconds.get(name, 0.0) + (right - left)
-    for span in known:
-        certainty[span.name] = weakest((certainty.get(span.name, "measured"), span.certainty))
-    seconds.setdefault("unattributed", 0.0)
     return [
-        PhaseShare(name, seconds.get(name, 0.0), certainty.get(name, "measured"), _busy(known, name))
+        PhaseShare(
+            name,
+            seconds.get(name, 0.0),
+            weakest([span.certainty for span in known if span.name == name]),
+            busy_s(span for span in known if span.name == name),
+        )
         for name in PHASES
         if name in seconds or any(span.name == name for span in known)
     ]
 
 
 def weakest(certainties: Sequence[Certainty]) -> Certainty:
-    """A sum is only as good as its worst part: simulated, then inferred, then measured."""
-    order: tuple[Certainty, ...] = ("measured", "inferred", "simulated")
-    return max(certainties, key=order.index)
+    """A sum is only as good as its worst part: simulated, then inferred, then measured (also of nothing)."""
+    return max(certainties, key=get_args(Certainty).index, default="measured")
 
 
-def _clip(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)
-
-
-def _busy(spans: Sequence[Span], name: str) -> float:
-    """Length of the union of a phase's spans, in seconds."""
+def busy_s(spans: Iterable[Span]) -> float:
+    """Length of the union of the spans, in seconds."""
     total, end_s = 0.0, float("-inf")
-    for span in sorted((span for span in spans if span.name == name), key=lambda span: span.start_s):
+    for span in sorted(spans, key=lambda span: span.start_s):
         total += max(0.0, span.end_s - max(span.start_s, end_s))
         end_s = max(end_s, span.end_s)
     return total
+
+
+def _belongs(span: Span, request_s: float, ready_s: float) -> bool:
+    """Whether a span is a phase between request and ready."""
+    return (
+        span.name in PHASES
+        and span.name not in ("first_response", "unattributed")
+        and span.end_s > request_s
+        and span.start_s < ready_s
+    )

@@ -1,0 +1,39 @@
+"""One output format a file; `write_reports` and `write_run_files` write them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loadbench.results.comparison_model import Comparison
+from loadbench.results.records import RunRecord, write_atomically
+from loadbench.results.reports import csv, json, markdown, seed_files, text, trace
+
+
+def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write every format of a comparison into `folder`, each file whole or not at all."""
+    return _write(
+        folder,
+        {
+            "comparison.json": json.render(comparison),
+            "comparison.txt": text.render(comparison),
+            "comparison.md": markdown.render(comparison),
+            "raw.csv": csv.render(comparison),
+            "trace.json": trace.render(comparison),
+        },
+    )
+
+
+def write_run_files(record: RunRecord, folder: Path) -> list[Path]:
+    """Write what a reader of one run looks for beside its record."""
+    return _write(
+        folder,
+        {
+            "timing_results.json": seed_files.timing_results(record),
+            "deployment_summary.txt": seed_files.deployment_summary(record),
+            "trace.json": trace.render_run(record),
+        },
+    )
+
+
+def _write(folder: Path, files: dict[str, str]) -> list[Path]:
+    return [write_atomically(folder / name, content) for name, content in files.items()]

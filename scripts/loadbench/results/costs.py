@@ -1,0 +1,133 @@
+"""Money beside seconds: prices with their source and date, cost of a cold start, and what pays back.
+
+Method: docs/method.md, rule 6. A missing price is None, shown as a dash, never a crash.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_TABLE = Path(__file__).with_name("prices.toml")
+SECONDS_PER_HOUR = 3600
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Price(_Model):
+    """What one instance costs an hour, and who says so."""
+
+    usd_per_hour: float = Field(ge=0)
+    source: str
+    date: str
+    region: str
+
+
+class Cost(_Model):
+    """Money of one way of loading. On the embedded target nothing is billed: what the seconds would cost."""
+
+    price: Price | None
+    instance_type: str
+    instance_count: int
+    to_ready_usd: float | None = Field(description="one cold start: mean seconds to ready times the price")
+    per_thousand_usd: float | None = Field(description="a thousand cold starts")
+
+
+class OneTimeCost(_Model):
+    """The optimization job: paid once for every deployment that uses its shards."""
+
+    seconds: float | None
+    usd: float | None
+    instance_type: str
+    price: Price | None
+    reused: bool = Field(description="every run used shards that were there already")
+    job_names: list[str]
+    shards_bytes: int | None = None
+
+
+class BreakEven(_Model):
+    """After how many deployments the one-time cost has paid off, in seconds and in money."""
+
+    saved_s: float = Field(description="seconds that one deployment saves")
+    deployments: float | None = Field(description="None: it never pays back, or is not known")
+    low: float | None = Field(default=None, description="at the favourable end of the interval of saved_s")
+    high: float | None = Field(default=None, description="at the other end; None: perhaps never")
+    deployments_by_cost: float | None = Field(default=None, description="the same in USD")
+    sentence: str
+
+
+@cache
+def _table() -> dict[str, Price]:
+    document = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
+    return {
+        instance_type: Price(
+            usd_per_hour=usd, source=table["source"], date=table["date"], region=table["region"]
+        )
+        for table in document["table"]
+        for instance_type, usd in table["usd_per_hour"].items()
+    }
+
+
+def find_price(
+    instance_type: str, configuration: Mapping[str, object] | None = None, observed: Price | None = None
+) -> Price | None:
+    """The price of an instance type: the configuration's, what the run looked up, the table's, or None."""
+    pricing = (configuration or {}).get("pricing")
+    if isinstance(pricing, Mapping):
+        usd = (pricing.get("usd_per_hour") or {}).get(instance_type)
+        if usd is not None:
+            return Price(
+                usd_per_hour=float(usd),
+                source=str(pricing.get("source") or "configuration"),
+                date="as configured",
+                region="as configured",
+            )
+    return observed or _table().get(instance_type)
+
+
+def cost_of(seconds: float | None, price: Price | None, instance_count: int = 1) -> float | None:
+    """USD for so many seconds of so many instances; None when seconds or price are not known."""
+    if seconds is None or price is None:
+        return None
+    return seconds / SECONDS_PER_HOUR * price.usd_per_hour * instance_count
+
+
+def break_even(
+    one_time: OneTimeCost,
+    *,
+    saved_s: float,
+    saved_interval_s: tuple[float, float] | None,
+    saved_usd: float | None,
+) -> BreakEven:
+    """Deployments after which the job has paid back, at `saved_s` seconds saved by each.
+
+    The interval of the seconds saved gives the interval of the count; when it reaches 0, perhaps never.
+    """
+    by_time = _quotient(one_time.seconds, saved_s)
+    low_s, high_s = saved_interval_s or (None, None)
+    return BreakEven(
+        saved_s=saved_s,
+        deployments=by_time,
+        low=_quotient(one_time.seconds, high_s),
+        high=_quotient(one_time.seconds, low_s),
+        deployments_by_cost=_quotient(one_time.usd, saved_usd),
+        sentence=_sentence(one_time.seconds, saved_s, by_time),
+    )
+
+
+def _quotient(total: float | None, part: float | None) -> float | None:
+    return total / part if total is not None and part is not None and part > 0 else None
+
+
+def _sentence(seconds: float | None, saved_s: float, deployments: float | None) -> str:
+    if seconds is None:
+        return "How long the optimization job took is not known, so neither is when it pays back."
+    if deployments is None:
+        return f"The job's {seconds:,.1f} s never pay back: no deployment saves time."
+    return f"{deployments:,.1f} deployments pay the job's {seconds:,.1f} s back: each saves {saved_s:,.1f} s."

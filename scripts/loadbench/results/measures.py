@@ -1,0 +1,218 @@
+"""What is compared: time to ready, phases, latency, resources, cost; each with its ratio where one exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from loadbench.results.comparison_model import Measure, MeasureGroup, PhaseRow, Side, Unit
+from loadbench.results.costs import cost_of
+from loadbench.results.points import RunPoint
+from loadbench.results.sides import mean
+from loadbench.results.statistics import Estimate, paired_difference, paired_ratio, summarize, unpaired_ratio
+from loadbench.results.timeline import PHASES, WEIGHTS_PHASES, Certainty, weakest
+
+Value = Callable[[RunPoint], float | None]
+Seconds = Callable[[RunPoint], float]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two sides and the pairs among their usable runs."""
+
+    a: Side
+    b: Side
+    pairs: Sequence[tuple[RunPoint, RunPoint]]
+
+    def estimate(self, value: Value) -> Estimate | None:
+        """Ratio from the pairs, or from two unpaired sets; None where a value is missing or 0 in a run."""
+        first = _positive(value(run) for run in self._runs_a)
+        second = _positive(value(run) for run in self._runs_b)
+        if first is None or second is None:
+            return None
+        return paired_ratio(first, second) if self.pairs else unpaired_ratio(first, second)
+
+    def difference_interval_s(self, seconds: Seconds) -> tuple[float, float] | None:
+        """95 % interval of b minus a; None without at least two pairs."""
+        if not self.pairs:
+            return None
+        return paired_difference([seconds(x) for x, _ in self.pairs], [seconds(y) for _, y in self.pairs])
+
+    @property
+    def _runs_a(self) -> Sequence[RunPoint]:
+        return [run for run, _ in self.pairs] or self.a.usable
+
+    @property
+    def _runs_b(self) -> Sequence[RunPoint]:
+        return [run for _, run in self.pairs] or self.b.usable
+
+
+def match(a: Side, b: Side) -> Match:
+    """Find the pairs: runs of the same series and index. A pair with a failed half is none."""
+    partners = {(run.pair.series_id, run.pair.index): run for run in b.usable if run.pair}
+    return Match(
+        a,
+        b,
+        [
+            (run, partner)
+            for run in a.usable
+            if run.pair and (partner := partners.get((run.pair.series_id, run.pair.index)))
+        ],
+    )
+
+
+def total_row(both: Match) -> PhaseRow:
+    """The whole time from request to in service."""
+    row = _row(both, "time_to_in_service", ready_s, ready_s, PHASES)
+    # The service measures the whole itself, however its parts are known; what is pretended stays so.
+    measured: dict[Certainty, Certainty] = {"inferred": "measured"}
+    return row.model_copy(
+        update={
+            "a_certainty": measured.get(row.a_certainty, row.a_certainty),
+            "b_certainty": measured.get(row.b_certainty, row.b_certainty),
+        }
+    )
+
+
+def weights_row(both: Match) -> PhaseRow:
+    """All phases that move weights, together: what the two ways of loading do differently."""
+
+    def seconds(run: RunPoint) -> float:
+        return sum(run.seconds_in(name) for name in WEIGHTS_PHASES)
+
+    return _row(both, "weights", seconds, lambda run: run.weights_busy_s, WEIGHTS_PHASES)
+
+
+def phase_rows(both: Match) -> list[PhaseRow]:
+    """One row for each phase that any run had, in the order in which phases happen."""
+    present = {share.name for side in (both.a, both.b) for run in side.usable for share in run.phases}
+    return [_phase_row(both, name) for name in PHASES if name in present]
+
+
+def _phase_row(both: Match, name: str) -> PhaseRow:
+    def busy(run: RunPoint) -> float:
+        return sum(share.busy_s for share in run.phases if share.name == name)
+
+    return _row(both, name, lambda run: run.seconds_in(name), busy, (name,))
+
+
+def _row(both: Match, name: str, seconds: Seconds, busy: Seconds, phases: Sequence[str]) -> PhaseRow:
+    a_s, b_s = (mean(seconds(run) for run in side.usable) for side in (both.a, both.b))
+    a_has, b_has = (_has(side, phases) for side in (both.a, both.b))
+    return PhaseRow(
+        name=name,
+        a_s=a_s if a_has else None,
+        b_s=b_s if b_has else None,
+        a_busy_s=mean(busy(run) for run in both.a.usable),
+        b_busy_s=mean(busy(run) for run in both.b.usable),
+        a_certainty=_certainty(both.a, phases),
+        b_certainty=_certainty(both.b, phases),
+        difference_s=b_s - a_s if a_s is not None and b_s is not None else None,
+        difference_interval_s=both.difference_interval_s(seconds),
+        estimate=both.estimate(seconds),
+    )
+
+
+def ready_s(run: RunPoint) -> float:
+    """Time to ready of a usable run."""
+    return run.time_to_ready_s or 0.0
+
+
+def _has(side: Side, names: Sequence[str]) -> bool:
+    return any(share.name in names for run in side.usable for share in run.phases)
+
+
+def _certainty(side: Side, names: Sequence[str]) -> Certainty:
+    """A sum is only as good as its worst part; a part of no length spoils nothing."""
+    return weakest(
+        [
+            share.certainty
+            for run in side.usable
+            for share in run.phases
+            if share.name in names and share.busy_s > 0
+        ]
+    )
+
+
+def _positive(values: Iterable[float | None]) -> list[float] | None:
+    every = list(values)
+    known = [value for value in every if value is not None and value > 0]
+    return known if known and len(known) == len(every) else None
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """A quantity: one figure a run for the ratio, all samples for the summary where a run has several."""
+
+    name: str
+    label: str
+    unit: Unit
+    group: MeasureGroup
+    value: Value
+    samples: Callable[[RunPoint], Sequence[float]] | None = None
+
+    def of(self, side: Side) -> list[float]:
+        """Every sample of a side."""
+        if self.samples:
+            return [sample for run in side.usable for sample in self.samples(run)]
+        return [value for run in side.usable if (value := self.value(run)) is not None]
+
+
+def measures(both: Match) -> list[Measure]:
+    """Latency, resources and cost on both sides."""
+    return [
+        Measure(
+            name=spec.name,
+            label=spec.label,
+            unit=spec.unit,
+            group=spec.group,
+            a=summarize(spec.of(both.a)),
+            b=summarize(spec.of(both.b)),
+            estimate=both.estimate(spec.value),
+        )
+        for spec in _SPECS
+    ]
+
+
+def _cost_to_ready(run: RunPoint) -> float | None:
+    return cost_of(run.time_to_ready_s, run.price, run.instance_count)
+
+
+_SPECS = (
+    _Spec("first_response", "First response", "s", "latency", lambda run: run.first_response_s),
+    _Spec(
+        "warm_response",
+        "Warm response",
+        "s",
+        "latency",
+        lambda run: run.warm_latency_s,
+        lambda run: run.warm_latencies_s,
+    ),
+    _Spec(
+        "time_to_first_token",
+        "Time to first token",
+        "s",
+        "latency",
+        lambda run: run.time_to_first_token_s,
+        lambda run: run.times_to_first_token_s,
+    ),
+    _Spec(
+        "output_rate",
+        "Output rate, warm",
+        "tokens/s",
+        "latency",
+        lambda run: run.output_tokens_per_s,
+        lambda run: run.tokens_per_s,
+    ),
+    _Spec("cpu_seconds", "CPU time", "s", "resources", lambda run: run.cpu_seconds),
+    _Spec("peak_memory", "Peak memory", "bytes", "resources", lambda run: run.peak_memory_bytes),
+    _Spec("disk_write", "Written to disk", "bytes", "resources", lambda run: run.disk_write_bytes),
+    _Spec(
+        "network_receive",
+        "Received from network",
+        "bytes",
+        "resources",
+        lambda run: run.network_receive_bytes,
+    ),
+    _Spec("cost_to_ready", "Cost of a deployment", "USD", "cost", _cost_to_ready),
+)

@@ -1,0 +1,73 @@
+"""raw.csv: one row a run, every raw point, the failed ones too. Seconds and bytes, no units in cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from loadbench.results.comparison_model import Comparison, Side
+from loadbench.results.points import RunPoint
+from loadbench.results.timeline import PHASES
+
+_PHASES = [phase for phase in PHASES if phase != "first_response"]
+COLUMNS = [
+    "side",
+    "path",
+    "run_id",
+    "status",
+    "series_id",
+    "pair",
+    "position",
+    "outlier",
+    "time_to_ready_s",
+    "terraform_s",
+    "poller_s",
+    *(f"{phase}_s" for phase in _PHASES),
+    "first_response_s",
+    "warm_response_median_s",
+    "time_to_first_token_median_s",
+    "output_rate_median_tokens_per_s",
+    "cpu_seconds",
+    "peak_memory_bytes",
+    "disk_write_bytes",
+    "network_receive_bytes",
+    "optimization_s",
+    "failure",
+]
+
+
+def render(comparison: Comparison) -> str:
+    """RFC 4180 with a header; an unknown value is an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS)
+    writer.writeheader()
+    for side in (comparison.a, comparison.b):
+        writer.writerows(_row(side, run) for run in side.runs)
+    return buffer.getvalue()
+
+
+def _row(side: Side, run: RunPoint) -> dict[str, object]:
+    return {
+        "side": side.label,
+        "path": run.path,
+        "run_id": run.run_id,
+        "status": run.status,
+        "series_id": run.pair.series_id if run.pair else None,
+        "pair": run.pair.index if run.pair else None,
+        "position": run.pair.position if run.pair else None,
+        "outlier": int(run.run_id in side.outliers),
+        "time_to_ready_s": run.time_to_ready_s,
+        "terraform_s": run.clocks.terraform_s,
+        "poller_s": run.clocks.poller_s,
+        **{f"{phase}_s": run.seconds_in(phase) if run.phases else None for phase in _PHASES},
+        "first_response_s": run.first_response_s,
+        "warm_response_median_s": run.warm_latency_s,
+        "time_to_first_token_median_s": run.time_to_first_token_s,
+        "output_rate_median_tokens_per_s": run.output_tokens_per_s,
+        "cpu_seconds": run.cpu_seconds,
+        "peak_memory_bytes": run.peak_memory_bytes,
+        "disk_write_bytes": run.disk_write_bytes,
+        "network_receive_bytes": run.network_receive_bytes,
+        "optimization_s": run.optimization.seconds if run.optimization else None,
+        "failure": run.failure,
+    }

@@ -1,0 +1,10 @@
+"""comparison.json: the comparison itself, for programs. Schema: docs/schemas/comparison.schema.json."""
+
+from __future__ import annotations
+
+from loadbench.results.comparison_model import Comparison
+
+
+def render(comparison: Comparison) -> str:
+    """Two spaces of indentation, one newline at the end."""
+    return comparison.model_dump_json(indent=2) + "\n"

@@ -1,0 +1,69 @@
+"""comparison.md: a table for a pull request."""
+
+from __future__ import annotations
+
+from loadbench.results.comparison_model import Comparison
+from loadbench.results.reports import words
+
+
+def render(comparison: Comparison) -> str:
+    """Verdict, table, what pays back, differences and warnings in GitHub's Markdown."""
+    a, b = comparison.a.label, comparison.b.label
+    lines = [
+        f"**{_escape(comparison.verdict.sentence)}**",
+        "",
+        _escape(comparison.verdict.detail),
+        "",
+        _line("", a, b, "difference", f"{a} ÷ {b}", "95 %"),
+        "|:--|--:|--:|--:|--:|--:|",
+    ]
+    for label, row in [
+        ("**time to in service**", comparison.total),
+        *((words.name(row.name), row) for row in comparison.phases),
+        ("all that moves weights", comparison.weights),
+    ]:
+        lines.append(
+            _line(
+                label,
+                words.seconds(row.a_s),
+                words.seconds(row.b_s),
+                words.seconds(row.difference_s, signed=True),
+                words.times(row.estimate.ratio if row.estimate else None),
+                words.interval(row.estimate),
+            )
+        )
+    for measure in comparison.measures:
+        x, y = (side.median if side else None for side in (measure.a, measure.b))
+        lines.append(
+            _line(
+                measure.label,
+                words.quantity(x, measure.unit),
+                words.quantity(y, measure.unit),
+                words.quantity(None if x is None or y is None else y - x, measure.unit, signed=True),
+                words.times(measure.estimate.ratio if measure.estimate else None),
+                words.interval(measure.estimate),
+            )
+        )
+    if comparison.break_even:
+        lines += ["", _escape(comparison.break_even.sentence)]
+    if comparison.differences:
+        lines += ["", "What else differs:", ""]
+        lines += [
+            f"- {_escape(item.what)}: {_escape(item.a)} | {_escape(item.b)}".replace(" | ", " against ")
+            + (f" ({_escape(item.why)})" if item.why else "")
+            for item in comparison.differences
+        ]
+    if comparison.warnings:
+        lines += ["", "Read before use:", "", *(f"- {_escape(text)}" for text in comparison.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _escape(text: str) -> str:
+    """Keep what Markdown would take for its own signs; a run id or an environment value may hold any."""
+    for sign in ("\\", "`", "*", "_", "<", "|", "["):
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("\n", " ")

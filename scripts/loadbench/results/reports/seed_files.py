@@ -1,0 +1,66 @@
+"""timing_results.json and deployment_summary.txt: the first users' two files, same keys, same lines."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from loadbench.results.records import RunRecord
+from loadbench.results.reports import words
+from loadbench.workspace import Workspace
+
+
+def timing_results(record: RunRecord) -> str:
+    """The timing file in JSON, seconds with fractions, the time in UTC.
+
+    A step that this way of loading does not have took 0 seconds; one that a failed run never ended is null.
+    """
+
+    def seconds(step: str) -> float | None:
+        return record.seconds_of(step) if any(item.name == step for item in record.steps) else 0.0
+
+    document = {
+        "model": record.model.model_id,
+        "instance_type": record.instance_type,
+        "initialization_time": seconds("initialization"),
+        "builder_creation_time": seconds("builder_creation"),
+        "optimization_time": seconds("optimization"),
+        "build_time": seconds("build"),
+        "deployment_time": seconds("deployment"),
+        "testing_time": seconds("testing"),
+        "total_execution_time": _total_s(record),
+        "timestamp": _completed_at(record),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def deployment_summary(record: RunRecord) -> str:
+    """The summary text, from templates/deployment_summary.txt.j2."""
+    environment = Environment(
+        loader=FileSystemLoader(Workspace.here().assets / "templates"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - plain text
+        keep_trailing_newline=True,
+    )
+    setup_s = sum(record.seconds_of(step) or 0.0 for step in ("initialization", "optimization", "build"))
+    deployment_s = record.seconds_of("deployment")
+    return environment.get_template("deployment_summary.txt.j2").render(
+        record=record,
+        setup=words.duration(setup_s),
+        deployment=words.MISSING if deployment_s is None else words.duration(deployment_s),
+        total=words.duration(_total_s(record)),
+        completed_at=_completed_at(record),
+    )
+
+
+def _total_s(record: RunRecord) -> float:
+    """To the end of the run, or of what is known of it. Destroying the endpoint is not part of it."""
+    ends = [step.end_s for step in record.steps if step.end_s is not None and step.name != "destroy"]
+    return max([*ends, record.started_s]) - record.started_s
+
+
+def _completed_at(record: RunRecord) -> str:
+    moment = datetime.datetime.fromtimestamp(record.started_s + _total_s(record), datetime.UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,167 @@
+"""The comparison on a terminal: one table of at most 100 columns, readable without colour."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from loadbench.results.comparison_model import Comparison, Measure, PhaseRow, Side, VerdictKind
+from loadbench.results.costs import BreakEven
+from loadbench.results.reports import words
+from loadbench.results.statistics import Estimate
+from loadbench.results.timeline import Certainty
+
+WIDTH = 100
+_STYLES: dict[VerdictKind, str] = {
+    "faster": "bold green",
+    "slower": "bold red",
+    "cannot_tell": "bold yellow",
+    "figures_only": "bold",
+    "incomplete": "bold red",
+}
+_MARKS: dict[Certainty, str] = {"measured": "", "inferred": " ~", "simulated": " *"}
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the comparison; colours only where the console has them."""
+    console.print(render(comparison), width=min(console.width, WIDTH))
+
+
+def render(comparison: Comparison) -> RenderableType:
+    """Verdict, table, what pays back, other differences, warnings."""
+    parts: list[RenderableType] = [
+        Text(comparison.verdict.sentence, style=_STYLES[comparison.verdict.kind]),
+        Text(comparison.verdict.detail),
+        Text(_circumstances(comparison), style="dim"),
+        "",
+        _figures(comparison),
+        *_notes(comparison),
+    ]
+    if comparison.differences:
+        parts += ["", _differences(comparison)]
+    if comparison.warnings:
+        parts += ["", Text("Read before use", style="bold")]
+        parts += [_bullet(text) for text in comparison.warnings]
+    return Group(*parts)
+
+
+def _circumstances(comparison: Comparison) -> str:
+    counts = " and ".join(
+        f"{len(side.usable)} {side.label} run{'s' if len(side.usable) != 1 else ''}"
+        for side in (comparison.a, comparison.b)
+    )
+    where = "embedded AWS" if comparison.is_local else comparison.system.get("region", "AWS")
+    system = comparison.system
+    return f"{system.get('model', '')} · {system.get('instance type', '')} · {where} · {counts}"
+
+
+def _figures(comparison: Comparison) -> Table:
+    a, b = comparison.a.label, comparison.b.label
+    intervals = comparison.estimate is not None and comparison.estimate.low is not None
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("", min_width=24, overflow="fold")
+    table.add_column(a, justify="right", min_width=11, overflow="fold")
+    table.add_column(b, justify="right", min_width=11, overflow="fold")
+    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    if intervals:
+        table.add_column("95 %", justify="right", no_wrap=True)
+
+    def row(label: str, *cells: str, estimate: Estimate | None = None, style: str = "") -> None:
+        ratio = words.times(estimate.ratio if estimate else None)
+        ends = [words.interval(estimate)] if intervals else []
+        table.add_row(label, *cells, ratio, *ends, style=style)
+
+    def phase(item: PhaseRow, label: str, style: str = "") -> None:
+        row(
+            label,
+            words.seconds(item.a_s) + _MARKS[item.a_certainty],
+            words.seconds(item.b_s) + _MARKS[item.b_certainty],
+            words.seconds(item.difference_s, signed=True),
+            estimate=item.estimate,
+            style=style,
+        )
+
+    phase(comparison.total, "time to in service", style="bold")
+    for item in comparison.phases:
+        phase(item, f"  {words.name(item.name)}")
+    phase(comparison.weights, "  all that moves weights", style="italic")
+    if _overlaps(comparison.weights):
+        busy = (comparison.weights.a_busy_s, comparison.weights.b_busy_s)
+        row("    overlaps included", *map(words.seconds, busy), "", style="italic")
+    for group in ("latency", "resources", "cost"):
+        table.add_row()
+        for measure in comparison.measures:
+            if measure.group == group:
+                row(measure.label, *_medians(measure), estimate=measure.estimate)
+    table.add_row("Optimization job, once", *(_job(side) for side in (comparison.a, comparison.b)))
+    return table
+
+
+def _overlaps(weights: PhaseRow) -> bool:
+    """Whether weights moved while something else took the time."""
+    sides = ((weights.a_s, weights.a_busy_s), (weights.b_s, weights.b_busy_s))
+    return any(busy_s > own_s * 1.01 for own_s, busy_s in sides if own_s is not None and busy_s is not None)
+
+
+def _medians(measure: Measure) -> tuple[str, str, str]:
+    a, b = (side.median if side else None for side in (measure.a, measure.b))
+    return (
+        words.quantity(a, measure.unit),
+        words.quantity(b, measure.unit),
+        words.quantity(None if a is None or b is None else b - a, measure.unit, signed=True),
+    )
+
+
+def _job(side: Side) -> str:
+    if side.one_time is None:
+        return words.MISSING
+    return words.seconds(side.one_time.seconds)
+
+
+def _notes(comparison: Comparison) -> list[Text]:
+    notes = []
+    several = any(len(side.usable) > 1 for side in (comparison.a, comparison.b))
+    spread = "Phases are means over runs and add up, other figures medians. " if several else ""
+    ratio = f"Ratio: {comparison.a.label} over {comparison.b.label}"
+    notes.append(Text(f"{spread}{ratio}{', of geometric means' if several else ''}.", style="dim"))
+    if comparison.break_even:
+        notes.append(Text(_one_time(comparison.break_even, comparison.b), style="bold"))
+    prices = dict.fromkeys(
+        f"{side.cost.instance_type} ${side.cost.price.usd_per_hour:g} an hour ({side.cost.price.source}, "
+        f"{side.cost.price.date})"
+        for side in (comparison.a, comparison.b)
+        if side.cost and side.cost.price
+    )
+    if prices:
+        billed = "Nothing was billed; at the prices of AWS: " if comparison.is_local else "Price: "
+        notes.append(Text(f"{billed}{'; '.join(prices)}.", style="dim"))
+    certainties = {certainty for row in comparison.phases for certainty in (row.a_certainty, row.b_certainty)}
+    if "inferred" in certainties:
+        notes.append(Text("~ inferred from what happened before and after, not measured.", style="dim"))
+    if "simulated" in certainties:
+        notes.append(Text("* simulated by the embedded AWS, not measured.", style="dim"))
+    return notes
+
+
+def _one_time(pays: BreakEven, side: Side) -> str:
+    cost = words.usd(side.one_time.usd) if side.one_time else words.MISSING
+    return f"Optimization job, once: {cost}. {pays.sentence}"
+
+
+def _differences(comparison: Comparison) -> Table:
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("What else differs", overflow="fold", ratio=3)
+    table.add_column(comparison.a.label, overflow="fold", ratio=4)
+    table.add_column(comparison.b.label, overflow="fold", ratio=4)
+    table.add_column("what it may do", overflow="fold", ratio=5)
+    for item in comparison.differences:
+        table.add_row(item.what, item.a, item.b, item.why)
+    return table
+
+
+def _bullet(text: str) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row("•", text)
+    return grid

@@ -1,0 +1,18 @@
+"""comparison.txt: what the terminal shows, without its colours."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from loadbench.results.comparison_model import Comparison
+from loadbench.results.reports.terminal import WIDTH, print_comparison
+
+
+def render(comparison: Comparison) -> str:
+    """The terminal's table as plain text of at most 100 columns."""
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=WIDTH, no_color=True, force_terminal=False, legacy_windows=False)
+    print_comparison(comparison, console)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
