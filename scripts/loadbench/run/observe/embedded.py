@@ -1,0 +1,63 @@
+"""The embedded AWS's two logs: phases that its container measured, and events of its platform."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+from loadbench.results.timeline import Span
+from loadbench.run.observe.lines import LogLine, Reading
+
+# … [phase] name=weights_stream start=1.000000 end=2.500000 bytes=42 worker=engine
+_PHASE = re.compile(
+    r"\[phase\] name=(?P<name>\w+) start=(?P<start>\d+\.\d+) end=(?P<end>\d+\.\d+)"
+    r" bytes=(?P<bytes>\d+) worker=(?P<worker>\S+)$"
+)
+
+
+def read_container(lines: Sequence[LogLine]) -> Reading:
+    """Phases the container measured; a `[phase]` line that is cut short is left alone."""
+    reading = Reading()
+    for place, line in enumerate(lines):
+        if found := _PHASE.search(line.message):
+            reading.understood.add(place)
+            reading.spans.append(
+                Span(
+                    name=found["name"],
+                    start_s=float(found["start"]),
+                    end_s=float(found["end"]),
+                    clock="container",
+                    worker=found["worker"],
+                    size_bytes=int(found["bytes"]),
+                )
+            )
+    return reading
+
+
+def read_platform(lines: Sequence[LogLine], inference_component: str | None) -> list[Span]:
+    """What the platform did for this endpoint, and for this component of it: JSON, one event a line."""
+    spans: list[Span] = []
+    for line in lines:
+        try:
+            event = json.loads(line.message)
+            belongs = event.get("inference_component") in (None, inference_component)
+            span = Span(
+                name=event["phase"],
+                start_s=event["start"],
+                end_s=event["end"],
+                clock="platform",
+                certainty="simulated" if event.get("simulated") else "measured",
+                worker=event.get("instance_id") or "",
+                size_bytes=event.get("bytes") or 0,
+            )
+        except (
+            ValueError,
+            KeyError,
+            AttributeError,
+            TypeError,
+        ):  # not an event: kept in the log, never guessed
+            continue
+        if belongs:
+            spans.append(span)
+    return spans

@@ -1,0 +1,158 @@
+"""Everything that watches one deployment, from before its first call until after its first answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.config import EndpointKind
+from loadbench.results.records import Deployment, ResourceNames, RunRecord, Usage
+from loadbench.results.timeline import Span
+from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
+from loadbench.run.observe.spans import Seen, assemble
+from loadbench.run.observe.status import StatusPoller
+from loadbench.run.observe.usage import read_usage
+
+_STATUS_EVERY_S = 0.4
+_LOGS_EVERY_S = 1.0
+_LOG_FILE = "container.log"
+# One client a thread would be safe too; one with room for all of them is simpler.
+_CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=4)
+
+
+class Observer:
+    """A context manager around a deployment; what it saw is read afterwards.
+
+    Nothing here can fail a run: what could not be asked is told in `problems`.
+    """
+
+    def __init__(
+        self,
+        session: Any,
+        names: ResourceNames,
+        endpoint_kind: EndpointKind,
+        *,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        if endpoint_kind == "model_based" and names.inference_component:
+            names = names.model_copy(update={"inference_component": None})
+        self.on_status: Callable[[str, str], None] = lambda resource, status: None
+        self._names = names
+        self._log_file = LogFile(folder / _LOG_FILE, secrets)
+        logs = session.client("logs", config=_CLIENT_CONFIG)
+        self._status = StatusPoller(
+            session.client("sagemaker", config=_CLIENT_CONFIG),
+            names,
+            clock,
+            lambda resource, status: self.on_status(resource, status),
+        )
+        self._container = LogFollower(logs, container_group(names), self._log_file.write)
+        self._platform = LogFollower(logs, platform_group(names))
+        self._metrics = session.client("cloudwatch", config=_CLIENT_CONFIG)
+        self._metric_problems: list[str] = []
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        for work, every_s in ((self._status.poll, _STATUS_EVERY_S), (self._fetch_logs, _LOGS_EVERY_S)):
+            thread = threading.Thread(target=self._repeat, args=(work, every_s), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    @property
+    def deployment(self) -> Deployment:
+        """The service's clock and the poller's, with every status seen."""
+        return self._status.deployment()
+
+    @property
+    def failure_reason(self) -> str | None:
+        """The service's own words when the endpoint or the component failed."""
+        return self._status.failure_reason
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be asked, each thing once."""
+        found = [
+            *self._status.problems,
+            *self._container.problems,
+            *self._platform.problems,
+            *self._metric_problems,
+        ]
+        return list(dict.fromkeys(found))
+
+    def log_lines(self) -> list[str]:
+        """The container's lines so far."""
+        return [line.message for line in self._container.lines]
+
+    def spans(self) -> list[Span]:
+        """The timeline as far as it is known."""
+        return assemble(
+            Seen(
+                endpoint=self._status.endpoint,
+                component=self._status.component,
+                inference_component=self._names.inference_component,
+                ready_s=self.deployment.ready_s,
+                history=self._status.history,
+                container=self._container.lines,
+                platform=self._platform.lines,
+            )
+        )
+
+    def usage(self, start_s: float, end_s: float) -> Usage:
+        """What was used between two epoch seconds, from CloudWatch."""
+        try:
+            return read_usage(self._metrics, self._names, start_s, end_s)
+        except (ClientError, BotoCoreError) as error:
+            self._metric_problems.append(str(error))
+            return Usage()
+
+    def collect(self, record: RunRecord) -> None:
+        """Complete a record after the requests: late log lines, the first response, usage."""
+        self._fetch_logs()
+        record.spans = [*self.spans(), *_first_response(record)]
+        clocks = record.deployment
+        if clocks.request_s is not None and clocks.ready_s is not None:
+            record.usage = self.usage(clocks.request_s, clocks.ready_s)
+
+    def _repeat(self, work: Callable[[], None], every_s: float) -> None:
+        while not self._stop.wait(every_s):
+            work()
+        work()  # once more: what became true since the last time
+
+    def _fetch_logs(self) -> None:
+        self._container.fetch()
+        self._platform.fetch()
+
+
+def _first_response(record: RunRecord) -> list[Span]:
+    return [
+        Span(
+            name="first_response",
+            start_s=request.start_s,
+            end_s=request.start_s + request.latency_s,
+            clock="client",
+        )
+        for request in record.invocations
+        if request.kind == "first" and request.ok
+    ]

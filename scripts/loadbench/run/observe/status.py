@@ -1,0 +1,114 @@
+"""The poller: what DescribeEndpoint and DescribeInferenceComponent say, and when they said it first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.results.records import Deployment, ResourceNames
+
+OnStatus = Callable[[str, str], None]
+
+IN_SERVICE = "InService"
+_NOT_THERE = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
+
+
+@dataclass
+class ResourceTimes:
+    """One resource on the service's clock, epoch seconds; `in_service_s` is LastModifiedTime at InService."""
+
+    created_s: float | None = None
+    in_service_s: float | None = None
+
+
+@dataclass
+class StatusPoller:
+    """Asks for the status of one endpoint and its component, and keeps every change."""
+
+    client: Any
+    names: ResourceNames
+    clock: Callable[[], float]
+    on_status: OnStatus
+    endpoint: ResourceTimes = field(default_factory=ResourceTimes, init=False)
+    component: ResourceTimes = field(default_factory=ResourceTimes, init=False)
+    history: list[tuple[float, str, str]] = field(default_factory=list, init=False)
+    ready_seen_s: float | None = field(default=None, init=False)
+    failure_reason: str | None = field(default=None, init=False)
+    problems: list[str] = field(default_factory=list, init=False)
+    _last: dict[str, str] = field(default_factory=dict, init=False)
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that requests need has been in service."""
+        needed = [self.endpoint, *([self.component] if self.names.inference_component else [])]
+        return all(resource.in_service_s is not None for resource in needed)
+
+    def poll(self) -> None:
+        """Ask once. What cannot be asked now is asked again next time; the reason is kept in `problems`."""
+        try:
+            self._poll_endpoint()
+            if self.names.inference_component:
+                self._poll_component(self.names.inference_component)
+        except (ClientError, BotoCoreError) as error:
+            self.problems.append(str(error))
+        if self.ready and self.ready_seen_s is None:
+            self.ready_seen_s = self.clock()
+
+    def deployment(self) -> Deployment:
+        """The service's and the poller's answers; Terraform's are its own."""
+        ready_s = None
+        if self.ready:
+            ready_s = max(self.endpoint.in_service_s or 0.0, self.component.in_service_s or 0.0)
+        return Deployment(
+            request_s=self.endpoint.created_s,
+            ready_s=ready_s,
+            poller_ready_s=self.ready_seen_s,
+            status_history=list(self.history),
+        )
+
+    def _poll_endpoint(self) -> None:
+        answer = _described(self.client.describe_endpoint, EndpointName=self.names.endpoint)
+        if answer is None:
+            return
+        self._note("endpoint", answer["EndpointStatus"], answer, self.endpoint)
+        for variant in (
+            answer.get("ProductionVariants")
+            or answer.get("PendingDeploymentSummary", {}).get("ProductionVariants")
+            or ()
+        ):
+            for status in variant.get("VariantStatus", ())[:1]:
+                self._change("variant", status["Status"])
+
+    def _poll_component(self, name: str) -> None:
+        answer = _described(self.client.describe_inference_component, InferenceComponentName=name)
+        if answer is not None:
+            status = answer.get("InferenceComponentStatus", "Creating")
+            self._note("inference component", status, answer, self.component)
+
+    def _note(self, resource: str, status: str, answer: dict[str, Any], times: ResourceTimes) -> None:
+        if times.created_s is None:
+            times.created_s = answer["CreationTime"].timestamp()
+        if status == IN_SERVICE and times.in_service_s is None:
+            times.in_service_s = answer["LastModifiedTime"].timestamp()
+        if reason := answer.get("FailureReason"):
+            self.failure_reason = reason
+        self._change(resource, status)
+
+    def _change(self, resource: str, status: str) -> None:
+        if self._last.get(resource) != status:
+            self._last[resource] = status
+            self.history.append((self.clock(), resource, status))
+            self.on_status(resource, status)
+
+
+def _described(call: Callable[..., dict[str, Any]], **name: str) -> dict[str, Any] | None:
+    """The answer, None while there is no such resource."""
+    try:
+        return call(**name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _NOT_THERE:
+            return None
+        raise
