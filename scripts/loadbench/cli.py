@@ -58,7 +58,7 @@ class Commands(click.Group):
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             if near:
-                error.message += f" Did you mean {near[0]!r}?"
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
             raise
 
 
@@ -76,7 +76,6 @@ def cli() -> None:
 @click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment up, to look at it.")
 def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **options: Any) -> None:
     """Deploy one path, time it, invoke it; its endpoint stays up."""
-    from loadbench.results.reports.terminal import print_run
     from loadbench.run.deployment import price_of
     from loadbench.run.runner import run_path
 
@@ -86,7 +85,9 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
     if as_json:
         click.echo(record.model_dump_json(indent=2))
         return
-    print_run(record)
+    click.echo(
+        (bench.workspace.results_dir / record.run_id / "deployment_summary.txt").read_text(encoding="utf-8")
+    )
     price = price_of(bench, record)
     cost = f" and costs {price:.2f} USD per hour" if price is not None else ""
     simulated = " on AWS; here it costs nothing" if bench.config.target == "local" and cost else ""
@@ -102,7 +103,9 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
 @click.option("--pairs", type=click.IntRange(1, 1000), help="Fresh pairs to run, interleaved, each cold.")
 @click.option("--resume", is_flag=True, help="Go on with the interrupted series of this configuration.")
 @click.option("--like-for-like", is_flag=True, help="Same weight source and endpoint kind for both paths.")
-@click.option("--baseline", help="The path or run that the others are compared with.")
+@click.option(
+    "--baseline", multiple=True, metavar="RUN", help="A run to compare the others with; repeatable."
+)
 @click.option(
     "--fail-if-slower-than", type=float, metavar="RATIO", help="Exit 1 above this ratio to the baseline."
 )
@@ -111,14 +114,14 @@ def compare(
     pairs: int | None,
     resume: bool,
     like_for_like: bool,
-    baseline: str | None,
+    baseline: tuple[str, ...],
     fail_if_slower_than: float | None,
     yes: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Run what is missing, or PAIRS fresh pairs, or take recorded RUNS, and compare."""
-    from loadbench.results.commands import compare_records, recorded_runs
+    from loadbench.results.commands import compare_records, recorded_runs, require_not_slower
 
     workspace = Workspace.here()
     if runs:
@@ -128,7 +131,7 @@ def compare(
     comparison = compare_records(records, workspace.results_dir, baseline=baseline)
     show_comparison(comparison.comparison_id, as_json)
     if fail_if_slower_than is not None:
-        comparison.require_not_slower_than(fail_if_slower_than)
+        require_not_slower(comparison, fail_if_slower_than)
 
 
 def make_runs(
@@ -183,7 +186,6 @@ def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **opti
 @JSON_OPTION
 def doctor(as_json: bool, **options: Any) -> None:
     """Check everything that can be known to fail before anything costs money."""
-    from loadbench.results.reports.terminal import print_checks
     from loadbench.run.preflight import run_checks
 
     bench = open_bench(**options)
@@ -191,7 +193,9 @@ def doctor(as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps([check.__dict__ for check in checks], indent=2))
     else:
-        print_checks(checks)
+        for check in checks:
+            remedy = f" {check.remedy}" if check.remedy and check.status != "ok" else ""
+            click.echo(f"{check.status:8} {check.name}: {check.message}{remedy}")
     if any(check.status == "failure" for check in checks):
         raise SystemExit(2)
 
@@ -230,8 +234,12 @@ def invoke(path: PathName | None, prompt: str | None, as_json: bool, **options: 
     from loadbench.run.runner import invoke_standing
 
     bench = open_bench(**options)
-    for text in invoke_standing(bench, path, prompt, as_json=as_json):
-        click.echo(text, nl=False)
+    pieces = invoke_standing(bench, path, prompt)
+    if as_json:
+        click.echo(json.dumps({"generated_text": "".join(pieces)}, ensure_ascii=False))
+        return
+    for piece in pieces:
+        click.echo(piece, nl=False)
     click.echo()
 
 
@@ -339,13 +347,13 @@ def asking(bench: Bench, yes: bool) -> Any:
 
 def show_comparison(comparison_id: str, as_json: bool) -> None:
     """Print a saved comparison and where its files lie."""
-    from loadbench.results.commands import comparison_json, print_comparison
+    from loadbench.results.commands import folder_of, show
 
     results_dir = Workspace.here().results_dir
     if as_json:
-        click.echo(comparison_json(results_dir, comparison_id))
+        click.echo((folder_of(results_dir, comparison_id) / "comparison.json").read_text(encoding="utf-8"))
     else:
-        print_comparison(results_dir, comparison_id)
+        show(results_dir, comparison_id)
 
 
 def _terminate(*_: object) -> None:

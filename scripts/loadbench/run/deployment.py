@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loadbench.errors import LeftoverError, LoadbenchError
-from loadbench.results.costs import price_per_hour
+from loadbench.results.costs import find_price
 from loadbench.results.records import RunRecord
 from loadbench.run.bench import Bench
 from loadbench.run.cleanup import Resource, find_resources, remove
@@ -101,5 +101,5 @@ def _price(bench: Bench, item: Resource) -> str:
 
 def price_of(bench: Bench, record: RunRecord) -> float | None:
     """What the run's endpoint costs, in USD per hour; None where no price is known."""
-    price = price_per_hour(record.instance_type, record.region, bench.config.pricing)
+    price = find_price(record.instance_type, record.configuration)
     return None if price is None else price.usd_per_hour * record.instance_count

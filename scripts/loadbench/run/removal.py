@@ -11,10 +11,11 @@ from typing import Any
 from loadbench.config import PATHS
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
 from loadbench.results.records import load_record, save_record
-from loadbench.run import deployment, staging
+from loadbench.run import deployment
 from loadbench.run.bench import Bench
 from loadbench.run.cleanup import Resource, find_resources, remove
 from loadbench.run.runner import standing_runs
+from loadbench.run.stored import remove_stored, stored_weights
 
 _AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 Confirm = Callable[[str], bool]
@@ -71,9 +72,9 @@ def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) 
     if remaining:
         raise deployment.leftover_error(bench, remaining)
     summary.removed = [f"{item.kind} {item.name}" for item in existing]
-    for stored in staging.stored_weights(session, bench.config, bench.account.account_id):
+    for stored in stored_weights(session, bench.config, bench.account.account_id):
         if include_shards and stored.kind == "shards":
-            staging.remove_stored(session, stored)
+            remove_stored(session, stored)
             summary.removed.append(f"shards {stored.uri}")
         else:
             summary.kept.append(stored.describe())

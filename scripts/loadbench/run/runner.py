@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +25,7 @@ from loadbench.results.reports import write_run_files
 from loadbench.run import deployment, staging
 from loadbench.run.bench import Bench, hugging_face_token
 from loadbench.run.instances import instance_specification
-from loadbench.run.invocation import run_invocations
+from loadbench.run.invocation import run_invocations, stream_text
 from loadbench.run.journal import Journal, system_description
 from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.observe import Observer
@@ -281,6 +282,15 @@ def standing_record(bench: Bench, path: PathName | None) -> RunRecord:
                 return record
     wanted = f"{path} " if path else ""
     raise UsageError(f"no {wanted}endpoint is up", remedy=f"Start one with `make {path or 'standard'}`.")
+
+
+def invoke_standing(bench: Bench, path: PathName | None, prompt: str | None) -> Iterator[str]:
+    """The answer of the endpoint that is up, piece by piece as it is generated."""
+    record = standing_record(bench, path)
+    payload = bench.config.sample_input(record.path)  # type: ignore[arg-type]
+    if prompt is not None:
+        payload = {**payload, "inputs": prompt}
+    yield from stream_text(bench.account.session, record.names, payload)
 
 
 def latest_record(bench: Bench, path: PathName) -> RunRecord | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import statistics
 from collections.abc import Sequence
@@ -22,6 +23,11 @@ class Slot:
     index: int
     position: int
     path: PathName
+
+
+def new_series_id(bench: Bench) -> str:
+    """A name for a new series; sorts by time."""
+    return f"{datetime.datetime.fromtimestamp(bench.clock(), datetime.UTC):%Y%m%d-%H%M%S}"
 
 
 def plan_series(pairs: int, seed: int, paths: Sequence[PathName]) -> list[Slot]:

@@ -19,6 +19,7 @@ __all__ = [
     "configured_bucket",
     "ensure_bucket",
     "model_prefix",
+    "own_bucket",
     "resolve_model",
     "stage_model",
 ]
@@ -42,7 +43,7 @@ def ensure_bucket(session: Any, config: Config, account_id: str) -> str:
             remedy=f"Name a bucket of yours in {config.region} in the configuration.",
         )
     own = bucket is None
-    bucket = bucket or f"{config.project}-{account_id}-{config.region}"
+    bucket = bucket or own_bucket(config, account_id)
     client = session.client("s3")
     try:
         client.head_bucket(Bucket=bucket)
@@ -56,6 +57,11 @@ def ensure_bucket(session: Any, config: Config, account_id: str) -> str:
                 remedy="Create it in this region or name another one; the caller needs s3:ListBucket.",
             ) from error
     return bucket
+
+
+def own_bucket(config: Config, account_id: str) -> str:
+    """The embedded target's bucket where none is named."""
+    return f"{config.project}-{account_id}-{config.region}"
 
 
 def model_prefix(digest: str) -> str:
