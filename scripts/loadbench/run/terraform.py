@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import signal
 import subprocess
 import time
@@ -26,6 +27,8 @@ from loadbench.run.terraform_setup import Binary
 
 _POLL_S = 0.05
 _FLAG = python_terraform.IsFlagged
+# Since 1.10 Terraform would rather have the path in the backend block, where it cannot be one a run.
+_DEPRECATION = b"Warning: Deprecated flag: -state"
 _STOPPING = "Stopping Terraform in an orderly way, so that its state is saved. This can take minutes."
 _STILL_STOPPING = "Terraform is still stopping; a second signal would lose its state, so none is sent."
 
@@ -115,11 +118,13 @@ class Terraform:
     def outputs(self) -> dict[str, Any]:
         """Outputs by name, read from the state file: another command would cost a second and tell the same.
 
-        Raises RunError when there is no readable state.
+        An output that is null is not in the state; it is None here. Raises RunError without a readable state.
         """
+        declared = (self._root / "outputs.tf").read_text(encoding="utf-8")
+        outputs: dict[str, Any] = dict.fromkeys(re.findall(r'^output "(\w+)"', declared, re.MULTILINE))
         try:
             state = json.loads(self._state_file.read_text(encoding="utf-8"))
-            return {name: output["value"] for name, output in state["outputs"].items()}
+            return outputs | {name: output["value"] for name, output in state["outputs"].items()}
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise RunError(
                 f"cannot read Terraform's state {self._state_file}: {error!r}",
@@ -152,7 +157,7 @@ class Terraform:
             process = self._start(command, log, errors)
             with self._log_file.open("rb") as stream:
                 stream.seek(start_offset)
-                _follow(process, _Tail(stream), on_event)
+                _follow(process, Tail(stream), on_event)
         if process.returncode != 0:
             raise self._failure(name, process.returncode, start_offset, errors_file)
 
@@ -177,7 +182,7 @@ class Terraform:
     def _failure(self, name: str, code: int, start_offset: int, errors_file: Path) -> RunError:
         with self._log_file.open("rb") as stream:
             stream.seek(start_offset)
-            events = list(_Tail(stream).events())
+            events = list(Tail(stream).events())
         problems = [_diagnostic(event) for event in events if _is_error(event)]
         plain = [event.message for event in events if event.type == "text"]
         words = problems or [text for text in ("\n".join(plain), _tail_of(errors_file)) if text.strip()]
@@ -199,7 +204,7 @@ class _Builder:
     terraform_bin_path: str
 
 
-class _Tail:
+class Tail:
     """Whole lines of a file that is still being written."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -210,7 +215,7 @@ class _Tail:
         """What has come since the last call; half a line waits for its other half."""
         *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
         for line in lines:
-            if line.strip():
+            if line.strip() and _DEPRECATION not in line:
                 yield parse_event(line)
 
 
@@ -242,7 +247,7 @@ def _timestamp_s(value: object) -> float:
         return time.time()
 
 
-def _follow(process: subprocess.Popen[bytes], tail: _Tail, on_event: OnEvent) -> None:
+def _follow(process: subprocess.Popen[bytes], tail: Tail, on_event: OnEvent) -> None:
     """Hand on events until the process has ended; whatever stops us is raised after that."""
     stopped: BaseException | None = None
     announcements: list[str] = []

@@ -178,7 +178,7 @@ def _is_initialized(root: Path, data_dir: Path, marker: Path, fingerprint: str) 
         return False
     version = locked_version(root)
     # A link into a shared folder dangles when that folder is gone.
-    return version is None or (data_dir / "providers" / _PROVIDER / version / _platform()).exists()
+    return version is None or (data_dir / "providers" / _PROVIDER / version / machine_name()).exists()
 
 
 def locked_version(root: Path) -> str | None:
@@ -243,7 +243,7 @@ def find_plugins(
     if explicit:
         if not _holds(Path(explicit), version):
             raise PreflightError(
-                f"{PLUGINS_VARIABLE}={explicit} holds no {_PROVIDER} {version} for {_platform()}",
+                f"{PLUGINS_VARIABLE}={explicit} holds no {_PROVIDER} {version} for {machine_name()}",
                 remedy="Name a folder made by `terraform providers mirror`, or unset it to use the registry.",
             )
         return Path(explicit).resolve()
@@ -259,8 +259,8 @@ def find_plugins(
 def _holds(folder: Path, version: str) -> bool:
     """Unpacked or packed, the two layouts that Terraform reads."""
     base = folder / _PROVIDER
-    packed = base / f"terraform-provider-aws_{version}_{_platform()}.zip"
-    return (base / version / _platform()).is_dir() or packed.is_file()
+    packed = base / f"terraform-provider-aws_{version}_{machine_name()}.zip"
+    return (base / version / machine_name()).is_dir() or packed.is_file()
 
 
 def _is_configured(variables: Mapping[str, str]) -> bool:
@@ -280,7 +280,7 @@ def _implied_folders(variables: Mapping[str, str]) -> list[Path]:
     return [home / ".terraform.d/plugins", *(Path(data) / "terraform/plugins" for data in data_homes)]
 
 
-def _platform() -> str:
+def machine_name() -> str:
     """This machine as Terraform writes it, for example linux_amd64."""
     machine = platform.machine().lower()
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
