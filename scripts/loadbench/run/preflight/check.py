@@ -1,0 +1,65 @@
+"""What a check is given and what it says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import ClientError
+
+from loadbench.config import Config, DeploymentInfo, PathName
+
+Status = Literal["ok", "warning", "failure"]
+
+# A check that hangs must not hold up the others for long.
+_CLIENT_CONFIG = ClientConfig(
+    connect_timeout=3, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2}
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `remedy` says what to do; it is empty where nothing is to be done."""
+
+    name: str
+    status: Status
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every check may look at."""
+
+    config: Config
+    paths: Sequence[PathName]
+    session: Any
+    token: str | None
+    _clients: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def client(self, service: str) -> Any:
+        """The client of a service; making one from a session is not safe in several threads."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self.session.client(service, config=_CLIENT_CONFIG)
+            return self._clients[service]
+
+    def deployments(self) -> list[tuple[PathName, DeploymentInfo]]:
+        """The paths' sections."""
+        return [(path, self.config.deployment(path)) for path in self.paths]
+
+
+def error_code(error: ClientError) -> str:
+    """The service's name for what went wrong."""
+    return str(error.response["Error"]["Code"])
+
+
+def is_denied(error: ClientError) -> bool:
+    """Whether the caller may not ask, which says nothing about the answer."""
+    return any(
+        word in error_code(error) for word in ("AccessDenied", "UnauthorizedOperation", "NotAuthorized")
+    )

@@ -1,0 +1,93 @@
+"""The list of checks, and running them side by side within a few seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.config import Config, PathName
+from loadbench.errors import PreflightError
+from loadbench.run.bench import hugging_face_token
+from loadbench.run.preflight import account, container, weights
+from loadbench.run.preflight.check import Check, Context
+from loadbench.run.progress import OnProgress, Progress, ignore_progress
+from loadbench.run.terraform_setup import find_terraform
+
+_DEADLINE_S = 8.0
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One check and the targets where it makes sense: the embedded AWS has neither quotas nor registries."""
+
+    name: str
+    find: Callable[[Context], Iterator[Check]]
+    targets: tuple[str, ...] = ("local", "aws")
+
+
+def _terraform(context: Context) -> Iterator[Check]:
+    """Terraform is there and new enough."""
+    try:
+        binary = find_terraform()
+    except PreflightError as error:
+        yield Check("terraform", "failure", error.message, error.remedy)
+    else:
+        yield Check("terraform", "ok", f"{binary.path.name} {binary.version}")
+
+
+_ENTRIES = (
+    _Entry("credentials", account.credentials),
+    _Entry("terraform", _terraform),
+    _Entry("image", container.image),
+    _Entry("accelerators", container.accelerators),
+    _Entry("model", weights.source),
+    _Entry("memory", weights.memory),
+    _Entry("machine memory", weights.machine_memory, ("local",)),
+    _Entry("token", weights.token),
+    _Entry("bucket", weights.bucket),
+    _Entry("standing endpoints", account.standing_endpoints),
+    _Entry("instance type", account.offering, ("aws",)),
+    _Entry("quota", account.quota, ("aws",)),
+    _Entry("role", account.role, ("aws",)),
+    _Entry("image tag", container.image_exists, ("aws",)),
+)
+
+
+def run_checks(
+    config: Config,
+    paths: Sequence[PathName],
+    session: Any,
+    on_progress: OnProgress = ignore_progress,
+) -> list[Check]:
+    """Run every check that the target has, in parallel; what does not answer in time is a warning."""
+    context = Context(config, paths, session, hugging_face_token())
+    entries = [entry for entry in _ENTRIES if config.target in entry.targets]
+    deadline_s = time.monotonic() + _DEADLINE_S
+    pool = ThreadPoolExecutor(_THREADS)
+    futures = [pool.submit(_findings, entry, context) for entry in entries]
+    found: list[Check] = []
+    for number, (entry, future) in enumerate(zip(entries, futures, strict=True)):
+        on_progress(Progress("checks before anything is created", number, len(entries), "checks"))
+        found += _result(entry, future, deadline_s)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return found
+
+
+def _findings(entry: _Entry, context: Context) -> list[Check]:
+    try:
+        return list(entry.find(context))
+    except (ClientError, BotoCoreError) as error:
+        return [Check(entry.name, "warning", f"could not be checked: {error}")]
+
+
+def _result(entry: _Entry, future: Future[list[Check]], deadline_s: float) -> list[Check]:
+    try:
+        return future.result(max(0.0, deadline_s - time.monotonic()))
+    except TimeoutError:
+        return [Check(entry.name, "warning", f"no answer within {_DEADLINE_S:.0f} s")]

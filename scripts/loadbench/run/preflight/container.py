@@ -1,0 +1,129 @@
+"""Checks of the container image and what the accelerators can hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from botocore.exceptions import ClientError
+
+from loadbench.config import PATHS, DeploymentInfo, PathName
+from loadbench.errors import ConfigError
+from loadbench.run.instances import SHARDING_FAMILIES, InstanceType, instance_specification
+from loadbench.run.optimization import tensor_parallel_degree
+from loadbench.run.preflight.check import Check, Context, error_code, is_denied
+
+# Only lmi-dist of LMI v13 and v14 carries the loader (djl-serving's branches 0.31.0-dlc and 0.32.0-dlc).
+_FAST_LOADER_TAG = re.compile(r"^0\.31\.0-lmi13\.|^0\.32\.0-lmi14\.")
+_LMI_REPOSITORY = "djl-inference"
+_IMAGE = re.compile(
+    r"^(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<repository>[^:]+):(?P<tag>.+)$"
+)
+
+
+def image(context: Context) -> Iterator[Check]:
+    """The fast path's image has the fast loader; every image belongs to the region it is pulled in."""
+    for path in context.paths:
+        uri = context.config.image(path)
+        found = _IMAGE.match(uri)
+        if not context.config.deployment(path).image_tag:
+            yield Check(
+                "image", "failure", f"{uri} names no tag", "Write the tag after a colon in image_uri."
+            )
+        elif found and found["region"] != context.config.region:
+            yield Check(
+                "image",
+                "failure",
+                f"{uri} lies in {found['region']}, the endpoint in {context.config.region}",
+                "Write {region} for the region in image_uri.",
+            )
+        elif PATHS[path].optimized:
+            yield _fast_loader(uri, context.config.deployment(path).image_tag)
+        else:
+            yield Check("image", "ok", f"{uri} for the {path} path")
+
+
+def _fast_loader(uri: str, tag: str) -> Check:
+    if _FAST_LOADER_TAG.match(tag):
+        return Check("image", "ok", f"{uri} has the fast loader")
+    if f"/{_LMI_REPOSITORY}:" in uri:
+        return Check(
+            "image",
+            "failure",
+            f"{uri} has no fast loader",
+            "Use a tag 0.31.0-lmi13.… or 0.32.0-lmi14.…; later ones have lost the loader.",
+        )
+    return Check(
+        "image",
+        "warning",
+        f"whether {uri} has the fast loader is not known here",
+        "It must hold the lmi-dist engine of LMI v13 or v14.",
+    )
+
+
+def image_exists(context: Context) -> Iterator[Check]:
+    """The registry has the tag."""
+    for uri in sorted({context.config.image(path) for path in context.paths}):
+        if found := _IMAGE.match(uri):
+            yield _in_registry(context, uri, found)
+
+
+def _in_registry(context: Context, uri: str, found: re.Match[str]) -> Check:
+    try:
+        answer = context.client("ecr").batch_get_image(
+            registryId=found["account"],
+            repositoryName=found["repository"],
+            imageIds=[{"imageTag": found["tag"]}],
+        )
+    except ClientError as error:
+        if is_denied(error):
+            return Check(
+                "image tag", "warning", f"the caller may not look for {uri}", "Allow ecr:BatchGetImage."
+            )
+        if error_code(error) == "RepositoryNotFoundException":
+            answer = {"images": []}
+        else:
+            raise
+    if answer["images"]:
+        return Check("image tag", "ok", f"the registry has {uri}")
+    return Check(
+        "image tag",
+        "failure",
+        f"the registry has no {uri}",
+        "Check account, repository and tag in image_uri.",
+    )
+
+
+def accelerators(context: Context) -> Iterator[Check]:
+    """The instance type is known, sharding is allowed on it, and the degree fits its accelerators."""
+    for path, info in context.deployments():
+        try:
+            specification = instance_specification(info.instance_type)
+            degree = tensor_parallel_degree(info)
+        except ConfigError as error:
+            yield Check("accelerators", "failure", error.message, error.remedy)
+            continue
+        yield _fits(path, info, specification, degree)
+
+
+def _fits(path: PathName, info: DeploymentInfo, specification: InstanceType, degree: int) -> Check:
+    if degree > specification.accelerators:
+        return Check(
+            "accelerators",
+            "failure",
+            f"{path}: tensor-parallel degree {degree} on {info.instance_type}, which has"
+            f" {specification.accelerators} accelerator(s)",
+            "Lower OPTION_TENSOR_PARALLEL_DEGREE or choose a larger instance type.",
+        )
+    if PATHS[path].optimized and specification.family not in SHARDING_FAMILIES:
+        return Check(
+            "accelerators",
+            "failure",
+            f"sharding is not allowed on {info.instance_type}",
+            f"Choose one of the families {', '.join(SHARDING_FAMILIES)}.",
+        )
+    return Check(
+        "accelerators",
+        "ok",
+        f"{path}: degree {degree} of {specification.accelerators} on {info.instance_type}",
+    )

@@ -1,0 +1,226 @@
+"""Checks of the model: whether it can be had, fits, and lies or may be put where it is read from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from loadbench.config import PATHS, DeploymentInfo, PathName
+from loadbench.errors import LoadbenchError
+from loadbench.run import default_model, hub, synthetic
+from loadbench.run.checkpoints import inspect_checkpoint
+from loadbench.run.instances import INSTANCE_TYPES
+from loadbench.run.models import cache_dir, cached_folder
+from loadbench.run.optimization import tensor_parallel_degree
+from loadbench.run.preflight.check import Check, Context
+from loadbench.run.staging import configured_bucket
+
+_BYTES_PER_PARAMETER = {"fp32": 4, "float32": 4, "fp8": 1, "int8": 1}
+_HALF_BYTES = 2  # bf16, fp16, and auto on every model of this decade
+# Weights are not all: activations, CUDA context, and at least some cache for keys and values.
+_OVERHEAD = 1.15
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What is known of a model without fetching it."""
+
+    parameters: int
+    heads: int | None
+
+
+def memory(context: Context) -> Iterator[Check]:
+    """The weights fit into the accelerators' memory at the configured dtype."""
+    for path, info in context.deployments():
+        specification = INSTANCE_TYPES.get(info.instance_type)
+        size = _size(info.hf_model_id)
+        if specification is None:  # said by another check
+            continue
+        if size is None:
+            yield Check(
+                "memory",
+                "warning",
+                f"{path}: the size of {info.hf_model_id} is not known before it is fetched",
+            )
+            continue
+        yield _memory(path, info, size, specification.accelerator_memory_mib)
+
+
+def _memory(path: PathName, info: DeploymentInfo, size: _Size, memory_mib: int) -> Check:
+    try:
+        degree = tensor_parallel_degree(info)
+    except LoadbenchError as error:
+        return Check("memory", "failure", error.message, error.remedy)
+    if size.heads is not None and size.heads % degree:
+        return Check(
+            "memory",
+            "failure",
+            f"{path}: {size.heads} attention heads cannot be divided among {degree} ranks",
+            "Choose a tensor-parallel degree that divides the number of heads.",
+        )
+    dtype = info.container_env_vars.get("OPTION_DTYPE", "auto")
+    per_rank_bytes = size.parameters * _BYTES_PER_PARAMETER.get(dtype, _HALF_BYTES) / degree
+    have_bytes = memory_mib * 2**20
+    words = (
+        f"{path}: {size.parameters / 1e9:.2f} billion parameters in {dtype} on {degree} rank(s):"
+        f" {per_rank_bytes / 1e9:.1f} of {have_bytes / 1e9:.1f} GB each"
+    )
+    if per_rank_bytes * _OVERHEAD > have_bytes:
+        return Check(
+            "memory",
+            "failure",
+            words,
+            "Choose a larger instance type, more accelerators, or a smaller model.",
+        )
+    return Check("memory", "ok", words)
+
+
+def machine_memory(context: Context) -> Iterator[Check]:
+    """The embedded target's model servers run here: the weights must fit into this machine."""
+    have_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for model_id in dict.fromkeys(info.hf_model_id for _, info in context.deployments()):
+        if (size := _size(model_id)) is None:
+            continue
+        weights_bytes = size.parameters * _HALF_BYTES
+        # The standard path holds them twice while it copies from host to device.
+        if 2 * weights_bytes > have_bytes:
+            yield Check(
+                "machine memory",
+                "failure" if weights_bytes > have_bytes else "warning",
+                f"{model_id} takes {weights_bytes / 1e9:.1f} GB, twice while it loads; this machine has"
+                f" {have_bytes / 1e9:.1f} GB",
+                "Use a smaller model on the embedded target.",
+            )
+
+
+def token(context: Context) -> Iterator[Check]:
+    """Where a token is asked for it is there, and reads the model."""
+    for path, info in context.deployments():
+        if not info.use_hf_token:
+            continue
+        if not context.token:
+            from_hub = context.config.weights_from(path) == "hub"
+            yield Check(
+                "token",
+                "failure" if from_hub else "warning",
+                f"HUGGING_FACE_HUB_TOKEN not found in environment variables, and the {path} path asks for it",
+                "Create a .env file with HUGGING_FACE_HUB_TOKEN=… (https://huggingface.co/settings/tokens).",
+            )
+        elif "/" in info.hf_model_id and hub.is_reachable():
+            yield _readable(info.hf_model_id, context.token)
+
+
+def _readable(model_id: str, token: str) -> Check:
+    try:
+        hub.check_access(model_id, token)
+    except LoadbenchError as error:
+        return Check("token", "failure", error.message, error.remedy)
+    return Check("token", "ok", f"the token may read {model_id}")
+
+
+def source(context: Context) -> Iterator[Check]:
+    """The model can be had: it is here, can be made, or the hub answers."""
+    for model_id in dict.fromkeys(
+        info.hf_model_id for path, info in context.deployments() if context.config.weights_from(path) == "s3"
+    ):
+        if _folder(model_id) is not None:
+            yield Check("model", "ok", f"{model_id} is on this disk")
+        elif synthetic.is_synthetic(model_id):
+            yield _synthetic(model_id)
+        elif model_id == default_model.MODEL_ID or hub.is_reachable():
+            yield Check("model", "ok", f"{model_id} will be downloaded")
+        else:
+            yield Check(
+                "model",
+                "failure",
+                f"{model_id} is not on this disk, and the Hugging Face Hub does not answer",
+                "Check the network, or point hf_model_id at a local folder.",
+            )
+
+
+def _synthetic(model_id: str) -> Check:
+    try:
+        shape = synthetic.shape_of(model_id)
+    except LoadbenchError as error:
+        return Check("model", "failure", error.message, error.remedy)
+    return Check("model", "ok", f"{model_id} will be generated ({shape.weights_bytes / 1e9:.1f} GB)")
+
+
+def bucket(context: Context) -> Iterator[Check]:
+    """A configured bucket is there, in the region, and takes objects."""
+    config, name = context.config, configured_bucket(context.config)
+    needed = any(PATHS[path].optimized or config.weights_from(path) == "s3" for path in context.paths)
+    if not needed:
+        return
+    if name is None:
+        if config.target == "aws":
+            yield Check(
+                "bucket", "failure", "no bucket is configured", "Name one in fast_model_loading_info.bucket."
+            )
+        else:
+            yield Check("bucket", "ok", "the embedded target's own bucket")
+        return
+    yield _bucket(context, name)
+
+
+def _bucket(context: Context, name: str) -> Check:
+    s3 = context.client("s3")
+    try:
+        headers = s3.head_bucket(Bucket=name)["ResponseMetadata"]["HTTPHeaders"]
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        words = {
+            404: f"the bucket {name} does not exist",
+            403: f"the bucket {name} may not be used with these credentials",
+            301: f"the bucket {name} lies in another region than {context.config.region}",
+        }.get(status, f"the bucket {name}: {error}")
+        if status == 404 and context.config.target == "local":
+            return Check("bucket", "ok", f"the bucket {name} will be made")
+        return Check("bucket", "failure", words, "Correct the bucket in the configuration.")
+    if (region := headers.get("x-amz-bucket-region", context.config.region)) != context.config.region:
+        return Check(
+            "bucket",
+            "failure",
+            f"the bucket {name} lies in {region}",
+            f"Use a bucket in {context.config.region}.",
+        )
+    key = "loadbench-write-check"
+    try:
+        s3.put_object(Bucket=name, Key=key, Body=b"")
+        s3.delete_object(Bucket=name, Key=key)
+    except ClientError as error:
+        return Check(
+            "bucket", "failure", f"the bucket {name} does not take objects: {error}", "Allow s3:PutObject."
+        )
+    return Check("bucket", "ok", f"the bucket {name} is in {context.config.region} and takes objects")
+
+
+def _size(model_id: str) -> _Size | None:
+    if synthetic.is_synthetic(model_id):
+        try:
+            shape = synthetic.shape_of(model_id)
+        except LoadbenchError:  # said by another check
+            return None
+        return _Size(shape.weights_bytes // _HALF_BYTES, shape.heads)
+    folder = _folder(model_id)
+    if folder is None:
+        return None
+    try:
+        parameters = inspect_checkpoint(folder).parameters
+        configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (LoadbenchError, OSError, ValueError):  # resolving the model says what is wrong with it
+        return None
+    heads = configuration.get("num_attention_heads") if isinstance(configuration, dict) else None
+    return _Size(parameters, heads if isinstance(heads, int) else None)
+
+
+def _folder(model_id: str) -> Path | None:
+    for folder in (Path(model_id).expanduser(), cached_folder(model_id, cache_dir())):
+        if folder.is_dir():
+            return folder
+    return None
