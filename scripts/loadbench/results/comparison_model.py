@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from loadbench.errors import UsageError
 from loadbench.results.costs import BreakEven, Cost, OneTimeCost
 from loadbench.results.points import Clocks, RunPoint
-from loadbench.results.records import Series
+from loadbench.results.records import Series, schema_version
 from loadbench.results.statistics import Estimate, Summary
 from loadbench.results.timeline import Certainty, Span
 
@@ -48,7 +48,7 @@ class Side(_Model):
     one_time: OneTimeCost | None = Field(description="the optimization job, None where there is none")
     shown: ShownRun | None
 
-    @property
+    @cached_property
     def usable(self) -> list[RunPoint]:
         """The runs that count."""
         return [run for run in self.runs if run.usable]
@@ -145,25 +145,20 @@ class Comparison(_Model):
 def load_comparison(path: Path) -> Comparison:
     """Read comparison.json, or the folder that holds it. UsageError if it is not one, or too new."""
     file = path / "comparison.json" if path.is_dir() else path
+    remedy = "Compare its runs again: loadbench compare RUN RUN"
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"cannot read the comparison {file}: {error}",
-            remedy="Compare its runs again: loadbench compare RUN RUN",
-        ) from error
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if isinstance(version, int) and version > COMPARISON_SCHEMA_VERSION:
-        raise UsageError(
-            f"{file} has schema version {version}, this version reads up to {COMPARISON_SCHEMA_VERSION}",
-            remedy="Update loadbench.",
-        )
+        text = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the comparison {file}: {error.strerror}", remedy=remedy) from error
     try:
-        return Comparison.model_validate(document)
+        return Comparison.model_validate_json(text)
     except ValidationError as error:
+        if (version := schema_version(text)) > COMPARISON_SCHEMA_VERSION:
+            raise UsageError(
+                f"{file} has schema version {version}, this version reads up to {COMPARISON_SCHEMA_VERSION}",
+                remedy="Update loadbench.",
+            ) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{file} is not a comparison: {where}: {first['msg']}",
-            remedy="Compare its runs again: loadbench compare RUN RUN",
-        ) from error
+        where = f"{where}: " if where else ""
+        raise UsageError(f"{file} is not a comparison: {where}{first['msg']}", remedy=remedy) from error

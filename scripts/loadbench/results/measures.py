@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from loadbench.results.comparison_model import Measure, MeasureGroup, PhaseRow, Side, Unit
 from loadbench.results.costs import cost_of
@@ -38,11 +39,11 @@ class Match:
             return None
         return paired_difference([seconds(x) for x, _ in self.pairs], [seconds(y) for _, y in self.pairs])
 
-    @property
+    @cached_property
     def _runs_a(self) -> Sequence[RunPoint]:
         return [run for run, _ in self.pairs] or self.a.usable
 
-    @property
+    @cached_property
     def _runs_b(self) -> Sequence[RunPoint]:
         return [run for _, run in self.pairs] or self.b.usable
 
@@ -90,10 +91,7 @@ def phase_rows(both: Match) -> list[PhaseRow]:
 
 
 def _phase_row(both: Match, name: str) -> PhaseRow:
-    def busy(run: RunPoint) -> float:
-        return sum(share.busy_s for share in run.phases if share.name == name)
-
-    return _row(both, name, lambda run: run.seconds_in(name), busy, (name,))
+    return _row(both, name, lambda run: run.seconds_in(name), lambda run: run.busy_in(name), (name,))
 
 
 def _row(both: Match, name: str, seconds: Seconds, busy: Seconds, phases: Sequence[str]) -> PhaseRow:

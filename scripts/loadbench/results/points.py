@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from statistics import median
 from typing import Any, Literal
 
@@ -58,6 +59,7 @@ class RunPoint(_Model):
     optimization: Optimization | None = None
     price: Price | None = None
     job_price: Price | None = None
+    configuration_digest: str
     facts: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -72,7 +74,17 @@ class RunPoint(_Model):
 
     def seconds_in(self, phase: str) -> float:
         """The phase's share of the time to ready, 0 where the run had no such phase."""
-        return sum(share.seconds for share in self.phases if share.name == phase)
+        share = self._shares.get(phase)
+        return share.seconds if share else 0.0
+
+    def busy_in(self, phase: str) -> float:
+        """Seconds of the phase's own spans, overlaps with other phases included."""
+        share = self._shares.get(phase)
+        return share.busy_s if share else 0.0
+
+    @cached_property
+    def _shares(self) -> dict[str, PhaseShare]:
+        return {share.name: share for share in self.phases}
 
     @property
     def warm_latency_s(self) -> float | None:
@@ -126,6 +138,7 @@ def point_of(record: RunRecord) -> RunPoint:
         optimization=record.optimization,
         price=find_price(record.instance_type, record.configuration, record.price),
         job_price=_job_price(record),
+        configuration_digest=record.configuration_digest,
         facts=_facts(record),
     )
 

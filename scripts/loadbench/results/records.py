@@ -223,27 +223,32 @@ def write_atomically(path: Path, text: str) -> Path:
 
 def load_record(path: Path) -> RunRecord:
     """Read one record; UsageError if it is not one or comes from a newer version."""
+    remedy = "Delete the folder or restore the file."
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"cannot read the record {path}: {error}", remedy="Delete the folder or restore the file."
-        ) from error
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UsageError(
-            f"{path} has schema version {version}, this version reads up to {SCHEMA_VERSION}",
-            remedy="Update loadbench.",
-        )
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the record {path}: {error.strerror}", remedy=remedy) from error
     try:
-        return RunRecord.model_validate(document)
+        return RunRecord.model_validate_json(text)
     except ValidationError as error:
+        if (version := schema_version(text)) > SCHEMA_VERSION:
+            raise UsageError(
+                f"{path} has schema version {version}, this version reads up to {SCHEMA_VERSION}",
+                remedy="Update loadbench.",
+            ) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{path} is not a run record: {where}: {first['msg']}",
-            remedy="Delete the folder or restore the file.",
-        ) from error
+        where = f"{where}: " if where else ""
+        raise UsageError(f"{path} is not a run record: {where}{first['msg']}", remedy=remedy) from error
+
+
+def schema_version(text: bytes) -> int:
+    """The version that a document says it has, 0 if it says none."""
+    try:
+        version = json.loads(text)["schema_version"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return 0
+    return version if isinstance(version, int) else 0
 
 
 def find_records(results_dir: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean, median, stdev
 from typing import Literal
 
@@ -208,6 +209,7 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(fmean(_logs(values)))
 
 
+@cache
 def t_quantile(probability: float, freedom: float) -> float:
     """Student's t quantile by bisection of its distribution function; accurate to about 1e-10."""
     if not 0 < probability < 1 or freedom <= 0:
