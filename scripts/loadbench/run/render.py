@@ -86,7 +86,8 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Sequence):
         return list(value)
-    raise TypeError(f"a {type(value).__name__} has no JSON form")
+    # `str` of a name that does not exist raises Jinja's own error, which tells the name.
+    raise TypeError(f"{str(value)!r} has no JSON form")
 
 
 def _only_json(value: object) -> object:
