@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from .errors import AwsError
+from .sigv4 import Signed
 from .world import World
 
 
@@ -26,6 +27,8 @@ class Call:
     access_key_id: str
     request: web.BaseRequest
     body: bytes | None
+    # Present on every request that came through the gateway; S3 checks its chunks' signatures with it.
+    signed: Signed | None = None
 
     @property
     def operation(self) -> str:

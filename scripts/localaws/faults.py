@@ -62,7 +62,7 @@ class Faults:
             for armed in self._armed:
                 if armed.spec.kind != kind or armed.remaining == 0 or not _fits(armed.spec, match):
                     continue
-                if armed.spec.requests_per_s is not None and self._under_rate(armed):
+                if self._under_rate(armed):
                     continue
                 if armed.remaining is not None:
                     armed.remaining -= 1

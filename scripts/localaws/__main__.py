@@ -1,0 +1,5 @@
+"""`python -m localaws`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,114 @@
+"""The commands of the embedded AWS: up, down, status, env, logs. Parses, calls, prints."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import lifecycle
+from .errors import LocalAwsError
+from .settings import Settings, SettingsError, parse_settings
+
+_state_dir = click.option(
+    "--state-dir",
+    required=True,
+    envvar="LOCALAWS_STATE_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of this embedded AWS; two folders are two of them.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class _Group(click.Group):
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except SettingsError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        except LocalAwsError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Group)
+def main() -> None:
+    """An embedded AWS for one machine: S3, SageMaker and what they need, on loopback."""
+
+
+@main.command()
+@_state_dir
+@click.option("--settings", type=click.File(), help="JSON file with settings; - reads standard input.")
+@_as_json
+def up(state_dir: Path, settings: Any, as_json: bool) -> None:
+    """Start it, or apply the settings to the one that runs."""
+    _print_status(lifecycle.up(state_dir, None if settings is None else _read(settings.read())), as_json)
+
+
+@main.command()
+@_state_dir
+def down(state_dir: Path) -> None:
+    """Stop it with all its model servers; what it holds stays on disk."""
+    click.echo("stopped" if lifecycle.down(state_dir) else "not running")
+
+
+@main.command()
+@_state_dir
+@_as_json
+def status(state_dir: Path, as_json: bool) -> None:
+    """Say whether it runs, where, and what it serves."""
+    _print_status(lifecycle.status(state_dir), as_json)
+
+
+@main.command()
+@_state_dir
+@_as_json
+def env(state_dir: Path, as_json: bool) -> None:
+    """Print the variables that make any AWS client use it."""
+    variables = lifecycle.environment(state_dir)
+    if as_json:
+        click.echo(json.dumps(variables, indent=1))
+    else:
+        for name, value in variables.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@main.command()
+@_state_dir
+def logs(state_dir: Path) -> None:
+    """Print the server's own log."""
+    path = lifecycle.log_path(state_dir)
+    if not path.exists():
+        raise LocalAwsError(f"there is no log in {state_dir}; nothing was ever started there")
+    with path.open(errors="replace") as file:
+        for line in file:
+            click.echo(line, nl=False)
+
+
+def _read(text: str) -> Settings:
+    try:
+        return parse_settings(json.loads(text))
+    except ValueError as error:
+        raise SettingsError(f"the settings are not JSON: {error}") from error
+
+
+def _print_status(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report, indent=1))
+        return
+    if not report["running"]:
+        click.echo(f"not running ({report['state_dir']})")
+        return
+    click.echo(f"running: {report['endpoint_url']}, process {report['pid']}, {report['state_dir']}")
+    for endpoint in report["endpoints"]:
+        click.echo(f"endpoint {endpoint['name']}: {endpoint['status']}")
+        for process in endpoint["processes"]:
+            component = process["inference_component"] or "model"
+            click.echo(
+                f"  {component} on {process['instance_id']}: {process['status']}, process {process['pid']}"
+            )

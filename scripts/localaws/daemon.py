@@ -1,0 +1,144 @@
+"""The server process: holds its folder's lock, listens on loopback, ends its children when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from .errors import LocalAwsError
+from .files import private_folder, write_private
+from .gateway import Gateway
+from .rooms import room
+from .world import open_world
+
+sagemaker_api = room("sagemaker.api")
+_log = logging.getLogger(__name__)
+
+# Below the range that systems take for outgoing connections: the kept port is still free after a restart.
+_PORTS = range(20_000, 30_000)
+_PORT_ATTEMPTS = 50
+_LOCK_WAIT_S = 1.0
+
+EXIT_ALREADY_RUNNING = 10
+
+
+class DaemonError(LocalAwsError):
+    """The server cannot start."""
+
+
+def lock(state_dir: Path) -> int:
+    """Take the folder's lock for this process's life. Raises BlockingIOError where another holds it."""
+    descriptor = os.open(state_dir / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline_s = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            return descriptor
+        except BlockingIOError:
+            # Whoever asks "is it running" holds a shared lock for an instant.
+            if time.monotonic() > deadline_s:
+                os.close(descriptor)
+                raise
+            time.sleep(0.02)
+
+
+def is_locked(state_dir: Path) -> bool:
+    """True while a server process holds the folder."""
+    try:
+        descriptor = os.open(state_dir / "daemon.lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def holder(state_dir: Path) -> int | None:
+    """The process id of the server that holds the folder; None while it is only about to write it."""
+    text = (state_dir / "daemon.lock").read_text()
+    return int(text) if text else None
+
+
+def listen(kept_port: int | None) -> socket.socket:
+    """A socket on loopback: on the port of last time where it is free, otherwise on any free one."""
+    candidates = ([kept_port] if kept_port else []) + random.sample(_PORTS, _PORT_ATTEMPTS)
+    for port in candidates:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(1024)
+        return listener
+    raise DaemonError(
+        f"no free port found between {_PORTS.start} and {_PORTS.stop} after {_PORT_ATTEMPTS} tries"
+    )
+
+
+def kept_port(state_dir: Path) -> int | None:
+    """The port of the last start."""
+    try:
+        return int(json.loads((state_dir / "daemon.json").read_text())["port"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+async def serve(state_dir: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    last_port = kept_port(state_dir)
+    listener = listen(last_port)
+    port = listener.getsockname()[1]
+    if last_port not in (None, port):
+        _log.warning("port %d is taken by another program; listening on %d from now on", last_port, port)
+    world = open_world(state_dir, f"http://127.0.0.1:{port}")
+    gateway = Gateway(world)
+    server = await loop.create_server(gateway.server(), sock=listener)
+    write_private(state_dir / "daemon.json", json.dumps({"pid": os.getpid(), "port": port}).encode())
+    _log.info("listening on %s, process %d", world.endpoint_url, os.getpid())
+    gateway.start()
+    await sagemaker_api.start(world)
+    await stopping.wait()
+    _log.info("stopping")
+    server.close()
+    await sagemaker_api.stop(world)
+    await gateway.close()
+    world.database.close()
+    _log.info("stopped")
+
+
+def main() -> None:
+    """Run as `python -m localaws.daemon STATE_DIR`, with stdout and stderr on the log file."""
+    state_dir = private_folder(Path(sys.argv[1]))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.umask(0o077)
+    try:
+        descriptor = lock(state_dir)
+    except BlockingIOError:
+        sys.exit(EXIT_ALREADY_RUNNING)
+    asyncio.run(serve(state_dir))
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
