@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-from loadbench.errors import LeftoverError, LoadbenchError
+from loadbench.errors import LeftoverError, LoadbenchError, RunError
 from loadbench.results.costs import find_price
 from loadbench.results.records import RunRecord
 from loadbench.run.bench import Bench
@@ -36,26 +35,39 @@ def prepare(bench: Bench, plan: Plan) -> tuple[Terraform, Path]:
     return terraform, variables
 
 
-def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observer) -> None:
-    """Create everything and wait until it serves; what Terraform and the service say is shown live."""
-    described: dict[str, str] = {}
+def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observer) -> dict[str, float]:
+    """Create everything and wait until it serves; what Terraform and the service say is shown live.
 
-    def show(name: str) -> Callable[[str], None]:
-        def update(text: str) -> None:
-            described[name] = text
-            bench.ui.detail(" · ".join(described.values()))
+    Returns Terraform's own answer to how long the deployment took: `terraform_start_s` when it asked for the
+    endpoint, `terraform_end_s` when the last resource was complete. Raises RunError, with the reason
+    of the service where it gave one.
+    """
+    said: dict[str, str] = {}
+    clock: dict[str, float] = {}
 
-        return update
-
-    terraform_says, service_says = show("terraform"), show("service")
-    observer.on_status = lambda resource, status: service_says(f"{resource} {status}")
+    def show(who: str, what: str) -> None:
+        said[who] = what
+        bench.ui.detail(" · ".join(said.values()))
 
     def on_event(event: TerraformEvent) -> None:
-        if event.resource:
-            terraform_says(f"{event.resource} {event.action}")
+        if event.type == "apply_start" and ".aws_sagemaker_endpoint." in f".{event.resource}":
+            clock["terraform_start_s"] = event.timestamp_s
+        if event.type == "apply_complete":
+            clock["terraform_end_s"] = event.timestamp_s
+        if event.message:
+            show("terraform", event.message)
 
-    with observer:
-        terraform.apply(variables, on_event)
+    observer.on_status = lambda resource, status: show(resource, f"{resource} {status}")
+    try:
+        with observer:
+            terraform.apply(variables, on_event)
+    except RunError as error:
+        if observer.failure_reason is None:
+            raise
+        raise RunError(
+            f"the deployment failed: {observer.failure_reason}", details=error.details, remedy=error.remedy
+        ) from error
+    return clock
 
 
 def destroy_run(bench: Bench, path: str, run_id: str) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from loadbench.config import PATHS, PathName
 from loadbench.errors import InterruptedRunError, LoadbenchError, PreflightError, UsageError
+from loadbench.results.index import latest, list_points
 from loadbench.results.records import (
     ModelInfo,
     Optimization,
     Pair,
     RunRecord,
-    find_records,
     load_record,
     new_run_id,
     record_file,
@@ -24,6 +24,7 @@ from loadbench.results.records import (
 from loadbench.results.reports import write_run_files
 from loadbench.run import deployment, staging
 from loadbench.run.bench import Bench, hugging_face_token
+from loadbench.run.explain import explained
 from loadbench.run.instances import instance_specification
 from loadbench.run.invocation import run_invocations, stream_text
 from loadbench.run.journal import Journal, system_description
@@ -61,9 +62,10 @@ def run_path(
         try:
             _run(bench, path, journal)
         except LoadbenchError as error:
-            journal.fail(error, _last_log_lines(journal))
+            failure = explained(error, _log_lines(journal))
+            journal.fail(failure, _log_lines(journal)[-15:])
             _clean_up(bench, journal, keep=keep_on_failure)
-            raise
+            raise failure from error.__cause__
         except KeyboardInterrupt as error:
             journal.finish("interrupted")
             _clean_up(bench, journal, keep=False)
@@ -92,15 +94,21 @@ def _run(bench: Bench, path: PathName, journal: Journal) -> None:
         record.system = system_description(terraform.version(), terraform.provider_version())
 
     observer = Observer(
-        bench.account.session, record.names, record.endpoint_kind, folder=journal.folder, clock=bench.clock
+        bench.account.session,
+        record.names,
+        record.endpoint_kind,
+        folder=journal.folder,
+        clock=bench.clock,
+        secrets=[token] if (token := hugging_face_token()) else [],
     )
     try:
         with journal.step("deployment"), ui.step(f"{path}: deployment"):
-            deployment.apply(bench, terraform, variables, observer)
+            terraform_clock = deployment.apply(bench, terraform, variables, observer)
+            record.deployment = observer.deployment.model_copy(update=terraform_clock)
     finally:
-        record.deployment = observer.deployment
         record.spans = observer.spans()
-        journal.save()
+        for problem in observer.problems:
+            ui.warn(f"not observed: {problem}")
 
     with journal.step("testing"), ui.step(f"{path}: invocations"):
         record.invocations = run_invocations(
@@ -295,17 +303,9 @@ def invoke_standing(bench: Bench, path: PathName | None, prompt: str | None) -> 
 
 def latest_record(bench: Bench, path: PathName) -> RunRecord | None:
     """The newest successful run of a path under this very configuration and target, None without one."""
-    for file in reversed(list(find_records(bench.workspace.results_dir))):
-        if f"-{path}-" not in file.parent.name:
-            continue
-        record = load_record(file)
-        if (record.status, record.target, record.configuration_digest) == (
-            "succeeded",
-            bench.config.target,
-            bench.config.digest,
-        ):
-            return record
-    return None
+    results_dir = bench.workspace.results_dir
+    point = latest(list_points(results_dir).points, path, bench.config.digest)
+    return load_record(record_file(results_dir, point.run_id)) if point else None
 
 
 def _model_info(bench: Bench, path: PathName, source: Source) -> ModelInfo:
@@ -322,12 +322,12 @@ def _model_info(bench: Bench, path: PathName, source: Source) -> ModelInfo:
     )
 
 
-def _last_log_lines(journal: Journal, count: int = 15) -> list[str]:
+def _log_lines(journal: Journal) -> list[str]:
     try:
         text = (journal.folder / "container.log").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return text.splitlines()[-count:]
+    except FileNotFoundError:
+        return []  # no container has said anything yet
+    return text.splitlines()
 
 
 def _clean_up(bench: Bench, journal: Journal, *, keep: bool) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from loadbench.config import PATHS, PathName
 from loadbench.errors import LeftoverError, RunError, UsageError
-from loadbench.results.records import Pair, RunRecord, find_records, load_record, save_record
+from loadbench.results.index import list_points
+from loadbench.results.records import Pair, RunRecord, load_record, record_file, save_record
 from loadbench.run import deployment
 from loadbench.run.bench import Bench
 from loadbench.run.runner import latest_record, run_path
@@ -84,20 +85,19 @@ def run_series(bench: Bench, series_id: str, *, resume: bool) -> list[RunRecord]
 
 def series_records(bench: Bench, series_id: str) -> list[RunRecord]:
     """All finished records of one series, oldest first."""
-    found = []
-    for file in find_records(bench.workspace.results_dir):
-        record = load_record(file)
-        if record.pair and record.pair.series_id == series_id and record.status in ("succeeded", "failed"):
-            found.append(record)
-    return found
+    results_dir = bench.workspace.results_dir
+    return [
+        load_record(record_file(results_dir, point.run_id))
+        for point in list_points(results_dir).points
+        if point.pair and point.pair.series_id == series_id and point.status in ("succeeded", "failed")
+    ]
 
 
 def last_series(bench: Bench) -> str:
     """The newest series made with this configuration; UsageError when there is none to resume."""
-    for file in reversed(list(find_records(bench.workspace.results_dir))):
-        record = load_record(file)
-        if record.pair and record.configuration_digest == bench.config.digest:
-            return record.pair.series_id
+    for point in reversed(list_points(bench.workspace.results_dir).points):
+        if point.pair and point.configuration_digest == bench.config.digest:
+            return point.pair.series_id
     raise UsageError(
         "there is no interrupted series of this configuration to resume",
         remedy="Leave --resume out to start one.",
