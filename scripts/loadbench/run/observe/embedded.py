@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from loadbench.results.timeline import Span
-from loadbench.run.observe.lines import LogLine, Reading
+from loadbench.run.observe.lines import LogLine
 
 # … [phase] name=weights_stream start=1.000000 end=2.500000 bytes=42 worker=engine
 _PHASE = re.compile(
@@ -16,23 +16,20 @@ _PHASE = re.compile(
 )
 
 
-def read_container(lines: Sequence[LogLine]) -> Reading:
-    """Phases the container measured; a `[phase]` line that is cut short is left alone."""
-    reading = Reading()
-    for place, line in enumerate(lines):
-        if found := _PHASE.search(line.message):
-            reading.understood.add(place)
-            reading.spans.append(
-                Span(
-                    name=found["name"],
-                    start_s=float(found["start"]),
-                    end_s=float(found["end"]),
-                    clock="container",
-                    worker=found["worker"],
-                    size_bytes=int(found["bytes"]),
-                )
-            )
-    return reading
+def read(lines: Sequence[LogLine]) -> list[Span]:
+    """Phases the container measured itself; a `[phase]` line that is cut short is left alone."""
+    return [
+        Span(
+            name=found["name"],
+            start_s=float(found["start"]),
+            end_s=float(found["end"]),
+            clock="container",
+            worker=found["worker"],
+            size_bytes=int(found["bytes"]),
+        )
+        for line in lines
+        if (found := _PHASE.search(line.message))
+    ]
 
 
 def read_platform(lines: Sequence[LogLine], inference_component: str | None) -> list[Span]:
@@ -51,12 +48,7 @@ def read_platform(lines: Sequence[LogLine], inference_component: str | None) -> 
                 worker=event.get("instance_id") or "",
                 size_bytes=event.get("bytes") or 0,
             )
-        except (
-            ValueError,
-            KeyError,
-            AttributeError,
-            TypeError,
-        ):  # not an event: kept in the log, never guessed
+        except (ValueError, KeyError, AttributeError, TypeError):  # not an event, and never guessed
             continue
         if belongs:
             spans.append(span)

@@ -1,33 +1,72 @@
-"""What a log gives: lines with the log service's time, and the spans that a dialect reads in them."""
+"""Log lines, and the wrappings that stand before what a program really wrote.
+
+In an LMI container a line of the engine may pass four hands: djl-serving's logger (two layouts), MPI, a
+terminal colour, and vLLM's own prefix with the process's name. Shapes seen in public logs of LMI v9-v14.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
-
-from loadbench.results.timeline import Span
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """One event of a log stream. `timestamp_s` is the service's, in epoch seconds."""
+    """One event of a log stream. `timestamp_s` is the log service's, epoch seconds to the millisecond."""
 
     timestamp_s: float
     stream: str
     message: str
 
 
-@dataclass
-class Reading:
-    """What one dialect made of a log: its spans, and the places of the lines it understood."""
+@dataclass(frozen=True)
+class Entry:
+    """A line without its wrappings. `worker` names the engine's process or rank where the line does."""
 
-    spans: list[Span] = field(default_factory=list)
-    understood: set[int] = field(default_factory=set)
+    timestamp_s: float
+    worker: str
+    text: str
 
 
-class Dialect(Protocol):
-    """A kind of log. What it does not know it leaves alone; container.log keeps every line."""
+# INFO  PyProcess W-252-model-stdout: … · [INFO ] PyProcess - W-210-model-stdout: … · INFO  ModelServer …
+_SERVING = re.compile(
+    r"^\[?(?:TRACE|DEBUG|INFO|WARN|ERROR)\s*\]?\s+\w+ (?:- )?(?:W-\d+-[\w.-]+-std(?:out|err): ?)?"
+)
+_MPI = re.compile(r"^\[\d+,(?P<rank>\d+)\]<std(?:out|err)>: ?")
+# CloudWatch's agent writes the escape character as #033.
+_COLOUR = re.compile(r"(?:\x1b|#033)\[[0-9;]*m")
+_PROCESS = re.compile(r"^\((?P<name>[\w ]+?) pid=(?P<pid>\d+)\) ?")
+# INFO 08-06 01:39:18 model_runner.py:1110] …   ·   INFO 08-17 22:48:21 [default_loader.py:262] …
+_VLLM = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[?[\w/]+\.py:\d+\] ?")
+_STORED = re.compile(
+    r"^(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})Z \[(?P<stream>[^\]]*)\] (?P<message>.*)$"
+)
 
-    def __call__(self, lines: Sequence[LogLine]) -> Reading:
-        """Read the lines of one stream, in order."""
+
+def unwrap(line: LogLine) -> Entry:
+    """The line as its writer wrote it, and which worker that was."""
+    text, worker = _SERVING.sub("", line.message), ""
+    if mpi := _MPI.match(text):
+        text, worker = text[mpi.end() :], f"rank {mpi['rank']}"
+    text = _COLOUR.sub("", text)
+    while process := _PROCESS.match(text):
+        text, worker = text[process.end() :], f"{process['name']} {process['pid']}"
+    return Entry(line.timestamp_s, worker, _VLLM.sub("", text).strip())
+
+
+def format_line(line: LogLine) -> str:
+    """One line as container.log holds it: time in UTC, stream, message."""
+    time = datetime.datetime.fromtimestamp(line.timestamp_s, datetime.UTC)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z [{line.stream}] {line.message}"
+
+
+def parse_lines(stored: Iterable[str]) -> list[LogLine]:
+    """The lines of a container.log; what is cut short at its end is left out."""
+    lines = []
+    for text in stored:
+        if found := _STORED.match(text.rstrip("\n")):
+            time = datetime.datetime.fromisoformat(found["time"]).replace(tzinfo=datetime.UTC)
+            lines.append(LogLine(time.timestamp(), found["stream"], found["message"]))
+    return lines

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.results.records import ResourceNames
-from loadbench.run.observe.lines import LogLine
+from loadbench.run.observe.lines import LogLine, format_line
 
 
 def container_group(names: ResourceNames) -> str:
@@ -80,11 +79,9 @@ class LogFile:
         self._secrets = [secret for secret in secrets if secret]
 
     def write(self, line: LogLine) -> None:
-        """Append one line: time in UTC, stream, message."""
+        """Append one line."""
         message = line.message
         for secret in self._secrets:
             message = message.replace(secret, "[redacted]")
-        time = datetime.datetime.fromtimestamp(line.timestamp_s, datetime.UTC)
-        stamp = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{stamp} [{line.stream}] {message}\n")
+            file.write(format_line(replace(line, message=message)) + "\n")

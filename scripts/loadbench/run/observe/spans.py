@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from loadbench.results.timeline import Span
-from loadbench.run.observe import embedded
-from loadbench.run.observe.lines import LogLine
+from loadbench.run.observe import embedded, serving, vllm, vllm_legacy
+from loadbench.run.observe.lines import LogLine, unwrap
 from loadbench.run.observe.status import ResourceTimes
 
 
@@ -26,17 +26,50 @@ class Seen:
 
 def assemble(seen: Seen) -> list[Span]:
     """All spans, sorted by start: statuses to look at, phases to partition."""
-    phases = embedded.read_platform(seen.platform, seen.inference_component)
-    phases += read_container(seen.container)
+    phases = read_container(seen.container)
+    platform = embedded.read_platform(seen.platform, seen.inference_component)
+    # A platform that tells what it does leaves nothing to infer.
+    phases += platform or infer_platform(seen)
     return sorted([*_statuses(seen), *phases], key=lambda span: (span.start_s, span.end_s))
 
 
 def read_container(lines: Sequence[LogLine]) -> list[Span]:
-    """The phases in a container's log, stream by stream."""
+    """The phases in a container's log: stream by stream, and within one container after container."""
     spans: list[Span] = []
     for stream in dict.fromkeys(line.stream for line in lines):
-        spans += embedded.read_container([line for line in lines if line.stream == stream]).spans
+        own = sorted((line for line in lines if line.stream == stream), key=lambda line: line.timestamp_s)
+        if measured := embedded.read(own):
+            spans += measured
+            continue
+        for entries in serving.attempts([unwrap(line) for line in own]):
+            spans += [*serving.read(entries), *(vllm.read(entries) or vllm_legacy.read(entries))]
     return spans
+
+
+def infer_platform(seen: Seen) -> list[Span]:
+    """What AWS leaves no line about, from the edges of what it does tell.
+
+    Before a container's first line lie provisioning, image pull and the platform's download, the last two in
+    parallel, and nothing tells them apart: for a model-based endpoint all of it is `provision`. A component's
+    endpoint is in service before the component is made, so there the instance (`provision`) and what follows
+    (`image_pull`, which may hold a download) can be told apart. After the server's readiness comes the wait
+    for a health check that is seen.
+    """
+    spans: list[Span] = []
+    first_line_s = min((line.timestamp_s for line in seen.container), default=None)
+    if seen.inference_component:
+        spans += _inferred("provision", seen.endpoint.created_s, seen.endpoint.in_service_s)
+        spans += _inferred("image_pull", seen.component.created_s, first_line_s)
+    else:
+        spans += _inferred("provision", seen.endpoint.created_s, first_line_s)
+    server_ready_s = serving.ready_time([unwrap(line) for line in seen.container])
+    return [*spans, *_inferred("health_check", server_ready_s, seen.ready_s)]
+
+
+def _inferred(name: str, start_s: float | None, end_s: float | None) -> list[Span]:
+    if start_s is None or end_s is None or end_s < start_s:
+        return []
+    return [Span(name=name, start_s=start_s, end_s=end_s, clock="service", certainty="inferred")]
 
 
 def _statuses(seen: Seen) -> list[Span]:

@@ -1,0 +1,91 @@
+"""vLLM from 0.8: the engine says itself how long each part took.
+
+The weights are what `Loading weights took` covers. What `Model loading took` has beyond that, building the
+modules before and rearranging after, belongs to the neighbouring phases. Versions without the first line have
+the second one only; then it is the weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadbench.results.timeline import Span
+from loadbench.run.observe.lines import Entry
+from loadbench.run.observe.vllm_legacy import warm_up
+
+_FETCHED = re.compile(r"^Time spent downloading weights for .+: (?P<seconds>[\d.]+) seconds")
+_WEIGHTS = re.compile(r"^Loading weights took (?P<seconds>[\d.]+) seconds")
+_MODEL = re.compile(
+    r"^Model loading took (?P<size>[\d.]+) (?:GB|GiB)(?: memory)? and (?P<seconds>[\d.]+) seconds"
+)
+_WARM = re.compile(r"^Graph capturing finished in |^init engine \(")
+
+_UNIT_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class _Load:
+    """One worker's weights."""
+
+    worker: str
+    start_s: float
+    end_s: float
+    size_bytes: int
+
+
+def read(entries: Sequence[Entry]) -> list[Span]:
+    """Phases of one container's start; none when its weights never arrived."""
+    loads = _loads(entries)
+    if not loads:
+        return []
+    downloads = [
+        Span(
+            name="artifact_download",
+            start_s=entry.timestamp_s - float(found["seconds"]),
+            end_s=entry.timestamp_s,
+            clock="container",
+            worker=entry.worker or "engine",
+        )
+        for entry in entries
+        if (found := _FETCHED.match(entry.text))
+    ]
+    fetched_s = max((span.end_s for span in downloads), default=float("-inf"))
+    weights = [
+        Span(
+            name="weights_to_device",
+            start_s=min(max(load.start_s, fetched_s), load.end_s),
+            end_s=load.end_s,
+            clock="container",
+            worker=load.worker,
+            size_bytes=load.size_bytes,
+        )
+        for load in loads
+    ]
+    first_s = min(span.start_s for span in [*downloads, *weights])
+    began_s = entries[0].timestamp_s
+    return [
+        Span(name="container_start", start_s=began_s, end_s=max(began_s, first_s), clock="container"),
+        *downloads,
+        *weights,
+        *warm_up(entries, max(load.end_s for load in loads), _WARM),
+    ]
+
+
+def _loads(entries: Sequence[Entry]) -> list[_Load]:
+    sizes = {entry.worker: found["size"] for entry in entries if (found := _MODEL.match(entry.text))}
+    for pattern in (_WEIGHTS, _MODEL):
+        loads = [
+            _Load(
+                entry.worker,
+                entry.timestamp_s - float(found["seconds"]),
+                entry.timestamp_s,
+                round(float(sizes.get(entry.worker, 0)) * _UNIT_BYTES),
+            )
+            for entry in entries
+            if (found := pattern.match(entry.text))
+        ]
+        if loads:
+            return loads
+    return []

@@ -1,0 +1,78 @@
+"""vLLM 0.6 and 0.7, the engines of LMI v13 and v14: phases are differences between lines.
+
+These versions say how large the weights were, not how long they took. Disk to host and host to device are
+interleaved tensor by tensor, so both are one phase here, `weights_to_device`; with the fast loader it is
+`weights_stream`. Times are the log service's milliseconds, not the line's own second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from loadbench.results.timeline import Span
+from loadbench.run.observe import serving
+from loadbench.run.observe.lines import Entry
+
+_STARTS = re.compile(r"^Starting to load model ")
+_FIRST_FILE = re.compile(r"^Loading \w+ checkpoint shards: +0% Completed")
+_ENDS = re.compile(r"^Loading model weights took (?P<size>[\d.]+) (?P<unit>GB|GiB)")
+_FAST_LOADER = re.compile(r"load_format=\S*fast_model_loader", re.IGNORECASE)
+_WARM = re.compile(r"^Graph capturing finished in |^init engine \(")
+
+# Both units mean 2**30: 0.6 writes memory_usage / float(2**30) and calls it GB.
+_UNIT_BYTES = 2**30
+# Fetching from the hub happens between the two lines, and takes seconds at least; opening a file does not.
+_SHORTEST_FETCH_S = 1.0
+
+
+def read(entries: Sequence[Entry]) -> list[Span]:
+    """Phases of one container's start; none when its weights never arrived."""
+    starts = [entry.timestamp_s for entry in entries if _STARTS.match(entry.text)]
+    ends = [(entry, found) for entry in entries if (found := _ENDS.match(entry.text))]
+    if not starts or not ends:
+        return []
+    began_s, loading_s = entries[0].timestamp_s, starts[0]
+    spans = [Span(name="container_start", start_s=began_s, end_s=loading_s, clock="container")]
+    first_file_s = serving.first_time(entries, _FIRST_FILE)
+    if first_file_s is not None and first_file_s - loading_s >= _SHORTEST_FETCH_S:
+        # Nothing says so in words: it is what the engine does between these two lines for a hub id.
+        spans.append(
+            Span(
+                name="artifact_download",
+                start_s=loading_s,
+                end_s=first_file_s,
+                clock="container",
+                certainty="inferred",
+                worker="engine",
+            )
+        )
+        loading_s = first_file_s
+    fast = any(_FAST_LOADER.search(entry.text) for entry in entries)
+    spans += [
+        Span(
+            name="weights_stream" if fast else "weights_to_device",
+            start_s=loading_s,
+            end_s=entry.timestamp_s,
+            clock="container",
+            worker=entry.worker,
+            size_bytes=round(float(found["size"]) * _UNIT_BYTES),
+        )
+        for entry, found in ends
+    ]
+    return [*spans, *warm_up(entries, max(entry.timestamp_s for entry, _ in ends), _WARM)]
+
+
+def warm_up(entries: Sequence[Entry], loaded_s: float, pattern: re.Pattern[str]) -> list[Span]:
+    """From the last weight to the server's readiness: memory profile, cache blocks, graphs.
+
+    A server that never said it was ready is believed as far as its last line about warming up.
+    """
+    ready_s = serving.ready_time(entries)
+    told = [
+        entry.timestamp_s for entry in entries if pattern.match(entry.text) and entry.timestamp_s >= loaded_s
+    ]
+    end_s = ready_s if ready_s is not None else max(told, default=None)
+    if end_s is None or end_s < loaded_s:
+        return []
+    return [Span(name="engine_warmup", start_s=loaded_s, end_s=end_s, clock="container")]
