@@ -42,8 +42,21 @@ def read_container(lines: Sequence[LogLine]) -> list[Span]:
             spans += measured
             continue
         for entries in serving.attempts([unwrap(line) for line in own]):
-            spans += [*serving.read(entries), *(vllm.read(entries) or vllm_legacy.read(entries))]
+            fetched = serving.read(entries)
+            spans += [*fetched, *_around(fetched, vllm.read(entries) or vllm_legacy.read(entries))]
     return spans
+
+
+def _around(fetched: Sequence[Span], spans: Sequence[Span]) -> list[Span]:
+    """The container's start happens before and after what its front end fetched, not meanwhile."""
+    pieces = list(spans)
+    for download in fetched:
+        for span in [span for span in pieces if span.name == "container_start"]:
+            if span.start_s < download.start_s and download.end_s < span.end_s:
+                pieces.remove(span)
+                pieces.append(span.model_copy(update={"end_s": download.start_s}))
+                pieces.append(span.model_copy(update={"start_s": download.end_s}))
+    return pieces
 
 
 def infer_platform(seen: Seen) -> list[Span]:
