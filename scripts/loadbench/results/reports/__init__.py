@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loadbench.results.comparison_model import Comparison
 from loadbench.results.records import RunRecord, write_atomically
-from loadbench.results.reports import csv, json, markdown, seed_files, text, trace
+from loadbench.results.reports import csv, html, json, markdown, seed_files, text, trace
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
@@ -19,6 +19,8 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
             "comparison.md": markdown.render(comparison),
             "raw.csv": csv.render(comparison),
             "trace.json": trace.render(comparison),
+            "report.html": html.render(comparison),
+            **html.chart_files(comparison),
         },
     )
 

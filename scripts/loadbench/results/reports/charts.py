@@ -1,0 +1,287 @@
+"""The charts of a comparison, each as one function; `width` chooses the layout for a page or for a phone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from loadbench.results.comparison_model import Comparison, ShownRun, Side
+from loadbench.results.records import Series
+from loadbench.results.reports import words
+from loadbench.results.reports.svg import Drawing, Scale, ticks
+from loadbench.results.timeline import PHASES, WEIGHTS_PHASES, Span
+
+WIDE = 960
+NARROW = 360
+_MAX_POINTS = 400  # of a curve; more cannot be told apart
+
+
+def waterfall(comparison: Comparison, width: int) -> Drawing:
+    """Both shown runs on one time axis from the request on: one row a phase, weights in the side's colour."""
+    shown = [(css, side, side.shown) for css, side in _sides(comparison) if side.shown]
+    narrow = width < WIDE
+    row_height, left = (38.0, 0.0) if narrow else (25.0, 168.0)
+    groups = [(css, side, run, _rows(run)) for css, side, run in shown]
+    low_s = min((span.start_s for *_, rows in groups for _, spans in rows for span in spans), default=0.0)
+    high_s = max((span.end_s for *_, rows in groups for _, spans in rows for span in spans), default=1.0)
+    scale = Scale(min(low_s, 0.0), high_s, left + 4, width - (8 if narrow else 76))
+    height = sum(34 + row_height * len(rows) + 14 for *_, rows in groups) + 26
+    drawing = Drawing(width, height, "Timelines of both paths on one time axis", _waterfall_words(groups))
+    _time_axis(drawing, scale, height - 24, narrow)
+    y = 4.0
+    for css, side, run, rows in groups:
+        drawing.text(0, y + 16, f"{side.label}: in service after {words.seconds(run.ready_s)}", f"head {css}")
+        y += 30
+        top = y
+        for name, spans in rows:
+            _waterfall_row(drawing, scale, y, name, spans, css, narrow)
+            y += row_height
+        drawing.line(scale(run.ready_s), top - 4, scale(run.ready_s), y, f"ready {css}")
+        y += 18
+    return drawing
+
+
+def _waterfall_row(
+    drawing: Drawing, scale: Scale, y: float, name: str, spans: Sequence[Span], css: str, narrow: bool
+) -> None:
+    label = words.name(name)
+    length = words.seconds(sum(span.duration_s for span in spans))
+    bar_y, bar_height = (y + 18, 13.0) if narrow else (y + 2, 16.0)
+    if narrow:
+        drawing.text(0, y + 13, label)
+        drawing.text(drawing.width, y + 13, length, "value", "end")
+    else:
+        drawing.text(scale.start - 14, y + 15, label, "", "end")
+        end = max(scale(span.end_s) for span in spans)
+        drawing.text(end + 6, y + 15, length, "value")
+    for span in spans:
+        drawing.rectangle(
+            scale(span.start_s),
+            bar_y,
+            scale(span.end_s) - scale(span.start_s),
+            bar_height,
+            f"bar {_bar_css(name, css)} {span.certainty}",
+            f"{label}, {span.certainty} by {span.clock} {span.worker}: {words.seconds(span.duration_s)}, "
+            f"from {words.seconds(span.start_s)} to {words.seconds(span.end_s)}",
+        )
+
+
+def _bar_css(name: str, side_css: str) -> str:
+    if name in WEIGHTS_PHASES:
+        return side_css
+    return "phase" if name in PHASES else "other"
+
+
+def _rows(run: ShownRun) -> list[tuple[str, list[Span]]]:
+    """Spans by name: phases in the order in which they happen, then what is shown but is no phase."""
+    names = [*PHASES, *dict.fromkeys(span.name for span in run.spans if span.name not in PHASES)]
+    rows = [(name, [span for span in run.spans if span.name == name]) for name in names]
+    return [(name, spans) for name, spans in rows if spans]
+
+
+def _waterfall_words(groups: Sequence[tuple[str, Side, ShownRun, list[tuple[str, list[Span]]]]]) -> str:
+    return " ".join(
+        f"{side.label}: "
+        + ", ".join(
+            f"{words.name(name)} {words.seconds(sum(s.duration_s for s in spans))}" for name, spans in rows
+        )
+        + f"; in service after {words.seconds(run.ready_s)}."
+        for _, side, run, rows in groups
+    )
+
+
+def _time_axis(drawing: Drawing, scale: Scale, bottom: float, narrow: bool) -> None:
+    for value in ticks(scale.low, scale.high, 4 if narrow else 8):
+        drawing.line(scale(value), 0, scale(value), bottom, "grid")
+        drawing.text(scale(value), bottom + 18, _tick(value), "tick", "middle")
+
+
+def _tick(value: float) -> str:
+    return f"{value:g} s".replace("-", words.MINUS)
+
+
+def raw_points(comparison: Comparison, width: int) -> Drawing:
+    """Every run's time to in service, a lane a side; lines join pairs, a bar marks the median."""
+    sides = [
+        (css, side, [run.time_to_ready_s or 0.0 for run in side.usable]) for css, side in _sides(comparison)
+    ]
+    every = [value for *_, values in sides for value in values]
+    narrow = width < WIDE
+    left = 0.0 if narrow else 168.0
+    low, high = _padded(every)
+    scale = Scale(low, high, left + 12, width - 16)
+    lane_y = {css: 40.0 + 84 * index for index, (css, *_) in enumerate(sides)}
+    count = f"{len(sides[0][2])} and {len(sides[1][2])} runs"
+    drawing = Drawing(
+        width,
+        190,
+        "Time to in service of every run",
+        f"{count}; the figures stand in the table of raw points.",
+    )
+    _time_axis(drawing, scale, 164, narrow)
+    partners = {(run.pair.series_id, run.pair.index): run for run in comparison.b.usable if run.pair}
+    for run in comparison.a.usable:
+        other = partners.get((run.pair.series_id, run.pair.index)) if run.pair else None
+        if other:
+            x1, x2 = scale(run.time_to_ready_s or 0), scale(other.time_to_ready_s or 0)
+            drawing.line(x1, lane_y["a"], x2, lane_y["b"], "pair")
+    for css, side, values in sides:
+        y = lane_y[css]
+        drawing.text(
+            0 if narrow else left - 10,
+            y - 22 if narrow else y + 5,
+            side.label,
+            f"head {css}",
+            "start" if narrow else "end",
+        )
+        if side.time_to_ready:
+            middle = scale(side.time_to_ready.median)
+            drawing.line(middle, y - 15, middle, y + 15, f"median {css}")
+        for run, value in zip(side.usable, values, strict=True):
+            far = run.run_id in side.outliers
+            tip = f"{run.run_id}: {words.seconds(value)}{', far from the rest' if far else ''}"
+            drawing.dot(scale(value), y, 5.5, f"point {css}{' outlier' if far else ''}", tip)
+    return drawing
+
+
+def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
+    """The ratio with its interval beside every pair's own ratio, on a log axis; None without an interval."""
+    estimate = comparison.estimate
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None
+    partners = {(run.pair.series_id, run.pair.index): run for run in comparison.b.usable if run.pair}
+    pairs = [
+        (run, (run.time_to_ready_s or 1) / (other.time_to_ready_s or 1))
+        for run in comparison.a.usable
+        if run.pair and (other := partners.get((run.pair.series_id, run.pair.index)))
+    ]
+    values = [1.0, estimate.low, estimate.high, *(ratio for _, ratio in pairs)]
+    low, high = math.log(min(values)), math.log(max(values))
+    margin = 0.12 * (high - low) or 0.05
+    narrow = width < WIDE
+    left = 0.0 if narrow else 168.0
+    scale = Scale(low - margin, high + margin, left + 12, width - 16)
+    drawing = Drawing(
+        width,
+        126,
+        f"Ratio {comparison.a.label} over {comparison.b.label}",
+        f"{words.times(estimate.ratio)}, 95 % interval {words.interval(estimate)}; 1 is no difference.",
+    )
+    for value in ticks(math.exp(scale.low), math.exp(scale.high), 4 if narrow else 8):
+        drawing.line(scale(math.log(value)), 0, scale(math.log(value)), 98, "grid")
+        drawing.text(scale(math.log(value)), 116, words.times(value), "tick", "middle")
+    drawing.line(scale(0), 0, scale(0), 98, "even")
+    if not narrow:
+        drawing.text(left - 10, 37, "each pair", "", "end")
+        drawing.text(left - 10, 77, "all, 95 %", "", "end")
+    for run, ratio in pairs:
+        pair = run.pair.index + 1 if run.pair else 0
+        drawing.dot(scale(math.log(ratio)), 32, 5.5, "point plain", f"pair {pair}: {words.times(ratio)}")
+    drawing.line(scale(math.log(estimate.low)), 72, scale(math.log(estimate.high)), 72, "interval")
+    drawing.dot(scale(math.log(estimate.ratio)), 72, 7, "point estimate", words.times(estimate.ratio))
+    return drawing
+
+
+def break_even(comparison: Comparison, width: int) -> Drawing | None:
+    """Seconds spent after so many deployments; the fast path starts with its job. None without a job."""
+    pays, job = comparison.break_even, comparison.b.one_time
+    if pays is None or job is None or job.seconds is None or not comparison.a.time_to_ready:
+        return None
+    a_s = comparison.a.time_to_ready.mean
+    b_s = a_s - pays.saved_s
+    last = 10.0 if pays.deployments is None else max(4.0, math.ceil(pays.deployments * 2))
+    top_s = max(a_s * last, job.seconds + b_s * last)
+    narrow = width < WIDE
+    left = 56.0 if narrow else 168.0
+    bottom = 232.0
+    across, up = Scale(0, last, left, width - 20), Scale(0, top_s, bottom, 14)
+    drawing = Drawing(width, 284, "Time spent after so many deployments", pays.sentence)
+    for value in ticks(0, top_s, 5):
+        drawing.line(left, up(value), width - 20, up(value), "grid")
+        drawing.text(left - 8, up(value) + 4, _long(value), "tick", "end")
+    for value in ticks(0, last, 5 if narrow else 10):
+        if value == int(value):
+            drawing.text(across(value), bottom + 20, f"{value:g}", "tick", "middle")
+    drawing.text((left + width - 20) / 2, bottom + 42, "deployments", "tick", "middle")
+    drawing.polyline([(across(0), up(0)), (across(last), up(a_s * last))], "curve a")
+    drawing.polyline([(across(0), up(job.seconds)), (across(last), up(job.seconds + b_s * last))], "curve b")
+    drawing.text(across(0) + 10, up(job.seconds) - 12, f"{comparison.b.label}, after its job", "head b")
+    drawing.text(across(last * 0.2) + 10, up(a_s * last * 0.2) + 24, comparison.a.label, "head a")
+    if pays.deployments is not None:
+        x, y = across(pays.deployments), up(a_s * pays.deployments)
+        drawing.line(x, y, x, bottom, "even")
+        drawing.dot(x, y, 6, "point estimate", pays.sentence)
+        drawing.text(x + 8, bottom - 10, f"pays back after {pays.deployments:,.1f}", "value")
+    return drawing
+
+
+def _long(seconds: float) -> str:
+    """A tick of a long axis: minutes or hours where seconds are many."""
+    for unit_s, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.3g} {unit}"
+    return f"{seconds:g} s"
+
+
+def curve_names(comparison: Comparison) -> list[str]:
+    """Names of the series that any shown run has."""
+    return list(
+        dict.fromkeys(
+            series.name for _, side in _sides(comparison) if side.shown for series in side.shown.series
+        )
+    )
+
+
+def curve(comparison: Comparison, name: str, width: int = 460) -> Drawing:
+    """One resource over time on both sides, zero at the request."""
+    chosen = [
+        (css, side, series)
+        for css, side in _sides(comparison)
+        if side.shown
+        for series in side.shown.series
+        if series.name == name and series.points
+    ]
+    unit = chosen[0][2].unit if chosen else ""
+    points = [(css, _thinned(series)) for css, _, series in chosen]
+    high_s = max((time_s for _, series in points for time_s, _ in series), default=1.0)
+    top = max((value for _, series in points for _, value in series), default=1.0) or 1.0
+    across, up = Scale(0, high_s, 64, width - 14), Scale(0, top * 1.06, 150, 10)
+    ends = ", ".join(f"{side.label} {_reader(unit)(series.points[-1][1])}" for _, side, series in chosen)
+    drawing = Drawing(width, 178, f"{name} over time", f"At the end: {ends}.")
+    for value in ticks(0, top * 1.06, 4):
+        drawing.line(64, up(value), width - 14, up(value), "grid")
+        drawing.text(58, up(value) + 4, _reader(unit)(value), "tick", "end")
+    for value in ticks(0, high_s, 4):
+        drawing.text(across(value), 170, _tick(value), "tick", "middle")
+    for css, series in points:
+        drawing.polyline(
+            [(across(time_s), up(value)) for time_s, value in series if time_s >= 0], f"curve {css}"
+        )
+    return drawing
+
+
+def _thinned(series: Series) -> list[tuple[float, float]]:
+    step = max(1, len(series.points) // _MAX_POINTS)
+    return [*series.points[:-1:step], series.points[-1]]
+
+
+def _reader(unit: str) -> Callable[[float], str]:
+    if unit.lower() in ("bytes", "byte"):
+        return words.size_bytes
+    if unit.lower() in ("s", "seconds"):
+        return lambda value: "0 s" if value == 0 else f"{value:g} s"
+    suffix = " %" if unit.lower() in ("percent", "%") else f" {unit}" if unit and unit != "None" else ""
+    return lambda value: f"{value:g}{suffix}"
+
+
+def _sides(comparison: Comparison) -> list[tuple[str, Side]]:
+    return [("a", comparison.a), ("b", comparison.b)]
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    """A range that shows the spread without touching its ends; around a single value a tenth of it."""
+    if not values:
+        return 0.0, 1.0
+    low, high = min(values), max(values)
+    margin = 0.08 * (high - low) or 0.1 * high or 1.0
+    return max(0.0, low - margin), high + margin

@@ -1,0 +1,86 @@
+"""The few shapes that the charts need, as SVG text. Colours are CSS classes, from templates/charts.css."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps values to pixels, linearly."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Pixels of a value."""
+        span = self.high - self.low
+        return self.start + (value - self.low) / span * (self.end - self.start) if span else self.start
+
+
+@dataclass
+class Drawing:
+    """An SVG under construction; `describe` gives what a screen reader says instead of it."""
+
+    width: float
+    height: float
+    title: str
+    description: str
+    parts: list[str] = field(default_factory=list)
+
+    def rectangle(self, x: float, y: float, width: float, height: float, css: str, tip: str = "") -> None:
+        """A bar; `tip` is what a pointer resting on it shows."""
+        inner = f"<title>{escape(tip)}</title>" if tip else ""
+        self.parts.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.8):.1f}" height="{height:.1f}" '
+            f'class="{css}">{inner}</rect>'
+        )
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
+        """A straight line."""
+        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{css}"/>')
+
+    def polyline(self, points: Sequence[tuple[float, float]], css: str) -> None:
+        """A curve through points."""
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self.parts.append(f'<polyline points="{path}" class="{css}"/>')
+
+    def dot(self, x: float, y: float, radius: float, css: str, tip: str = "") -> None:
+        """A raw point."""
+        inner = f"<title>{escape(tip)}</title>" if tip else ""
+        self.parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{css}">{inner}</circle>'
+        )
+
+    def text(self, x: float, y: float, text: str, css: str = "", anchor: str = "start") -> None:
+        """A label; `anchor` is start, middle or end."""
+        self.parts.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{css}">{escape(text)}</text>'
+        )
+
+    def render(self, css: str = "", style: str = "") -> str:
+        """The element; with `style` it stands alone as a file."""
+        inner = "".join(self.parts)
+        sheet = f"<style>{style}</style>" if style else ""
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:.0f} {self.height:.0f}" '
+            f'class="chart {css}" role="img" aria-label="{escape(self.title)}. {escape(self.description)}">'
+            f"{sheet}{inner}</svg>"
+        )
+
+
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """Round values from low to high, about `count` of them, in steps of 1, 2 or 5 times a power of ten."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / count
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
