@@ -35,9 +35,9 @@ def find_resources(session: Any, project: str, price: Price | None = None) -> li
     """Everything of a project in the session's account and region, in the order in which it can be removed.
 
     By tag and by name, in every status, from all pages: endpoints, inference components, configurations,
-    models, running optimization jobs and roles. `price` gives the USD per hour of an instance type; the default
-    is the table in the repository. Raises RunError when the account cannot be read: a listing that is not
-    complete proves nothing.
+    models, running optimization jobs and roles. `price` gives the USD per hour of an instance type; the
+    default is the table in the repository. Raises RunError when the account cannot be read: a listing that is
+    not complete proves nothing.
     """
     try:
         found = list(Account(session).find(project, price or _table_price))
@@ -65,9 +65,9 @@ def remove(
 ) -> list[Resource]:
     """Remove resources and wait until they are gone; returns what is still there, each with its problem.
 
-    Order: jobs are stopped, then component, endpoint, configuration, model, role. What is still being made is
-    waited for, at most `patience_s` seconds in all, because SageMaker refuses to remove it before. An error of
-    one resource does not keep the others from being removed.
+    Order: jobs are stopped, then component, endpoint, configuration, model, role. What is still being made
+    is waited for, at most `patience_s` seconds in all, because SageMaker refuses to remove it before. An
+    error of one resource does not keep the others from being removed.
     """
     remover = _Remover(Account(session, sleep=sleep), on_say, clock, sleep, clock() + patience_s)
     wanted = remover.with_held_components(list(resources))
