@@ -34,17 +34,18 @@ def set_up(config: Config, workspace: Workspace, ui: Ui) -> None:
 
 
 def check_terraform(workspace: Workspace, ui: Ui) -> None:
-    """`terraform fmt -check`, then `validate` and `test` in every root; RunError with its words."""
+    """`terraform fmt -check`, `validate` in every root, `test` for all modules; RunError with its words."""
     binary = find_terraform()
     folder = workspace.assets / "terraform"
     with ui.step("terraform fmt"):
         _terraform(binary.path, ["fmt", "-check", "-recursive", "-diff"], folder, workspace)
-    roots = [folder / path for path in PATHS]
-    install_providers(roots, workspace.private_dir, ui.progress)
+    roots, tests = [folder / path for path in PATHS], folder / "tests"
+    install_providers([*roots, tests], workspace.private_dir, ui.progress)
     for root in roots:
-        with ui.step(f"terraform validate and test: {root.name}"):
+        with ui.step(f"terraform validate: {root.name}"):
             _terraform(binary.path, ["validate"], root, workspace)
-            _terraform(binary.path, ["test"], root, workspace)
+    with ui.step("terraform test"):
+        _terraform(binary.path, ["test", "-test-directory=."], tests, workspace)
 
 
 def _terraform(binary: Path, arguments: list[str], folder: Path, workspace: Workspace) -> None:
