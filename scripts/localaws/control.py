@@ -10,10 +10,9 @@ from aiohttp import web
 from .call import Call
 from .errors import AwsError
 from .responses import json_response
-from .rooms import room
+from .sagemaker import api as sagemaker_api
 from .settings import SettingsError, parse_settings
 
-sagemaker_api = room("sagemaker.api")
 PREFIX = "/_localaws/"
 
 

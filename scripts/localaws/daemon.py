@@ -17,10 +17,9 @@ from pathlib import Path
 from .errors import LocalAwsError
 from .files import private_folder, write_private
 from .gateway import Gateway
-from .rooms import room
+from .sagemaker import api as sagemaker_api
 from .world import open_world
 
-sagemaker_api = room("sagemaker.api")
 _log = logging.getLogger(__name__)
 
 # Below the range that systems take for outgoing connections: the kept port is still free after a restart.

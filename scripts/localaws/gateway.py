@@ -11,15 +11,14 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from . import cloudwatch, cloudwatch_logs, control, moto_bridge, s3, sigv4
+from . import cloudcontrol, cloudwatch, cloudwatch_logs, control, moto_bridge, runtime, s3, sigv4
 from .body import read_body
 from .call import Call, Handler
 from .errors import AwsError
 from .responses import Protocol, error_response, protocol_of
-from .rooms import room
+from .sagemaker import api as sagemaker_api
 from .world import World
 
-cloudcontrol, runtime, sagemaker_api = room("cloudcontrol"), room("runtime"), room("sagemaker.api")
 _log = logging.getLogger(__name__)
 
 # The largest legitimate body outside S3 is InvokeEndpoint's 6 MB; its own service refuses what is over that.
@@ -44,14 +43,10 @@ class Gateway:
         self._world = world
         self._s3 = s3.ObjectStore(s3.Index(world.database, world.state_dir / "objects"))
         self._moto = moto_bridge.MotoBridge(world.state_dir / "moto")
-        self._runtime: Handler = runtime.handle
-        self._sagemaker: Handler = sagemaker_api.handle
-        self._describe_type: Handler = cloudcontrol.handle_describe_type
         self._handlers: dict[str, Handler] = {
             "s3": self._s3.handle,
             "logs": cloudwatch_logs.handle,
             "monitoring": cloudwatch.handle,
-            "cloudcontrolapi": cloudcontrol.handle,
             "localaws": control.handle,
         }
 
@@ -143,9 +138,11 @@ class Gateway:
 
     def _handler(self, call: Call, path: str) -> Handler:
         if call.service == "sagemaker":
-            return self._runtime if path.startswith("/endpoints/") else self._sagemaker
+            return runtime.handle if path.startswith("/endpoints/") else sagemaker_api.handle
+        if call.service == "cloudcontrolapi":
+            return cloudcontrol.handle
         if call.service == "cloudformation" and _operation(call.request, call.body or b"") == "DescribeType":
-            return self._describe_type
+            return cloudcontrol.handle_describe_type
         return self._handlers.get(call.service, self._moto.handle)
 
 
