@@ -53,9 +53,10 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     _known(
         "gated_model",
-        r"gated repo|GatedRepoError|Cannot access gated|restricted and you are not in the authorized list"
-        r"|401 Client Error.{0,200}huggingface|Access to model .{0,200} is restricted",
-        "The model is gated on the Hugging Face Hub and the container had no token that may read it.",
+        r"gated repo|GatedRepoError|restricted and you are not in the authorized list"
+        r"|Access to model .{0,200} is restricted|401 Client Error.{0,200}huggingface"
+        r"|HUGGING_FACE_HUB_TOKEN not found",
+        "The model is gated on the Hugging Face Hub and there was no token that may read it.",
         "Accept the model's licence, put HUGGING_FACE_HUB_TOKEN into .env and set use_hf_token: yes.",
     ),
     _known(
@@ -68,18 +69,31 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     _known(
         "download_timeout",
-        r"model (data|artifacts?).{0,80}download.{0,80}(timed? ?out|exceed)"
-        r"|download.{0,80}(timed out|timeout).{0,80}model|ModelDataDownloadTimeout",
+        r"model (data|artifacts?) download.{0,400}(did not finish|timed? ?out|exceed)"
+        r"|ModelDataDownloadTimeout",
         "Downloading the model to the instance took longer than allowed.",
         "Use an instance type with more network bandwidth or a smaller model; keep the bucket in the region.",
     ),
     _known(
         "access_denied",
-        r"AccessDenied|Access Denied|is not authorized to perform|could not access (model data|the S3)"
-        r"|Could not (find|access) model data|Access denied to S3 bucket|403.{0,20}Forbidden",
+        r"AccessDenied|Access Denied|is not authorized to perform|Could not access|Access denied to S3 bucket"
+        r"|403.{0,20}Forbidden|no identity-based policy allows",
         "The role or the caller may not read or write what it needs: role policy, bucket policy or KMS key.",
         "Grant the execution role s3:GetObject and s3:ListBucket on the bucket (and kms:Decrypt if a key"
         " encrypts it), or leave sagemaker_exec_role empty to have a role made.",
+    ),
+    _known(
+        "corrupt_weights",
+        r"checksum|corrupt|SafetensorError|header too large|MetadataIncompleteBuffer|invalid load key",
+        "The weights that arrived are not the weights that were written.",
+        "Run again; if it stays, remove the model's prefix under models/ or optimized/ in the bucket"
+        " so that it is written anew.",
+    ),
+    _known(
+        "model_data",
+        r"Failed to download model data|Could not find model data",
+        "The platform could not download the model: no object at that place, or the role may not read it.",
+        "Check that the prefix holds the model (aws s3 ls) and that the role may read it, then run again.",
     ),
     _known(
         "assume_role",
@@ -90,27 +104,25 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     _known(
         "out_of_memory",
-        r"CUDA out of memory|OutOfMemoryError|No available memory for the cache blocks"
-        r"|larger than the maximum number of tokens that can be stored in KV cache|OOM|Cannot allocate memory"
-        r"|signal 9|SIGKILL",
+        r"CUDA out of memory|OutOfMemoryError|No available memory for the cache blocks|\bOOM\b|oom-kill"
+        r"|larger than the maximum number of tokens that can be stored in KV cache|Cannot allocate memory",
         "The model with its cache did not fit into the memory there is.",
         "Choose a larger instance type, a lower OPTION_MAX_MODEL_LEN or OPTION_MAX_ROLLING_BATCH_SIZE,"
         " or more accelerators by OPTION_TENSOR_PARALLEL_DEGREE.",
     ),
     _known(
-        "health_check",
-        r"did not pass the ping health check|health check timeout|failed to pass the health check"
-        r"|primary container .{0,120}ping",
-        "The container did not answer /ping in time: it was still loading, or it had died.",
-        "Read the container log below; if it was still loading, raise"
-        " container_startup_health_check_timeout.",
+        "process_died",
+        r"(worker|container|process|server).{0,160}(died|exited|crashed|terminated|was killed by signal)"
+        r"|(exited|ended) with status|exit code",
+        "The container's process ended while the service needed it.",
+        "Read the container's last lines below; signal 9 is often the kernel, out of memory.",
     ),
     _known(
-        "corrupt_weights",
-        r"checksum|corrupt|SafetensorError|header too large|MetadataIncompleteBuffer|invalid load key",
-        "The weights that arrived are not the weights that were written.",
-        "Run again; if it stays, remove the model's prefix under models/ or optimized/ in the bucket"
-        " so that it is written anew.",
+        "health_check",
+        r"did not pass the ping health check|health check timeout|failed to pass the health check",
+        "The container did not answer /ping in time: it was still loading, or it hung.",
+        "Read the container's last lines below; if it was still loading, raise"
+        " container_startup_health_check_timeout.",
     ),
     _known(
         "throttling",
@@ -132,14 +144,10 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "The service could not be reached at all.",
         "Check the network and the region's name; for the embedded target: loadbench local status.",
     ),
-    _known(
-        "process_died",
-        r"(worker|container|process|server).{0,80}(died|exited|crashed|terminated)"
-        r"|exit(ed with)? (code|status)",
-        "The model server's process ended while the endpoint needed it.",
-        "Read the last lines of the container log below.",
-    ),
 )
+
+# The service knows only that the container did not come up or went away; the container's lines say why.
+_SAYS_LITTLE = ("process_died", "health_check")
 
 
 def explain(text: str) -> Explanation | None:
@@ -151,20 +159,18 @@ def explained(error: LoadbenchError, log_lines: Iterable[str] = ()) -> Loadbench
     """`error` with the cause appended to its message, a remedy, and the container's lines that matter.
 
     The service's words are looked at first; when they say only that a container did not come up, the
-    container's own lines know more. An error that nobody knows is returned with its lines.
+    container's own lines know more. An error that nobody knows keeps its words and gets the lines.
     """
     lines = list(log_lines)
     telling = telling_lines(lines)
     known = explain(f"{error.message}\n{error.details}")
-    if (known is None or known.name in ("health_check", "process_died")) and (
-        better := explain("\n".join(telling))
-    ):
-        known = better
+    if known is None or known.name in _SAYS_LITTLE:
+        known = explain("\n".join(telling)) or known
     if known and known.cause not in error.message:
         error.message = f"{error.message}\n{known.cause}"
         error.remedy = known.remedy
-    if telling and not error.details:
-        error.details = "\n".join(telling)
+    if telling:
+        error.details = "\n".join([*error.details.splitlines(), *telling])
     error.args = (error.message,)
     return error
 
