@@ -13,6 +13,7 @@ from loadbench.results.timeline import PHASES, WEIGHTS_PHASES, Span
 
 WIDE = 960
 NARROW = 360
+_LONG_UNITS = ((3600, "h"), (60, "min"))
 _MAX_POINTS = 400  # of a curve; more cannot be told apart
 
 
@@ -32,11 +33,11 @@ def waterfall(comparison: Comparison, width: int) -> Drawing:
     for css, side, run, rows in groups:
         drawing.text(0, y + 16, f"{side.label}: in service after {words.seconds(run.ready_s)}", f"head {css}")
         y += 30
-        top = y
+        ready_x = scale(run.ready_s)
+        drawing.line(ready_x, y - 4, ready_x, y + row_height * len(rows), f"ready {css}")
         for name, spans in rows:
             _waterfall_row(drawing, scale, y, name, spans, css, narrow)
             y += row_height
-        drawing.line(scale(run.ready_s), top - 4, scale(run.ready_s), y, f"ready {css}")
         y += 18
     return drawing
 
@@ -49,7 +50,7 @@ def _waterfall_row(
     bar_y, bar_height = (y + 18, 13.0) if narrow else (y + 2, 16.0)
     if narrow:
         drawing.text(0, y + 13, label)
-        drawing.text(drawing.width, y + 13, length, "value", "end")
+        drawing.text(124, y + 13, length, "value")
     else:
         drawing.text(scale.start - 14, y + 15, label, "", "end")
         end = max(scale(span.end_s) for span in spans)
@@ -194,33 +195,32 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
     narrow = width < WIDE
     left = 56.0 if narrow else 168.0
     bottom = 232.0
-    across, up = Scale(0, last, left, width - 20), Scale(0, top_s, bottom, 14)
+    across, up = Scale(0, last, left, width - 20), Scale(0, top_s, bottom, 26)
     drawing = Drawing(width, 284, "Time spent after so many deployments", pays.sentence)
-    for value in ticks(0, top_s, 5):
-        drawing.line(left, up(value), width - 20, up(value), "grid")
-        drawing.text(left - 8, up(value) + 4, _long(value), "tick", "end")
+    unit_s, unit = next(((size, name) for size, name in _LONG_UNITS if top_s >= 2 * size), (1, "s"))
+    for value in ticks(0, top_s / unit_s, 5):
+        drawing.line(left, up(value * unit_s), width - 20, up(value * unit_s), "grid")
+        drawing.text(left - 8, up(value * unit_s) + 4, f"{value:g} {unit}", "tick", "end")
     for value in ticks(0, last, 5 if narrow else 10):
         if value == int(value):
             drawing.text(across(value), bottom + 20, f"{value:g}", "tick", "middle")
     drawing.text((left + width - 20) / 2, bottom + 42, "deployments", "tick", "middle")
-    drawing.polyline([(across(0), up(0)), (across(last), up(a_s * last))], "curve a")
-    drawing.polyline([(across(0), up(job.seconds)), (across(last), up(job.seconds + b_s * last))], "curve b")
-    drawing.text(across(0) + 10, up(job.seconds) - 12, f"{comparison.b.label}, after its job", "head b")
-    drawing.text(across(last * 0.2) + 10, up(a_s * last * 0.2) + 24, comparison.a.label, "head a")
+    lines = (
+        ("a", 0.0, a_s, comparison.a.label),
+        ("b", job.seconds, b_s, f"{comparison.b.label}, its job included"),
+    )
+    for row, (css, start_s, each_s, label) in enumerate(lines):
+        drawing.polyline(
+            [(across(0), up(start_s)), (across(last), up(start_s + each_s * last))], f"curve {css}"
+        )
+        drawing.line(left + 12, 22 + 20 * row, left + 44, 22 + 20 * row, f"curve {css}")
+        drawing.text(left + 52, 27 + 20 * row, label, f"head {css}")
     if pays.deployments is not None:
         x, y = across(pays.deployments), up(a_s * pays.deployments)
         drawing.line(x, y, x, bottom, "even")
         drawing.dot(x, y, 6, "point estimate", pays.sentence)
         drawing.text(x + 8, bottom - 10, f"pays back after {pays.deployments:,.1f}", "value")
     return drawing
-
-
-def _long(seconds: float) -> str:
-    """A tick of a long axis: minutes or hours where seconds are many."""
-    for unit_s, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.3g} {unit}"
-    return f"{seconds:g} s"
 
 
 def curve_names(comparison: Comparison) -> list[str]:
@@ -232,7 +232,7 @@ def curve_names(comparison: Comparison) -> list[str]:
     )
 
 
-def curve(comparison: Comparison, name: str, width: int = 460) -> Drawing:
+def curve(comparison: Comparison, name: str, width: int = 400) -> Drawing:
     """One resource over time on both sides, zero at the request."""
     chosen = [
         (css, side, series)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -117,12 +118,9 @@ def _at(document: Any, path: str) -> Any:
 
 
 def _title(series_name: str) -> str:
-    """CPUSeconds as CPU seconds."""
-    spaced = "".join(
-        f" {letter.lower()}" if letter.isupper() and before.islower() else letter
-        for before, letter in zip(" " + series_name, series_name, strict=False)
-    )
-    return spaced.strip()
+    """CPUSeconds as CPU seconds: words begin where a capital meets a small letter."""
+    first, *rest = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+", series_name) or [series_name]
+    return " ".join([first, *(word if word.isupper() else word.lower() for word in rest)])
 
 
 def _prices(comparison: Comparison) -> list[str]:
