@@ -9,12 +9,17 @@ import secrets
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import LocalAwsError
 from .keys import Credentials
 from .world import World
 
+if TYPE_CHECKING:
+    from .model_copy import ModelCopy
+
+# The kind of record that tells a later run which key pairs were a machine's.
+_KIND = "instance"
 # What a container inherits of this process's environment: nothing that could carry a secret, or AWS settings.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "OMP_NUM_THREADS")
 
@@ -41,6 +46,8 @@ class Instance:
         self.place = place
         self.id = f"i-{secrets.token_hex(9)[:17]}"
         self.folder = world.state_dir / "instances" / self.id
+        # The copies that run here, or are about to.
+        self.copies: list[ModelCopy] = []
         self._credentials: Credentials | None = None
 
     async def provision(self, requested_s: float) -> None:
@@ -56,6 +63,8 @@ class Instance:
         simulated_s = self.world.settings.simulated_provision_s(self.place.instance_type)
         await asyncio.sleep(simulated_s)
         self._credentials = self.world.keys.issue(self.id, self.place.instance_type)
+        key = {"instance_id": self.id, "access_key_id": self._credentials.access_key_id}
+        self.world.store.put(self.place.region, _KIND, self.id, key)
         self.folder.mkdir(parents=True, mode=0o700)
         self.event("provision", requested_s, time.time(), simulated=simulated_s > 0)
 
@@ -63,20 +72,14 @@ class Instance:
         """Give the machine back, on which nothing runs any more: its folder and its key pair go."""
         if self._credentials is not None:
             self.world.keys.revoke(self._credentials.access_key_id)
+            self.world.store.delete(self.place.region, _KIND, self.id)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
         """What every process on this machine gets: the machine's own AWS credentials and AWS's address."""
         assert self._credentials is not None, "provision() comes first"
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        return inherited | {
-            "HOME": str(self.folder),
-            "AWS_ENDPOINT_URL": self.world.endpoint_url,
-            "AWS_ACCESS_KEY_ID": self._credentials.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self._credentials.secret_access_key,
-            "AWS_REGION": self.place.region,
-            "AWS_DEFAULT_REGION": self.place.region,
-            "AWS_EC2_METADATA_DISABLED": "true",
+        return process_environment(self.world, self.place.region, self._credentials) | {
+            "HOME": str(self.folder)
         }
 
     def received_bytes(self) -> int:
@@ -110,7 +113,26 @@ class Instance:
         self.world.logs.append(self.place.region, group, self.id, [line])
 
 
+def process_environment(world: World, region: str, credentials: Credentials) -> dict[str, str]:
+    """The environment of a process that works with these credentials, and with nothing else of the user's."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | {
+        "AWS_ENDPOINT_URL": world.endpoint_url,
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
 def remove_leftovers(world: World) -> None:
-    """Delete the folders of machines that an earlier run of the server left behind."""
+    """Delete folders and key pairs of machines that an earlier run of the server left behind."""
+    for region in world.store.regions():
+        for key in world.store.list(region, _KIND):
+            world.keys.revoke(key["access_key_id"])
+            world.store.delete(region, _KIND, key["instance_id"])
     shutil.rmtree(world.state_dir / "instances", ignore_errors=True)
-    Path(world.state_dir / "instances").mkdir(mode=0o700, exist_ok=True)
+    (world.state_dir / "instances").mkdir(mode=0o700, exist_ok=True)

@@ -26,6 +26,7 @@ from .s5cmd_tool import DownloadError
 from .settings import FaultKind
 
 _PING_INTERVAL_S = 0.02
+_LAST_LINES_S = 2.0
 
 Status = Literal["Creating", "InService", "Failed", "Stopped"]
 
@@ -42,6 +43,10 @@ class ContainerSpec:
     download_timeout_s: float
     startup_timeout_s: float
     inference_component: str | None = None
+    # What the copy takes of its machine.
+    accelerators: float = 0
+    cpu_cores: float = 0
+    memory_mib: int = 0
 
 
 class ModelCopy:
@@ -59,12 +64,15 @@ class ModelCopy:
         self.id = secrets.token_hex(8)
         self.status: Status = "Creating"
         self.port = 0
+        # Requests being answered now, and all of them.
         self.outstanding = 0
+        self.served = 0
         self.child: Child | None = None
         self._http = http
         self._on_death = on_death
         self.meter = usage.Meter()
         self._tasks: list[asyncio.Task[None]] = []
+        self._followers: list[asyncio.Task[None]] = []
         # The container and whatever helped to prepare it: what they use is what the copy uses.
         self._children: list[Child] = []
         self.root = instance.folder / self.id if spec.inference_component else instance.folder
@@ -113,16 +121,21 @@ class ModelCopy:
         self.status = "InService"
 
     async def stop(self) -> None:
-        """End the process, if there is one, and wait until it is gone."""
+        """End the process, if there is one, and wait until it is gone. The machine has its resources back."""
         self.status = "Stopped"
+        if self in self.instance.copies:
+            self.instance.copies.remove(self)
         child = self.child
         if child is not None:
             child.kill()
             await child.wait()
-        for task in self._tasks:
+            if self._followers:
+                # The last lines say why it ended.
+                await asyncio.wait(self._followers, timeout=_LAST_LINES_S)
+        tasks = [task for task in self._tasks + self._followers if task is not asyncio.current_task()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _prepare(self, requested_s: float) -> ModelData:
         """Image pull and model data, at the same time."""
@@ -144,13 +157,14 @@ class ModelCopy:
             self.model_dir.mkdir(parents=True)
             return ModelData(0, None)
         refused = (
-            f'Failed to download model data for container "container_1" from URL: "{spec.model_data}". Please '
+            f'Failed to download model data for container "container_1" from URL: "{spec.model_data}". '
+            "Please "
             "ensure that there is an object located at the URL and that the role passed to CreateModel has "
             "permissions to download the object."
         )
         late = (
-            f'Model data download for container "container_1" from URL: "{spec.model_data}" did not finish '
-            f"within the timeout of {spec.download_timeout_s:.0f} seconds. "
+            f'Model data download for container "container_1" from URL: "{spec.model_data}" did not '
+            f"finish within the timeout of {spec.download_timeout_s:.0f} seconds. "
             "Raise ModelDataDownloadTimeoutInSeconds."
         )
         if self._struck("access_denied"):
@@ -177,7 +191,7 @@ class ModelCopy:
         self.child = child
         self._children.append(child)
         for error in (False, True):
-            self._tasks.append(asyncio.create_task(self._follow(child, error)))
+            self._followers.append(asyncio.create_task(self._follow(child, error)))
         try:
             async with asyncio.timeout(self.spec.startup_timeout_s):
                 ready_s = await self._healthy(child)

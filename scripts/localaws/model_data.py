@@ -32,7 +32,7 @@ async def fetch(url: str, folder: Path, environment: Mapping[str, str], started:
         return await _fetch_archive(url, folder, environment, started)
     prefix = url if url.endswith("/") else f"{url}/"
     objects = [item for item in await s5cmd_tool.list_objects(prefix, environment, started) if item.name]
-    shards = sorted({folder for item in objects if (folder := _shard_folder(item)) is not None})
+    shards = sorted({found for item in objects if (found := _shard_folder(item)) is not None})
     wanted = [item for item in objects if _shard_folder(item) is None and not item.name.endswith("/")]
     folder.mkdir(parents=True, exist_ok=True)
     if wanted:

@@ -44,8 +44,8 @@ class Usage:
 class Child:
     """One running child in a process group of its own. Linux kills it when this process dies in any way.
 
-    Make it on the event loop's thread: Linux watches the thread that forked. Both outputs must be read to their
-    end, or the child blocks.
+    Make it on the event loop's thread: Linux watches the thread that forked. Both outputs must be read to
+    their end, or the child blocks.
     """
 
     def __init__(
