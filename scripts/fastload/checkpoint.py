@@ -14,7 +14,7 @@ from typing import Any
 
 from fastload.dtypes import ITEM_BYTES, tensor_bytes
 from fastload.errors import CheckpointError
-from fastload.objects import ObjectInfo, Session, Store
+from fastload.objects import ObjectInfo, Session, Store, read_range
 
 _INDEX_KEY = "model.safetensors.index.json"
 _SINGLE_KEY = "model.safetensors"
@@ -123,12 +123,12 @@ def _json(store: Store, session: Session, key: str) -> dict[str, Any]:
 def _header(store: Store, session: Session, name: str, size_bytes: int) -> bytes:
     prefix = bytearray(8)
     if size_bytes >= 8:
-        session.read_into(name, 0, memoryview(prefix))
+        read_range(session, name, 0, memoryview(prefix))
     (length,) = struct.unpack("<Q", prefix)
     if size_bytes < 8 or length > min(size_bytes - 8, _LONGEST_HEADER_BYTES):
         raise CheckpointError(f"{store.location}/{name} is not a safetensors file, or was cut short.")
     header = bytearray(length)
-    session.read_into(name, 8, memoryview(header))
+    read_range(session, name, 8, memoryview(header))
     return bytes(header)
 
 

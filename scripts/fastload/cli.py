@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import click
 
 from fastload.errors import FastloadError
-from fastload.shard import DEFAULT_CHUNK_BYTES, ShardProgress, read_manifest, shard_checkpoint
+from fastload.shard import ShardProgress, read_manifest, shard_checkpoint
 from fastload.stream import open_stream
 from fastload.verify import verify_shards
 
@@ -42,10 +42,12 @@ def main() -> None:
 @click.argument("source")
 @click.argument("destination")
 @click.option("--tensor-parallel-degree", "-t", default=1, show_default=True, help="Ranks: 1, 2, 4 or 8.")
-@click.option("--chunk-bytes", default=DEFAULT_CHUNK_BYTES, show_default=True, help="Bytes per chunk.")
+@click.option(
+    "--chunk-bytes", type=int, default=None, help="Bytes per chunk; by default chosen for the degree."
+)
 @_JSON
 def shard(
-    source: str, destination: str, tensor_parallel_degree: int, chunk_bytes: int, as_json: bool
+    source: str, destination: str, tensor_parallel_degree: int, chunk_bytes: int | None, as_json: bool
 ) -> None:
     """Cut the safetensors checkpoint at SOURCE into chunks under DESTINATION."""
     began_s = time.perf_counter()

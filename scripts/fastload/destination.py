@@ -26,12 +26,16 @@ class Destination(Protocol):
         """Wait until every byte is on the device."""
         ...
 
+    def abandon(self) -> None:
+        """Nothing more will come: let nobody wait."""
+        ...
+
     def base(self) -> torch.Tensor:
         """All bytes, as a flat uint8 tensor on the device."""
         ...
 
 
-def open_destination(device: str, size_bytes: int) -> Destination:
+def open_destination(device: str, size_bytes: int, chunk_bytes: int) -> Destination:
     """The destination for a torch device name. Raises StreamError for a device it cannot fill."""
     if device == "cpu":
         return HostDestination(size_bytes)
@@ -52,6 +56,9 @@ class HostDestination:
 
     def finish(self) -> None:
         """Nothing to wait for."""
+
+    def abandon(self) -> None:
+        """Nobody ever waits."""
 
     def base(self) -> torch.Tensor:
         import torch

@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastload.checksums import crc32c
 from fastload.destination import Destination, open_destination
 from fastload.errors import ChunkError, ObjectMissingError, StreamError, TransientError
-from fastload.manifest import ChunkEntry, Manifest, RankEntry
+from fastload.manifest import Manifest, RankEntry
 from fastload.objects import Session, Store, open_store
+from fastload.parts import Board, Part
+from fastload.patience import Patience
 from fastload.shard import read_manifest
 
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_CONNECTIONS = 16
+# S3 gives a connection 85 to 90 MB/s; sixteen fill 10 Gbit/s. On a faster link more are added while they
+# help.
+FIRST_CONNECTIONS = 16
+MOST_CONNECTIONS = 96
+_ADDED_CONNECTIONS = 8
+_GROWTH_THAT_HELPS = 1.05
+_TICK_S = 0.1
 _MOST_READS_PER_CHUNK = 4
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatistics:
-    """What a finished stream did. Times are seconds since the epoch."""
+    """What a finished stream did. Times are seconds since the epoch; `connections` is the most there were."""
 
     started_s: float
     finished_s: float
     size_bytes: int
     connections: int
     retries: int
+    throttled: int
     corrupt_reads: int
 
     @property
@@ -44,28 +54,32 @@ def open_stream(
     """Start to load one rank's tensors from the folder of a manifest: "s3://bucket/prefix/" or a path.
 
     Returns at once; bytes flow from threads of their own, before and while the framework is imported.
-    Failures are raised by `Stream.tensors`. `connections` fixes their number; by default it adapts.
+    Failures are raised by `Stream.tensors`. `connections` fixes their number; by default it adapts to the
+    link.
     """
+    if connections is not None and not 1 <= connections <= MOST_CONNECTIONS:
+        raise StreamError(
+            f"connections is {connections}; choose 1 to {MOST_CONNECTIONS}, or leave it out to adapt."
+        )
     return Stream(location, rank, device, connections)
 
 
 class Stream:
-    """A load under way. Close it, or use it as a context manager, to stop early; tensors stay valid."""
+    """A load under way. Close it, or use it as a context manager, to stop early; tensors handed out stay
+    valid.
+    """
 
     def __init__(self, location: str, rank: int, device: str, connections: int | None) -> None:
         self._store: Store = open_store(location)
-        self._rank, self._device = rank, device
-        self._connections = connections or DEFAULT_CONNECTIONS
+        self._rank, self._device, self._connections = rank, device, connections
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
-        self._retries = 0
-        self._corrupt_reads = 0
+        self._most_connections = self._retries = self._throttled = self._corrupt_reads = 0
+        self._landed_bytes = 0
         self._manifest: Manifest | None = None
-        self._entry: RankEntry | None = None
         self._destination: Destination | None = None
-        self._started_s = time.time()
-        self._finished_s = 0.0
+        self._started_s, self._finished_s = time.time(), 0.0
         self._thread = threading.Thread(target=self._run, name="fastload-stream", daemon=True)
         self._thread.start()
 
@@ -84,26 +98,30 @@ class Stream:
         self._wait()
         from fastload.tensors import tensor_views
 
-        if self._destination is None or self._entry is None or self._manifest is None:
-            raise StreamError("the stream was closed before it finished; open it again.")
-        return tensor_views(self._destination.base(), self._entry, self._manifest.aliases)
+        if self._destination is None or self._manifest is None:
+            raise StreamError("the stream was closed; open it again.")
+        entry = self._manifest.rank(self._rank)
+        return tensor_views(self._destination.base(), entry, self._manifest.aliases)
 
     @property
     def statistics(self) -> StreamStatistics:
-        """What happened; waits for the last byte."""
+        """What happened; waits for the last byte. Raises like `tensors`."""
         self._wait()
         return StreamStatistics(
             started_s=self._started_s,
             finished_s=self._finished_s,
-            size_bytes=self._entry.size_bytes if self._entry else 0,
-            connections=self._connections,
+            size_bytes=self._manifest.rank(self._rank).size_bytes if self._manifest else 0,
+            connections=self._most_connections,
             retries=self._retries,
+            throttled=self._throttled,
             corrupt_reads=self._corrupt_reads,
         )
 
     def close(self) -> None:
-        """Stop reading. Tensors handed out before stay valid; the buffer goes when the last of them does."""
+        """Stop reading. The buffer goes when the last tensor handed out does."""
         self._stop.set()
+        if self._destination is not None:
+            self._destination.abandon()
         self._thread.join()
         self._destination = None
 
@@ -115,70 +133,118 @@ class Stream:
     def _run(self) -> None:
         try:
             self._manifest = read_manifest(self._store.location)
-            self._entry = self._manifest.rank(self._rank)
-            self._destination = open_destination(self._device, self._entry.size_bytes)
-            self._read_chunks(self._entry, self._manifest.chunk_bytes, self._destination)
+            entry = self._manifest.rank(self._rank)
+            self._destination = open_destination(self._device, entry.size_bytes, self._manifest.chunk_bytes)
+            self._read_chunks(entry, self._manifest.chunk_bytes, self._destination)
             self._destination.finish()
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asks for the tensors
             self._failure = error
         self._finished_s = time.time()
 
     def _read_chunks(self, entry: RankEntry, chunk_bytes: int, destination: Destination) -> None:
-        queue = deque((index * chunk_bytes, chunk) for index, chunk in enumerate(entry.chunks))
-        count = min(self._connections, len(queue))
-        workers = [
-            threading.Thread(
-                target=self._work,
-                args=(queue, destination),
-                name=f"fastload-connection-{number}",
-                daemon=True,
-            )
-            for number in range(count)
-        ]
-        for worker in workers:
-            worker.start()
+        board = Board(entry.chunks, chunk_bytes, destination.claim)
+        workers: list[threading.Thread] = []
+
+        def add(count: int) -> None:
+            for _ in range(count):
+                board.join()
+                name = f"fastload-connection-{len(workers)}"
+                workers.append(
+                    threading.Thread(target=self._work, args=(board, destination), name=name, daemon=True)
+                )
+                workers[-1].start()
+
+        add(self._connections or FIRST_CONNECTIONS)
+        if self._connections is None:
+            self._grow(board, workers, add)
         for worker in workers:
             worker.join()
+        self._most_connections = board.most_connections
+        if self._failure is None and not board.is_done:
+            self._failure = StreamError("the stream was closed before it finished; open it again.")
         if self._failure is not None:
+            destination.abandon()
             raise self._failure
-        if queue:
-            raise StreamError("the stream was closed before it finished; open it again.")
 
-    def _work(self, queue: deque[tuple[int, ChunkEntry]], destination: Destination) -> None:
-        session = self._store.session(self._retried)
+    def _work(self, board: Board, destination: Destination) -> None:
+        session = self._store.session()
         try:
-            while queue and not self._stop.is_set():
-                try:
-                    offset_bytes, chunk = queue.popleft()
-                except IndexError:  # another connection took the last one
+            while not self._stop.is_set() and (part := board.take()) is not None:
+                if not self._read_part(session, board, part):
                     return
-                view = destination.claim(offset_bytes, chunk.size_bytes)
-                self._read_chunk(session, chunk, view)
-                destination.landed(offset_bytes, view)
+                self._settle(session, board, part, destination)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asks for the tensors
             self._failure = self._failure or error
             self._stop.set()
+            destination.abandon()
         finally:
             session.close()
 
-    def _read_chunk(self, session: Session, chunk: ChunkEntry, view: memoryview) -> None:
-        for _ in range(_MOST_READS_PER_CHUNK):
+    def _read_part(self, session: Session, board: Board, part: Part) -> bool:
+        """Fill a part; false if the stream was stopped, or this connection gave way because of throttling."""
+        patience, asked = Patience(), False
+        while not self._stop.is_set():
             try:
-                found = session.read_into(chunk.key, 0, view)
+                view = board.next_segment(part)
+                if not len(view):
+                    return True
+                if not asked:
+                    session.open_range(part.chunk.entry.key, part.position, part.stop - part.position)
+                    asked = True
+                session.fill(view)
+            except TransientError as error:
+                asked = False
+                if self._gives_way(board, part, error):
+                    return False
+                patience.after(error)
             except ObjectMissingError as error:
                 raise ChunkError(
                     f"{error} The manifest lists it: the shards are incomplete; shard again."
                 ) from error
-            if found == chunk.crc32c:
+            else:
+                part.checksum = crc32c(view, part.checksum)
+                part.position += len(view)
+                self._landed_bytes += len(view)  # only an estimate needs it: a lost update does no harm
+        return False
+
+    def _settle(self, session: Session, board: Board, part: Part, destination: Destination) -> None:
+        """If that was a chunk's last part, verify the chunk; read it again while it is corrupt."""
+        chunk = part.chunk
+        while board.finish(part):
+            found = crc32c(chunk.view) if chunk.was_split else part.checksum
+            if found == chunk.entry.crc32c:
+                board.complete()
+                destination.landed(chunk.offset_bytes, chunk.view)
                 return
-            session.close()  # what corrupted it may be the connection
             with self._lock:
                 self._corrupt_reads += 1
-        raise ChunkError(
-            f"chunk {chunk.key} of {self._store.location} is corrupt: CRC32C {found:08x} after "
-            f"{_MOST_READS_PER_CHUNK} reads, the manifest says {chunk.crc32c:08x}; shard again."
-        )
+            chunk.corrupt_reads += 1
+            if chunk.corrupt_reads == _MOST_READS_PER_CHUNK:
+                raise ChunkError(
+                    f"chunk {chunk.entry.key} of {self._store.location} is corrupt: CRC32C {found:08x} after "
+                    f"{chunk.corrupt_reads} reads, the manifest says {chunk.entry.crc32c:08x}; shard again."
+                )
+            session.close()  # it may be the connection that corrupts
+            part = board.reopen(chunk)
+            if not self._read_part(session, board, part):
+                return
 
-    def _retried(self, error: TransientError) -> None:
+    def _gives_way(self, board: Board, part: Part, error: TransientError) -> bool:
+        """Count a failed attempt; true if the store throttles and this connection should leave."""
         with self._lock:
             self._retries += 1
+            self._throttled += error.throttled
+        least = FIRST_CONNECTIONS // 4
+        return error.throttled and self._connections is None and board.leave(part, least)
+
+    def _grow(self, board: Board, workers: list[threading.Thread], add: Callable[[int], None]) -> None:
+        """Add connections as long as each addition makes the whole faster."""
+        best_bytes_per_s, before_bytes, before_s = 0.0, 0, time.monotonic()
+        while board.has_waiting and not self._throttled and board.connections < MOST_CONNECTIONS:
+            next(worker for worker in workers if worker.is_alive()).join(_TICK_S)
+            landed_bytes, now_s = self._landed_bytes, time.monotonic()
+            rate_bytes_per_s = (landed_bytes - before_bytes) / max(now_s - before_s, 1e-9)
+            if rate_bytes_per_s < _GROWTH_THAT_HELPS * best_bytes_per_s or self._stop.is_set():
+                return
+            best_bytes_per_s, before_bytes, before_s = rate_bytes_per_s, landed_bytes, now_s
+            add(_ADDED_CONNECTIONS)

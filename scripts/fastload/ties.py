@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastload.checkpoint import Checkpoint, SourceTensor
-from fastload.objects import Store
+from fastload.objects import Store, read_range
 
 _EMBEDDING = "model.embed_tokens.weight"
 _HEAD = "lm_head.weight"
@@ -33,8 +33,8 @@ def _same_bytes(store: Store, one: SourceTensor, other: SourceTensor) -> bool:
     try:
         for start in range(0, one.size_bytes, _PIECE_BYTES):
             length = min(_PIECE_BYTES, one.size_bytes - start)
-            session.read_into(one.file, one.start_bytes + start, pieces[0][:length])
-            session.read_into(other.file, other.start_bytes + start, pieces[1][:length])
+            read_range(session, one.file, one.start_bytes + start, pieces[0][:length])
+            read_range(session, other.file, other.start_bytes + start, pieces[1][:length])
             if pieces[0][:length] != pieces[1][:length]:
                 return False
     finally:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from fastload.checksums import crc32c
 from fastload.errors import FastloadError
 from fastload.manifest import ChunkEntry, Manifest
-from fastload.objects import open_store
+from fastload.objects import open_store, read_range
 from fastload.shard import ShardProgress, read_manifest
 
 _WORKERS = 8
@@ -22,13 +23,14 @@ def verify_shards(location: str, progress: Callable[[ShardProgress], None] | Non
 
     def check(chunk: ChunkEntry) -> tuple[int, str | None]:
         session = store.session()
+        data = bytearray(chunk.size_bytes)
         try:
-            found = session.read_into(chunk.key, 0, memoryview(bytearray(chunk.size_bytes)))
+            read_range(session, chunk.key, 0, memoryview(data))
         except FastloadError as error:
             return chunk.size_bytes, str(error)
         finally:
             session.close()
-        if found != chunk.crc32c:
+        if (found := crc32c(data)) != chunk.crc32c:
             return (
                 chunk.size_bytes,
                 f"{chunk.key}: CRC32C is {found:08x}, the manifest says {chunk.crc32c:08x}.",

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastload.checksums import crc32c
 from fastload.errors import TransientError
 
 if TYPE_CHECKING:
     import ssl
 
-# One megabyte stays in a core's second-level cache between being received and being summed.
-_SEGMENT_BYTES = 1 << 20
 _HEAD_BYTES = 64 << 10
 # Less than this in a whole timeout is a connection that only pretends to be alive.
 _LEAST_PROGRESS_BYTES = 64 << 10
+_FIRST_TIMEOUT_S = 3.0
+_LONGEST_TIMEOUT_S = 24.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,13 @@ class HttpConnection:
     """A keep-alive connection, opened on the first request. Not safe for use by two threads.
 
     Every failure of the network is a TransientError, after which the connection is closed; the next request
-    opens another one. `timeout_s` bounds a wait without progress, not a whole transfer.
+    opens another one. A wait without progress is bounded, a transfer is not; after a stall the bound doubles,
+    so that a slow store is not refused for ever.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._timeout_s = timeout_s
+        self._timeout_s = _FIRST_TIMEOUT_S
         self._socket: socket.socket | None = None
         self._waitall = 0
         self._early = memoryview(b"")
@@ -71,10 +72,6 @@ class HttpConnection:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-
-    def set_timeout(self, timeout_s: float) -> None:
-        """Change how long a wait without progress may last; takes effect with the next connection."""
-        self._timeout_s = timeout_s
 
     def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | memoryview = b""
@@ -94,32 +91,31 @@ class HttpConnection:
         except (OSError, ValueError) as error:
             raise self._broken(error) from error
 
-    def read_into(self, view: memoryview) -> int:
-        """Fill `view` with exactly len(view) bytes of body; returns their CRC32C, summed as they arrive."""
+    def fill(self, view: memoryview) -> None:
+        """Fill `view` with exactly len(view) bytes of body."""
         connection = self._open_socket()
-        checksum, filled = 0, 0
+        filled = min(len(self._early), len(view))
+        if filled:
+            view[:filled] = self._early[:filled]
+            self._early = self._early[filled:]
         while filled < len(view):
-            if self._early:
-                taken = min(len(self._early), len(view) - filled)
-                view[filled : filled + taken] = self._early[:taken]
-                self._early = self._early[taken:]
-            else:
-                wanted = min(_SEGMENT_BYTES, len(view) - filled)
-                try:
-                    taken = connection.recv_into(view[filled : filled + wanted], wanted, self._waitall)
-                except OSError as error:
-                    raise self._broken(error) from error
+            began_s = time.monotonic()
+            try:
+                taken = connection.recv_into(view[filled:], 0, self._waitall)
                 if taken == 0:
-                    raise self._broken(EOFError(f"the body ended after {filled} of {len(view)} bytes"))
-            checksum = crc32c(view[filled : filled + taken], checksum)
-            filled += taken
-        return checksum
+                    raise EOFError(f"the body ended {len(view) - filled} bytes early")
+                filled += taken
+                waited_s = time.monotonic() - began_s
+                if filled < len(view) and taken < _LEAST_PROGRESS_BYTES and waited_s >= self._timeout_s:
+                    raise TimeoutError
+            except (OSError, EOFError) as error:
+                raise self._broken(error) from error
 
     def read_body(self, head: ResponseHead) -> bytes:
         """The whole body of a small response, whichever way its length is given."""
         if head.length_bytes is not None:
             data = bytearray(head.length_bytes)
-            self.read_into(memoryview(data))
+            self.fill(memoryview(data))
             return bytes(data)
         if head.headers.get("transfer-encoding", "").lower() == "chunked":
             return self._read_chunked()
@@ -164,7 +160,7 @@ class HttpConnection:
         body = bytearray()
         while size := int(self._read_line().partition(b";")[0], 16):
             piece = bytearray(size + 2)
-            self.read_into(memoryview(piece))
+            self.fill(memoryview(piece))
             body += piece[:-2]
         while self._read_line():
             pass
@@ -174,7 +170,7 @@ class HttpConnection:
         line = bytearray()
         while not line.endswith(b"\r\n"):
             letter = bytearray(1)
-            self.read_into(memoryview(letter))
+            self.fill(memoryview(letter))
             line += letter
         return bytes(line[:-2])
 
@@ -187,6 +183,7 @@ class HttpConnection:
         self.close()
         if isinstance(error, (BlockingIOError, TimeoutError)):
             reason = f"stalled for {self._timeout_s:g} s"
+            self._timeout_s = min(self._timeout_s * 2, _LONGEST_TIMEOUT_S)
         else:
             reason = f"broke: {error}"
         return TransientError(f"the connection to {self._endpoint.host_header} {reason}")
