@@ -44,11 +44,6 @@ class Binary:
     path: Path
     version: str
 
-    @property
-    def is_opentofu(self) -> bool:
-        """OpenTofu keeps its own registry's addresses in lock files."""
-        return self.path.name.startswith("tofu")
-
 
 def find_terraform(environment: Mapping[str, str] | None = None) -> Binary:
     """The binary named by LOADBENCH_TERRAFORM, else `terraform`, else `tofu` on the PATH.
@@ -192,9 +187,8 @@ def locked_version(root: Path) -> str | None:
 def _run_init(binary: Binary, root: Path, data_dir: Path) -> None:
     arguments = ["init", "-input=false", "-no-color"]
     environment = child_environment(data_dir=data_dir)
+    # Not -lockfile=readonly: on a platform whose hash is not in the lock file yet, every later command would fail.
     version = locked_version(root)
-    if version is not None and not binary.is_opentofu:
-        arguments.append("-lockfile=readonly")
     folder = find_plugins(version) if version is not None else None
     if folder is not None:
         arguments.append(f"-plugin-dir={folder}")

@@ -43,8 +43,8 @@ class TestFindTerraform:
 
     def test_opentofu_stands_in_for_an_old_terraform(self, tmp_path: Path) -> None:
         make_binary(tmp_path, "terraform", "1.5.7")
-        make_binary(tmp_path, "tofu", "1.9.0")
-        assert find_terraform({"PATH": str(tmp_path)}).is_opentofu
+        expected = make_binary(tmp_path, "tofu", "1.9.0")
+        assert find_terraform({"PATH": str(tmp_path)}).path == expected
 
     @pytest.mark.parametrize("version", ["1.7.0", "1.10.0", "2.0.0-beta1"])
     def test_new_enough(self, tmp_path: Path, version: str) -> None:
