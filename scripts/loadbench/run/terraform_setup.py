@@ -187,7 +187,7 @@ def locked_version(root: Path) -> str | None:
 def _run_init(binary: Binary, root: Path, data_dir: Path) -> None:
     arguments = ["init", "-input=false", "-no-color"]
     environment = child_environment(data_dir=data_dir)
-    # Not -lockfile=readonly: on a platform whose hash is not in the lock file yet, every later command would fail.
+    # Not -lockfile=readonly: on a platform whose hash is not locked yet, every later command would fail.
     version = locked_version(root)
     folder = find_plugins(version) if version is not None else None
     if folder is not None:
