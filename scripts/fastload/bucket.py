@@ -106,7 +106,7 @@ class BucketSession:
             self._connection.close()
             self._unread_bytes = 0
         path, query_string = self._bucket.target(key, query)
-        headers = self._bucket.signed_headers(method, path, query_string) | extra
+        headers = self._bucket.signed_headers(method, path, query_string, extra)
         target = f"{path}?{query_string}" if query_string else path
         head = self._connection.request(method, target, headers, body)
         if head.status >= 300:

@@ -49,16 +49,25 @@ class Bucket:
         )
 
     def signed_headers(
-        self, method: str, path: str, query: str, now: datetime | None = None
+        self,
+        method: str,
+        path: str,
+        query: str,
+        extra: Mapping[str, str] | None = None,
+        now: datetime | None = None,
     ) -> dict[str, str]:
-        """The headers that authenticate a request made now (or at `now`)."""
+        """`extra` with the headers that authenticate a request made now (or at `now`).
+
+        S3 refuses an x-amz-* header that the signature does not cover.
+        """
         credentials = self.credentials()
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
-        headers = {"x-amz-content-sha256": _UNSIGNED, "x-amz-date": stamp}
+        headers = {**(extra or {}), "x-amz-content-sha256": _UNSIGNED, "x-amz-date": stamp}
         if credentials.session_token:
             headers["x-amz-security-token"] = credentials.session_token
-        signed = {"host": self.endpoint.host_header, **headers}
-        names = ";".join(signed)  # already in alphabetical order
+        covered = sorted(item for item in headers.items() if item[0].startswith("x-amz-"))
+        signed = {"host": self.endpoint.host_header, **dict(covered)}
+        names = ";".join(signed)
         canonical = "\n".join(
             [
                 method,

@@ -92,7 +92,6 @@ def _bring_up(options: Options, stream: Stream | None, started_s: float) -> Engi
     from . import weights
     from .engine import Engine
 
-    torch.manual_seed(0)
     device = models.pick_device()
     try:
         config = AutoConfig.from_pretrained(options.model_dir)

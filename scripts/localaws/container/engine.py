@@ -74,8 +74,9 @@ class Engine:
             raise RequestError(
                 f"the prompt has {prompt_tokens} tokens; with its answer it may have {self._max_model_len}"
             )
-        if sampling.seed is not None:
-            torch.manual_seed(sampling.seed)
+        # Equal requests do equal work: without a seed of their own they are all sampled with the same one, so
+        # that latencies can be compared.
+        torch.manual_seed(sampling.seed or 0)
         run = _Run(self._tokenizer, self._eos_ids, sampling.stop, on_token, cancelled)
         choice: dict[str, Any] = {"do_sample": sampling.do_sample}
         if sampling.do_sample:
