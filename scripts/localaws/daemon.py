@@ -25,7 +25,6 @@ _log = logging.getLogger(__name__)
 # Below the range that systems take for outgoing connections: the kept port is still free after a restart.
 _PORTS = range(20_000, 30_000)
 _PORT_ATTEMPTS = 50
-_LOCK_WAIT_S = 1.0
 
 EXIT_ALREADY_RUNNING = 10
 
@@ -34,22 +33,21 @@ class DaemonError(LocalAwsError):
     """The server cannot start."""
 
 
-def lock(state_dir: Path) -> int:
+def lock(state_dir: Path) -> None:
     """Take the folder's lock for this process's life. Raises BlockingIOError where another holds it."""
     descriptor = os.open(state_dir / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    deadline_s = time.monotonic() + _LOCK_WAIT_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            return descriptor
+            break
         except BlockingIOError:
-            # Whoever asks "is it running" holds a shared lock for an instant.
-            if time.monotonic() > deadline_s:
+            # Who asks "is it running" holds a shared lock for an instant; only a server's is exclusive.
+            if is_locked(state_dir):
                 os.close(descriptor)
                 raise
-            time.sleep(0.02)
+            time.sleep(0.001)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def is_locked(state_dir: Path) -> bool:
@@ -132,11 +130,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.umask(0o077)
     try:
-        descriptor = lock(state_dir)
+        lock(state_dir)  # held until this process is gone, and its files with it
     except BlockingIOError:
         sys.exit(EXIT_ALREADY_RUNNING)
     asyncio.run(serve(state_dir))
-    os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -111,9 +111,13 @@ def _spawn(state_dir: Path) -> subprocess.Popen[bytes]:
 def _await_answer(state_dir: Path, process: subprocess.Popen[bytes] | None) -> dict[str, Any]:
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
-        ended = process is not None and process.poll() not in (None, daemon.EXIT_ALREADY_RUNNING)
-        if ended and not daemon.is_locked(state_dir):
-            break
+        exit_code = None if process is None else process.poll()
+        if not daemon.is_locked(state_dir):
+            if exit_code == daemon.EXIT_ALREADY_RUNNING or process is None:
+                # The one that ran was on its way out.
+                process = _spawn(state_dir)
+            elif exit_code is not None:
+                break
         try:
             return _request(state_dir, "GET", "status")
         except (LifecycleError, OSError, http.client.HTTPException):
@@ -144,6 +148,8 @@ def _holder(state_dir: Path) -> int:
 
 def _request(state_dir: Path, method: str, action: str, body: bytes = b"") -> dict[str, Any]:
     described = _daemon_file(state_dir)
+    if not daemon.is_locked(state_dir) or described["pid"] != daemon.holder(state_dir):
+        raise LifecycleError(f"the embedded AWS in {state_dir} does not listen yet")
     host = f"127.0.0.1:{described['port']}"
     path = f"/_localaws/{action}"
     headers = sigv4.signed_headers(

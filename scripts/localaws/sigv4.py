@@ -151,14 +151,17 @@ def signing_key(secret_access_key: str, date: str, region: str, service: str) ->
 
 
 def signed_headers(
-    credentials: Credentials, request: Request, service: str, region: str, body: bytes, now: datetime
+    credentials: Credentials, request: Request, service: str, region: str, body: bytes | None, now: datetime
 ) -> dict[str, str]:
-    """The headers that make a request valid; `request.headers` must hold the host."""
+    """The headers that make a request valid; `request.headers` must hold the host.
+
+    A body of None is left out of the signature, which S3 alone allows.
+    """
     timestamp = now.strftime("%Y%m%dT%H%M%SZ")
     headers = {**request.headers, "x-amz-date": [timestamp]}
     names = tuple(sorted(headers))
     signed = Signed(credentials.access_key_id, timestamp[:8], region, service, names, "", timestamp, None)
-    payload_hash = hashlib.sha256(body).hexdigest()
+    payload_hash = UNSIGNED_PAYLOAD if body is None else hashlib.sha256(body).hexdigest()
     request = Request(request.method, request.raw_path, request.raw_query, headers)
     signature = sign(signed, canonical_request(request, signed, payload_hash), credentials.secret_access_key)
     return {
