@@ -143,6 +143,7 @@ class _Remover:
     def _ask(self, item: Resource) -> None:
         """Ask until the service accepts: it refuses what is still in progress."""
         pauses = _Pauses(self, item)
+        was_settled = False
         while True:
             try:
                 return self.account.remove(item.kind, item.name)
@@ -153,7 +154,11 @@ class _Remover:
                 if status is None or status in _ON_ITS_WAY:
                     return None
                 if status not in _IN_PROGRESS:
-                    raise
+                    if was_settled:
+                        raise
+                    was_settled = True  # it may have settled between the refusal and the look: ask once more
+                    continue
+                was_settled = False
                 pauses.wait(f"is {status} and can be removed once that has ended", error)
 
     def _wait_until_gone(self, item: Resource) -> None:

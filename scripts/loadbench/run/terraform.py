@@ -106,9 +106,8 @@ class Terraform:
         """Remove what the state holds.
 
         The state is this run's own, so it is believed first, which saves reading every resource; if that
-        fails, something else has changed them, and a second try looks before it deletes. Success is no proof:
-        version 5 of the provider takes an endpoint that may not be deleted yet for one that is gone
-        (docs/traps.md), so callers list what is left. Raises RunError as `apply` does.
+        fails, something else has changed them, and a second try looks before it deletes. Raises RunError as
+        `apply` does, also for an endpoint that is still being made, which SageMaker does not let go.
         """
         try:
             self._run("destroy", on_event, var_file=str(var_file.resolve()), refresh=False)

@@ -159,6 +159,13 @@ class TestRemove:
         assert remove_all(account, said) == []
         assert [line for line in said if "is Creating and can be removed once that has ended" in line]
 
+    def test_an_endpoint_that_settles_between_the_refusal_and_the_look_is_asked_again(
+        self, account: FakeAccount
+    ) -> None:
+        refusal = client_error("ValidationException", f'Cannot update in-progress endpoint "{NAME}".')
+        account.errors["delete_endpoint", NAME] = [refusal]
+        assert remove_all(account) == []
+
     def test_twice_is_fine(self, account: FakeAccount) -> None:
         found = find_resources(account, "loadbench")
         assert remove_all(account) == []
@@ -208,8 +215,8 @@ class TestRemove:
         assert "waited" in remaining["endpoint"].problem
 
     def test_a_refusal_that_time_does_not_heal_ends_at_once(self, account: FakeAccount) -> None:
-        account.errors["delete_inference_component", NAME] = [client_error("ValidationException", "no")]
-        account.errors["delete_endpoint", NAME] = [client_error("ValidationException", "still attached")]
+        account.errors["delete_inference_component", NAME] = [client_error("ValidationException", "no")] * 9
+        account.errors["delete_endpoint", NAME] = [client_error("ValidationException", "attached")] * 9
         remaining = remove_all(account)
         assert {"inference component", "endpoint"} <= {item.kind for item in remaining}
         assert account.now_s < 60
