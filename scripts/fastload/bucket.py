@@ -62,18 +62,23 @@ class BucketSession:
     def read(self, key: str) -> bytes:
         return Patience().attempt(lambda: self._whole("GET", self._prefix + key, {}, {}, b""))
 
-    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> None:
+    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> int:
         extra = {"Range": f"bytes={start_bytes}-{start_bytes + length_bytes - 1}"}
         if version is not None:
             extra["If-Match"] = version
         head = self._send("GET", self._prefix + key, {}, extra, b"")
-        if head.status != 206 or head.length_bytes != length_bytes:
+        _, _, object_bytes = head.headers.get("content-range", "").partition("/")
+        if head.status != 206 or not object_bytes.isdigit():
+            self._connection.close()
+            raise StorageError(f"{self._name(key)}: the store does not serve ranges (status {head.status}).")
+        if head.length_bytes != length_bytes:
             self._connection.close()
             raise StorageError(
-                f"{self._name(key)}: asked for {length_bytes} bytes from byte {start_bytes} on, "
-                f"the store sends {head.length_bytes} (status {head.status}); it was cut short or replaced."
+                f"{self._name(key)} has {object_bytes} bytes, {start_bytes + length_bytes} are needed; "
+                "it was cut short or replaced."
             )
         self._unread_bytes = length_bytes
+        return int(object_bytes)
 
     def fill(self, view: memoryview) -> None:
         self._connection.fill(view)

@@ -52,7 +52,7 @@ class FolderSession:
         except OSError as error:
             raise self._failure(key, error) from error
 
-    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> None:
+    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> int:
         try:
             if key != self._key:
                 self.close()
@@ -63,12 +63,8 @@ class FolderSession:
             raise self._failure(key, error) from error
         if version is not None and version != str(status.st_mtime_ns):
             raise StorageError(f"{self._folder / key} changed while it was being read; start again.")
-        if status.st_size < start_bytes + length_bytes:
-            raise StorageError(
-                f"{self._folder / key} has {status.st_size} bytes, expected are "
-                f"{start_bytes + length_bytes}; it was cut short or replaced."
-            )
         self._position = start_bytes
+        return status.st_size
 
     def fill(self, view: memoryview) -> None:
         while len(view):
@@ -77,7 +73,9 @@ class FolderSession:
             except OSError as error:
                 raise self._failure(self._key, error) from error
             if taken == 0:
-                raise StorageError(f"{self._folder / self._key} was cut short while it was being read.")
+                raise StorageError(
+                    f"{self._folder / self._key} ends at byte {self._position}; it was cut short."
+                )
             self._position += taken
             view = view[taken:]
 

@@ -30,8 +30,8 @@ class Session(Protocol):
         """The whole of a small object."""
         ...
 
-    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> None:
-        """Ask for a range; `fill` then delivers it. Raises TransientError.
+    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> int:
+        """Ask for a range; `fill` then delivers it. Returns the whole object's size. Raises TransientError.
 
         With `version`, refuse an object that has changed since it was listed. A range that is not read to its
         end costs the connection.

@@ -189,7 +189,7 @@ class Stream:
                 if not len(view):
                     return True
                 if not asked:
-                    session.open_range(part.chunk.entry.key, part.position, part.stop - part.position)
+                    self._ask(session, part)
                     asked = True
                 session.fill(view)
             except TransientError as error:
@@ -197,15 +197,25 @@ class Stream:
                 if self._gives_way(board, part, error):
                     return False
                 patience.after(error)
-            except ObjectMissingError as error:
-                raise ChunkError(
-                    f"{error} The manifest lists it: the shards are incomplete; shard again."
-                ) from error
             else:
                 part.checksum = crc32c(view, part.checksum)
                 part.position += len(view)
                 self._landed_bytes += len(view)  # only an estimate needs it: a lost update does no harm
         return False
+
+    def _ask(self, session: Session, part: Part) -> None:
+        entry = part.chunk.entry
+        try:
+            size_bytes = session.open_range(entry.key, part.position, part.stop - part.position)
+        except ObjectMissingError as error:
+            raise ChunkError(
+                f"{error} The manifest lists it: the shards are incomplete; shard again."
+            ) from error
+        if size_bytes != entry.size_bytes:
+            raise ChunkError(
+                f"chunk {entry.key} of {self._store.location} has {size_bytes} bytes, "
+                f"the manifest says {entry.size_bytes}; shard again."
+            )
 
     def _settle(self, session: Session, board: Board, part: Part, destination: Destination) -> None:
         """If that was a chunk's last part, verify the chunk; read it again while it is corrupt."""
@@ -241,7 +251,10 @@ class Stream:
         """Add connections as long as each addition makes the whole faster."""
         best_bytes_per_s, before_bytes, before_s = 0.0, 0, time.monotonic()
         while board.has_waiting and not self._throttled and board.connections < MOST_CONNECTIONS:
-            next(worker for worker in workers if worker.is_alive()).join(_TICK_S)
+            alive = [worker for worker in workers if worker.is_alive()]
+            if not alive:
+                return
+            alive[0].join(_TICK_S)
             landed_bytes, now_s = self._landed_bytes, time.monotonic()
             rate_bytes_per_s = (landed_bytes - before_bytes) / max(now_s - before_s, 1e-9)
             if rate_bytes_per_s < _GROWTH_THAT_HELPS * best_bytes_per_s or self._stop.is_set():

@@ -20,8 +20,15 @@ def verify_shards(location: str, progress: Callable[[ShardProgress], None] | Non
     Raises ManifestError, StorageError where not even the manifest can be read.
     """
     store, manifest = open_store(location), read_manifest(location)
+    present = store.listing()
 
     def check(chunk: ChunkEntry) -> tuple[int, str | None]:
+        if chunk.key in present and present[chunk.key].size_bytes != chunk.size_bytes:
+            found_bytes = present[chunk.key].size_bytes
+            return (
+                chunk.size_bytes,
+                f"{chunk.key} has {found_bytes} bytes, the manifest says {chunk.size_bytes}.",
+            )
         session = store.session()
         data = bytearray(chunk.size_bytes)
         try:
