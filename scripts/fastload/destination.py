@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from fastload.errors import StreamError
 from fastload.memory import allocate
+from fastload.ring import CudaDevice, RingDestination
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +41,8 @@ def open_destination(device: str, size_bytes: int, chunk_bytes: int) -> Destinat
     """The destination for a torch device name. Raises StreamError for a device it cannot fill."""
     if device == "cpu":
         return HostDestination(size_bytes)
+    if re.fullmatch(r"cuda(:\d+)?", device):
+        return RingDestination(CudaDevice(device), size_bytes, chunk_bytes)
     raise StreamError(f"device {device!r} is not one of cpu, cuda, cuda:N.")
 
 
