@@ -287,11 +287,12 @@ def _local_command(name: str, summary: str) -> None:
         config, home = read_config(**options), Workspace.here().home
         if name == "up":
             target.start_local(config, home)
-        if name == "env" and not as_json:
-            click.echo(target.export_lines(target.local_environment(config, home)))
+        if name == "env":
+            environment = target.local_environment(config, home)
+            click.echo(json.dumps(environment) if as_json else target.export_lines(environment))
             return
         shown = "status" if name == "up" else name
-        arguments = [shown, "--json"] if as_json and shown in ("status", "env") else [shown]
+        arguments = [shown, "--json"] if as_json and shown == "status" else [shown]
         click.echo(target.localaws(arguments, config, home), nl=False)
 
     command.__doc__ = summary

@@ -10,6 +10,9 @@ from tests.e2e.conftest import Checkout
 
 pytestmark = pytest.mark.e2e
 
+REGISTRY = "763104351884.dkr.ecr.{region}.amazonaws.com"
+IMAGE_WITHOUT_THE_LOADER = f"{REGISTRY}/djl-inference:0.33.0-lmi15.0.0-cu128"
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
