@@ -9,12 +9,23 @@ from aiohttp import web
 from .errors import AwsError
 
 _IDLE_S = 30.0
+_ACCEPTED = "localaws body accepted"
 
 
 async def accept_body(request: web.BaseRequest) -> None:
     """Tell a client that asked first (`Expect: 100-continue`) to send its body."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+    if _is_waiting(request) and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request[_ACCEPTED] = True
+
+
+def leaves_body_unsent(request: web.BaseRequest) -> bool:
+    """True where the client asked first and got no word to go on: this connection cannot be used again."""
+    return _is_waiting(request) and not request.get(_ACCEPTED)
+
+
+def _is_waiting(request: web.BaseRequest) -> bool:
+    return request.headers.get("Expect", "").lower() == "100-continue"
 
 
 async def next_chunk(request: web.BaseRequest) -> bytes:

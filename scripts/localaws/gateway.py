@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from . import cloudcontrol, cloudwatch, cloudwatch_logs, control, moto_bridge, runtime, s3, sigv4
-from .body import read_body
+from .body import leaves_body_unsent, read_body
 from .call import Call, Handler
 from .errors import AwsError
 from .responses import Protocol, error_response, protocol_of
@@ -92,6 +92,8 @@ class Gateway:
         if not response.prepared:
             name = "x-amz-request-id" if service in ("s3", "") else "x-amzn-RequestId"
             response.headers.setdefault(name, request_id)
+            if leaves_body_unsent(request):
+                response.force_close()
         if service != "s3" or response.status >= 400:
             elapsed_ms = (time.monotonic() - started_s) * 1e3
             what = _operation(request, b"") or request.method

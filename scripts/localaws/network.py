@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,8 +38,8 @@ INSTANCE_GBIT_PER_S = {
     "ml.p5.48xlarge": 3200,
 }
 
-# A sleeper wakes a millisecond or more late. It may catch that up, but no more, or an idle link would burst.
-_CATCH_UP_S = 0.01
+# A sleeper wakes a millisecond or more late, and may catch that up. A line that idled longer starts anew.
+_CATCH_UP_S = 0.02
 
 Direction = Literal["to_client", "from_client"]
 
@@ -52,7 +53,8 @@ class _Line:
 
     def reserve(self, size_bytes: int, now_s: float) -> float:
         """Take a place for that many bytes; gives the time at which the last of them has passed."""
-        self._free_s = max(self._free_s, now_s - _CATCH_UP_S) + size_bytes / self.bytes_per_s
+        start_s = self._free_s if now_s - self._free_s < _CATCH_UP_S else now_s
+        self._free_s = start_s + size_bytes / self.bytes_per_s
         return self._free_s
 
 
@@ -74,23 +76,31 @@ class Transfer:
     async def begin(self) -> None:
         """Wait as long as the first byte takes."""
         if self.first_byte_delay_s:
-            await asyncio.sleep(self.first_byte_delay_s)
+            await self._network.sleep(self.first_byte_delay_s)
 
     async def admit(self, size_bytes: int) -> None:
         """Wait until that many bytes have passed at the shaped rates, and count them."""
         self._network.count(self._access_key_id, self._direction, size_bytes)
         if not self._lines:
             return
-        now_s = time.monotonic()
+        now_s = self._network.clock()
         wait_s = max(line.reserve(size_bytes, now_s) for line in self._lines) - now_s
         if wait_s > 0:
-            await asyncio.sleep(wait_s)
+            await self._network.sleep(wait_s)
 
 
 class Network:
     """Shapes transfers by the key that signed the request."""
 
-    def __init__(self, shape: NetworkShape | Literal["none"], keys: KeyRing) -> None:
+    def __init__(
+        self,
+        shape: NetworkShape | Literal["none"],
+        keys: KeyRing,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.clock = clock
+        self.sleep = sleep
         self._keys = keys
         self._lock = threading.Lock()
         self._counters: dict[tuple[str, Direction], int] = {}
