@@ -46,7 +46,7 @@ def compare_points(
     both = match(a, b)
     total = total_row(both)
     differences = find_differences(a.usable or a.runs, b.usable or b.runs)
-    newest = record_of(max((*b.runs, *a.runs), key=lambda run: run.started_s).run_id)
+    newest = record_of(_newest([*a.usable, *b.usable] or [*a.runs, *b.runs]).run_id)
     return Comparison(
         comparison_id=_comparison_id(created_s, (*a.runs, *b.runs)),
         created_s=created_s,
@@ -73,15 +73,20 @@ def _sides(
     if baseline and points:
         label_a, label_b = label_of(baseline), label_of(points)
         return (f"{label_a} (baseline)" if label_a == label_b else label_a, baseline), (label_b, points)
-    paths = sorted({point.path for point in points}, key=lambda path: [*PATHS].index(path))  # type: ignore[arg-type]
+    order: dict[str, int] = {path: place for place, path in enumerate(PATHS)}
+    paths = sorted({point.path for point in points}, key=lambda path: (order.get(path, len(order)), path))
     if len(paths) != 2:
-        found = f"only {paths[0]} runs" if paths else "no run at all"
+        found = f"only {' and '.join(paths)} runs" if paths else "no run at all"
         raise UsageError(
-            f"a comparison needs runs of both paths, found {found}",
+            f"a comparison needs runs of two paths, found {found}",
             remedy="Run the other path (make standard, make fast), or name an earlier run: --baseline RUN.",
         )
     first, second = ([point for point in points if point.path == path] for path in paths)
     return (paths[0], first), (paths[1], second)
+
+
+def _newest(runs: Sequence[RunPoint]) -> RunPoint:
+    return max(runs, key=lambda run: run.started_s)
 
 
 def _break_even(both: Match) -> BreakEven | None:

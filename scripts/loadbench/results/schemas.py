@@ -1,0 +1,49 @@
+"""The published JSON Schemas of run.json and comparison.json: `python -m loadbench.results.schemas FOLDER`.
+
+Generated from the models and checked for drift by a test. A change that old readers cannot take raises the
+model's `schema_version`; a new optional field does not.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from loadbench.results.comparison_model import COMPARISON_SCHEMA_VERSION, Comparison
+from loadbench.results.records import SCHEMA_VERSION, RunRecord, write_atomically
+
+_MODELS: dict[str, tuple[type[BaseModel], int]] = {
+    "run": (RunRecord, SCHEMA_VERSION),
+    "comparison": (Comparison, COMPARISON_SCHEMA_VERSION),
+}
+
+
+def render_schemas() -> dict[str, str]:
+    """File names and contents; what has a default is optional, as in records written before it existed."""
+    return {
+        f"{name}.v{version}.schema.json": _render(name, model, version)
+        for name, (model, version) in _MODELS.items()
+    }
+
+
+def _render(name: str, model: type[BaseModel], version: int) -> str:
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:loadbench:{name}:{version}",
+        **model.model_json_schema(),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def main(arguments: list[str]) -> None:
+    """Write the schemas into the folder that the first argument names."""
+    folder = Path(arguments[0])
+    for name, text in render_schemas().items():
+        write_atomically(folder / name, text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
