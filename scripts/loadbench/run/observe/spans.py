@@ -30,6 +30,7 @@ def assemble(seen: Seen) -> list[Span]:
     platform = embedded.read_platform(seen.platform, seen.inference_component)
     # A platform that tells what it does leaves nothing to infer.
     phases += platform or infer_platform(seen)
+    phases += _between(seen)
     return sorted([*_statuses(seen), *phases], key=lambda span: (span.start_s, span.end_s))
 
 
@@ -77,6 +78,18 @@ def infer_platform(seen: Seen) -> list[Span]:
         spans += _inferred("provision", seen.endpoint.created_s, first_line_s)
     server_ready_s = serving.ready_time([unwrap(line) for line in seen.container])
     return [*spans, *_inferred("health_check", server_ready_s, seen.ready_s)]
+
+
+def _between(seen: Seen) -> list[Span]:
+    """From the endpoint's readiness until somebody, Terraform here, asked for the component.
+
+    Up to ten seconds on AWS, where Terraform's polling has backed off by then. The instance is being provided
+    for as long as nothing can be put on it, so this counts as `provision`.
+    """
+    start_s, end_s = seen.endpoint.in_service_s, seen.component.created_s
+    if start_s is None or end_s is None or end_s < start_s:
+        return []
+    return [Span(name="provision", start_s=start_s, end_s=end_s, clock="service", worker="caller")]
 
 
 def _inferred(name: str, start_s: float | None, end_s: float | None) -> list[Span]:

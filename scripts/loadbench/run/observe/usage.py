@@ -15,8 +15,8 @@ _UTILISATION = {
     "/aws/sagemaker/InferenceComponents": "InferenceComponentName",
 }
 _QUERIES_PER_CALL = 500  # GetMetricData's own limit
-_ENDPOINT_PERIOD_S = 60  # AWS publishes utilisation once a minute
-_COUNTER_PERIOD_S = 1
+_AWS_PERIOD_S = 60  # AWS publishes utilisation once a minute
+_EMBEDDED_PERIOD_S = 1
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,19 @@ def read_usage(client: Any, names: ResourceNames, start_s: float, end_s: float) 
     """
     metrics = _find(client, names)
     curves = _fetch(client, metrics, start_s, end_s)
-    counters = {
-        name: [
-            curve for metric, curve in curves.items() if metric.namespace == _COUNTERS and metric.name == name
+
+    def counter(name: str) -> float | None:
+        """The highest value of each instance, summed: counters start at zero with their instance."""
+        own = [
+            curve for metric, curve in curves.items() if (metric.namespace, metric.name) == (_COUNTERS, name)
         ]
-        for name in ("CPUSeconds", "MemoryBytes", "DiskWriteBytes", "NetworkReceiveBytes")
-    }
+        return sum(max(value for _, value in curve) for curve in own if curve) if any(own) else None
+
     return Usage(
-        cpu_seconds=_growth(counters["CPUSeconds"]),
-        peak_memory_bytes=_peak(counters["MemoryBytes"]),
-        disk_write_bytes=_growth(counters["DiskWriteBytes"]),
-        network_receive_bytes=_growth(counters["NetworkReceiveBytes"]),
+        cpu_seconds=counter("CPUSeconds"),
+        peak_memory_bytes=counter("MemoryPeakBytes"),
+        disk_write_bytes=counter("DiskWriteBytes"),
+        network_receive_bytes=counter("NetworkReceiveBytes"),
         series=[
             Series(name=_label(metric), unit=unit_of(metric.name), source=metric.namespace, points=curve)
             for metric, curve in curves.items()
@@ -80,12 +82,14 @@ def _fetch(
     client: Any, metrics: list[_Metric], start_s: float, end_s: float
 ) -> dict[_Metric, list[tuple[float, float]]]:
     curves: dict[_Metric, list[tuple[float, float]]] = {metric: [] for metric in metrics}
+    counted = any(metric.namespace == _COUNTERS for metric in metrics)
+    period_s = _EMBEDDED_PERIOD_S if counted else _AWS_PERIOD_S
     for first in range(0, len(metrics), _QUERIES_PER_CALL):
         part = metrics[first : first + _QUERIES_PER_CALL]
         pages = client.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=[_query(f"m{number}", metric) for number, metric in enumerate(part)],
-            StartTime=_time(start_s // 1),
-            EndTime=_time(end_s // 1 + 1),
+            MetricDataQueries=[_query(f"m{number}", metric, period_s) for number, metric in enumerate(part)],
+            StartTime=_time(start_s // period_s * period_s),
+            EndTime=_time((end_s // period_s + 1) * period_s),
             ScanBy="TimestampAscending",
         )
         for result in (result for page in pages for result in page["MetricDataResults"]):
@@ -97,8 +101,7 @@ def _fetch(
     return {metric: sorted(curve) for metric, curve in curves.items()}
 
 
-def _query(query_id: str, metric: _Metric) -> dict[str, Any]:
-    counter = metric.namespace == _COUNTERS
+def _query(query_id: str, metric: _Metric, period_s: int) -> dict[str, Any]:
     return {
         "Id": query_id,
         "MetricStat": {
@@ -107,20 +110,10 @@ def _query(query_id: str, metric: _Metric) -> dict[str, Any]:
                 "MetricName": metric.name,
                 "Dimensions": [{"Name": name, "Value": value} for name, value in metric.dimensions],
             },
-            "Period": _COUNTER_PERIOD_S if counter else _ENDPOINT_PERIOD_S,
-            "Stat": "Maximum" if counter else "Average",
+            "Period": period_s,
+            "Stat": "Maximum" if metric.namespace == _COUNTERS else "Average",
         },
     }
-
-
-def _growth(curves: list[list[tuple[float, float]]]) -> float | None:
-    """Sum over instances of a counter that starts at zero with each instance; None without a sample."""
-    return sum(max(value for _, value in curve) for curve in curves if curve) if any(curves) else None
-
-
-def _peak(curves: list[list[tuple[float, float]]]) -> float | None:
-    """The sum of each instance's own peak; None without a sample."""
-    return _growth(curves)
 
 
 def _label(metric: _Metric) -> str:
