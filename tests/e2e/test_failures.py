@@ -25,7 +25,7 @@ IMAGE_WITHOUT_THE_LOADER = f"{REGISTRY}/djl-inference:0.33.0-lmi15.0.0-cu128"
                 "run",
                 "fast",
                 "--set",
-                "fast_model_loading_info.image_uri=djl-inference:0.33.0-lmi15.0.0-cu128",
+                f"fast_model_loading_info.image_uri={IMAGE_WITHOUT_THE_LOADER}",
             ),
             "fast loader",
         ),
@@ -46,7 +46,7 @@ def test_a_wrong_call_exits_2_with_one_message(
 def test_a_container_that_dies_fails_the_run_with_its_reason(checkout: Checkout) -> None:
     faults = json.dumps([{"kind": "container_exit"}])
     done = checkout.loadbench("run", "standard", "--set", f"local.faults={faults}", exit_code=1)
-    (file,) = (checkout.home / "results").glob("*/run.json")
+    (file,) = (checkout.home / "results").glob("*-standard-*/run.json")
     record = json.loads(file.read_text(encoding="utf-8"))
     assert record["status"] == "failed"
     assert record["failure"]["step"] == "deployment"
