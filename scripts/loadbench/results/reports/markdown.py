@@ -8,7 +8,7 @@ from loadbench.results.reports import words
 
 def render(comparison: Comparison) -> str:
     """Verdict, table, what pays back, differences and warnings in GitHub's Markdown."""
-    a, b = comparison.a.label, comparison.b.label
+    a, b = _escape(comparison.a.label), _escape(comparison.b.label)
     lines = [
         f"**{_escape(comparison.verdict.sentence)}**",
         "",
@@ -59,7 +59,7 @@ def render(comparison: Comparison) -> str:
 
 
 def _line(*cells: str) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(cells)} |"
 
 
 def _escape(text: str) -> str:
