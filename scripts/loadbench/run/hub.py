@@ -47,6 +47,17 @@ def revision(model_id: str, token: str | None) -> str:
         return str(HfApi(token=token or False).model_info(model_id, timeout=30).sha)
 
 
+def parameters(model_id: str, token: str | None) -> int | None:
+    """How many parameters the model has, None where its files do not say; readable for gated models too."""
+    from huggingface_hub import HfApi
+
+    with _explained(model_id):
+        found = (
+            HfApi(token=token or False).model_info(model_id, expand=["safetensors"], timeout=4).safetensors
+        )
+    return None if found is None else int(found.total)
+
+
 def check_access(model_id: str, token: str | None) -> None:
     """Raise UsageError when the model does not exist or may not be read with this token."""
     from huggingface_hub import HfApi

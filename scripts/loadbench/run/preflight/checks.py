@@ -18,7 +18,7 @@ from loadbench.run.preflight.check import Check, Context
 from loadbench.run.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.terraform_setup import find_terraform
 
-_DEADLINE_S = 8.0
+_DEADLINE_S = 5.0
 _THREADS = 8
 
 

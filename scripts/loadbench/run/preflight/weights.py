@@ -38,7 +38,7 @@ def memory(context: Context) -> Iterator[Check]:
     """The weights fit into the accelerators' memory at the configured dtype."""
     for path, info in context.deployments():
         specification = INSTANCE_TYPES.get(info.instance_type)
-        size = _size(info.hf_model_id)
+        size = _size(info.hf_model_id, context)
         if specification is None:  # said by another check
             continue
         if size is None:
@@ -84,7 +84,7 @@ def machine_memory(context: Context) -> Iterator[Check]:
     """The embedded target's model servers run here: the weights must fit into this machine."""
     have_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for model_id in dict.fromkeys(info.hf_model_id for _, info in context.deployments()):
-        if (size := _size(model_id)) is None:
+        if (size := _size(model_id, context)) is None:
             continue
         weights_bytes = size.parameters * _HALF_BYTES
         # The standard path holds them twice while it copies from host to device.
@@ -200,16 +200,18 @@ def _bucket(context: Context, name: str) -> Check:
     return Check("bucket", "ok", f"the bucket {name} is in {context.config.region} and takes objects")
 
 
-def _size(model_id: str) -> _Size | None:
+def _size(model_id: str, context: Context) -> _Size | None:
     if synthetic.is_synthetic(model_id):
         try:
             shape = synthetic.shape_of(model_id)
         except LoadbenchError:  # said by another check
             return None
         return _Size(shape.weights_bytes // _HALF_BYTES, shape.heads)
+    if model_id == default_model.MODEL_ID:
+        return _Size(default_model.PARAMETERS, default_model.ATTENTION_HEADS)
     folder = _folder(model_id)
     if folder is None:
-        return None
+        return _size_on_hub(model_id, context.token)
     try:
         parameters = inspect_checkpoint(folder).parameters
         configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -217,6 +219,16 @@ def _size(model_id: str) -> _Size | None:
         return None
     heads = configuration.get("num_attention_heads") if isinstance(configuration, dict) else None
     return _Size(parameters, heads if isinstance(heads, int) else None)
+
+
+def _size_on_hub(model_id: str, token: str | None) -> _Size | None:
+    if not hub.is_reachable():
+        return None
+    try:
+        parameters = hub.parameters(model_id, token)
+    except LoadbenchError:  # resolving the model says what is wrong with it
+        return None
+    return None if parameters is None else _Size(parameters, None)
 
 
 def _folder(model_id: str) -> Path | None:
