@@ -15,6 +15,7 @@ from .responses import json_response
 
 _Item = TypeVar("_Item")
 _MAX_EVENTS = 10_000
+_ALL_EVENTS = 2**31
 _MAX_LISTED = 50
 
 
@@ -125,23 +126,26 @@ def _get_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     stream = _name(request, "logStreamName")
     limit = _limit(request, _MAX_EVENTS)
     token = _optional(request, "nextToken", str)
-    found = call.world.logs.events(call.region, _group(request), [stream], *_window(request, "endTime"))
-    position = len(found) if not request.get("startFromHead") else 0
+    found = call.world.logs.events(
+        call.region, _group(request), [stream], *_window(request, "endTime"), limit=_ALL_EVENTS
+    )
+    is_forward = bool(request.get("startFromHead")) if token is None else token.startswith("f/")
     if token is not None:
         place = _place(token[2:])
-        position = sum((event.timestamp_ms, event.event_id) <= place for event in found)
-    if (token is None and not request.get("startFromHead")) or (token or "").startswith("b/"):
-        position = max(0, position - limit)
-    page = found[position : position + limit]
-    last = page[-1] if page else (found[position - 1] if found and position else None)
-    first = found[position - 1] if found and position else None
+        seen = sum((event.timestamp_ms, event.event_id) <= place for event in found)
+    else:
+        seen = 0 if is_forward else len(found)
+    start, end = (seen, seen + limit) if is_forward else (max(0, seen - limit), seen)
+    page = found[start:end]
+    before = found[start - 1] if start else None
+    last = page[-1] if page else before
     return {
         "events": [
             {"timestamp": event.timestamp_ms, "message": event.message, "ingestionTime": event.ingestion_ms}
             for event in page
         ],
         "nextForwardToken": "f/" + _token(last),
-        "nextBackwardToken": "b/" + _token(first),
+        "nextBackwardToken": "b/" + _token(before),
     }
 
 
