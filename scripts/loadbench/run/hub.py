@@ -89,13 +89,14 @@ def download(model_id: str, folder: Path, token: str | None, on_progress: OnProg
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
-def download_metadata(model_id: str, folder: Path, token: str | None) -> None:
-    """Fill `folder` with configuration and tokenizer only."""
+def download_metadata(model_id: str, commit: str, folder: Path, token: str | None) -> None:
+    """Fill `folder` with configuration and tokenizer only, as they are at `commit`."""
     from huggingface_hub import snapshot_download
 
     with _explained(model_id):
         snapshot_download(
             model_id,
+            revision=commit,
             local_dir=folder,
             token=token or False,
             allow_patterns=_METADATA_FILES,

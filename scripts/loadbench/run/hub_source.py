@@ -25,12 +25,12 @@ def stage_metadata(session: Any, model_id: str, bucket: str, token: str | None) 
 
     The digest is that of the model id at the commit it has now. Raises UsageError or RunError.
     """
-    revision = hub.revision(model_id, token)
-    digest = hashlib.sha256(f"{model_id}@{revision}".encode()).hexdigest()[:32]
+    commit = hub.revision(model_id, token)
+    digest = hashlib.sha256(f"{model_id}@{commit}".encode()).hexdigest()[:32]
     prefix = f"models/{digest}/"
     with tempfile.TemporaryDirectory(prefix="loadbench-metadata-") as scratch:
         folder = Path(scratch)
-        hub.download_metadata(model_id, folder, token)
+        hub.download_metadata(model_id, commit, folder, token)
         label = f"staging the metadata of {model_id}"
         try:
             upload_folder(session, folder, model_files(folder), bucket, prefix, label, ignore_progress)

@@ -12,6 +12,7 @@ import pytest
 from loadbench.config import Config, load_config
 from loadbench.errors import ConfigError, RunError
 from loadbench.results.records import Optimization
+from loadbench.run import hub
 from loadbench.run.models import LocalModel, resolve_model
 from loadbench.run.optimization import content_key, optimize, tensor_parallel_degree
 from loadbench.run.optimization_role import policy_document, provide
@@ -127,6 +128,39 @@ def test_a_failed_job_is_told_in_the_services_words_and_not_re_used(job: Job, co
             job.run(later)
         assert "lmi13" in failure.value.remedy
     assert not [name for name in roles(job.session) if name.endswith("-opt")]
+
+
+def test_a_hub_model_is_staged_without_weights_and_named_to_the_job(
+    aws_session: Any, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(model_id: str, commit: str, folder: Path, token: str | None) -> None:
+        (folder / "config.json").write_text(f'{{"commit": "{commit}"}}')
+
+    monkeypatch.setattr(hub, "revision", lambda model_id, token: "c0ffee")
+    monkeypatch.setattr(hub, "download_metadata", download)
+    wanted = with_fast(config, hf_model_id="org/model", use_hf_token=True)
+    bucket = ensure_bucket(aws_session, with_fast(config, bucket=f"hub-test-{next(_numbers)}"), ACCOUNT_ID)
+    job_name = f"loadbench-hub-test-{next(_numbers)}"
+    # The embedded AWS has no hub: the job finds no weights. What it was asked to do is what counts here.
+    with pytest.raises(RunError, match="is FAILED"):
+        optimize(
+            aws_session,
+            wanted,
+            model=None,
+            source_uri=None,
+            bucket=bucket,
+            job_name=job_name,
+            tags=TAGS,
+            account_id=ACCOUNT_ID,
+            token="hf_token",
+        )
+    asked = aws_session.client("sagemaker").describe_optimization_job(OptimizationJobName=job_name)
+    environment = asked["OptimizationConfigs"][0]["ModelShardingConfig"]["OverrideEnvironment"]
+    assert environment["HF_MODEL_ID"] == "org/model"
+    assert environment["HUGGING_FACE_HUB_TOKEN"] == "hf_token"
+    source = asked["ModelSource"]["S3"]["S3Uri"]
+    keys = list_sizes(aws_session.client("s3"), bucket, source.removeprefix(f"s3://{bucket}/"))
+    assert [key.rpartition("/")[2] for key in keys] == ["config.json"]
 
 
 def test_a_degree_that_is_no_number_is_refused_before_anything_starts(job: Job, config: Config) -> None:
