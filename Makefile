@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOADBENCH := $(BIN)/loadbench
 OPTIONS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TARGET),--target $(TARGET)) $(ARGS)
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 READY := .loadbench/ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup standard fast compare destroy doctor report invoke leftovers local-up local-down test lint unit e2e terraform-test bench audit clean
+.PHONY: help setup standard fast compare destroy doctor report invoke leftovers local-up local-down test lint unit browser e2e terraform-test bench audit clean
 
 help: ## list the verbs
 	@echo "How fast does a model come up on SageMaker, the standard way and the fast way?"
@@ -46,7 +47,7 @@ local-up: $(READY) ## start the embedded AWS
 local-down: $(READY) ## stop the embedded AWS and its model servers
 	@$(LOADBENCH) local down $(OPTIONS)
 
-test: lint terraform-test unit e2e ## format, lint, types, import directions, Terraform, unit and end-to-end tests
+test: lint terraform-test unit browser e2e ## format, lint, types, import directions, Terraform, unit, browser and end-to-end tests
 
 lint: $(READY) ## format, lint, types, import directions
 	$(BIN)/ruff format --check .
@@ -58,7 +59,12 @@ terraform-test: $(READY) ## terraform fmt, validate and test
 	@$(LOADBENCH) terraform-test
 
 unit: $(READY) ## the tests that take seconds
-	$(BIN)/pytest -m "not e2e"
+	$(BIN)/pytest -m "not e2e and not browser"
+
+browser: $(READY) ## the report page in headless Chromium; says so and goes on where there is none
+	@if [ -n "$(CHROMIUM)" ]; then CHROMIUM=$(CHROMIUM) $(BIN)/pytest -m browser; \
+	elif [ -n "$(REQUIRE_BROWSER)" ]; then echo "Chromium is required and not found"; exit 1; \
+	else echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
 
 e2e: $(READY) ## the real verbs, with real Terraform and real model servers
 	$(BIN)/pytest -m e2e

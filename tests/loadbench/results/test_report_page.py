@@ -14,6 +14,8 @@ from loadbench.results.reports import write_reports
 from tests.loadbench.results.browser import Browser
 from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, seed_records
 
+pytestmark = pytest.mark.browser
+
 PAGES = {
     "pairs": [*make_pairs([1.31, 1.22, 1.4, 1.28, 1.35]), make_record("fast", number=9, status="failed")],
     "single": seed_records(),
