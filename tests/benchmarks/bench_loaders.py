@@ -1,0 +1,186 @@
+"""How fast weights come from S3 into tensors: fastload beside the loaders people use, in one run.
+
+    python -m tests.benchmarks.bench_loaders [--runs 5] [--layers 16] [--parts loopback,shaped,start,shard]
+
+Server and clients share two cores. Loaders take turns, each run in a fresh process, so that a drift of the
+machine touches all alike; compare figures within one run only. Writes bench.json (every run, the machine, all
+versions) and charts under results/bench-<id>/, and prints the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.loader_model import write_llama_1b
+from tests.benchmarks.loader_report import Run, judge, print_tables, write_results
+
+_BUCKET, _MODEL, _SHARDS = "bench", "llama-1b", "llama-1b-shards"
+_LOADERS = ("ceiling", "fastload", "runai", "obstore", "s5cmd", "boto3")
+_SHAPED_LOADERS = ("fastload", "runai", "obstore", "s5cmd")
+_STARTS = ("start_import", "start_stream", "start_both")
+# What one client sees of S3: a connection's rate, 10 Gbit/s in all, and a delay before the first byte.
+_SHAPE = {"connection-rate": 90e6, "total-rate": 1.25e9, "first-byte": 0.02}
+
+
+@dataclass
+class Bench:
+    """One benchmark: where things are, and what was measured."""
+
+    folder: Path
+    size_bytes: int
+    repeats: int
+    runs: list[Run] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--layers", type=int, default=16, help="16 is Llama-3.2-1B; fewer for a quick look")
+    parser.add_argument("--parts", default=",".join(_PARTS))
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    args = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    started = datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="fastload-bench-") as name:
+        folder = Path(name)
+        bench = Bench(folder, write_llama_1b(folder / "s3" / _BUCKET / _MODEL, args.layers), args.runs)
+        with _server(folder):
+            _shard(bench)
+        for part in args.parts.split(","):
+            _PARTS[part](bench)
+    targets = judge(bench.runs, bench.size_bytes, _SHAPE["total-rate"])
+    print_tables(bench.runs, targets, bench.failures)
+    out = args.results / f"bench-{started:%Y%m%dT%H%M%SZ}"
+    facts = {
+        "started": started.isoformat(),
+        "layers": args.layers,
+        "size_bytes": bench.size_bytes,
+        "shape": _SHAPE,
+    }
+    write_results(out, bench.runs, targets, bench.failures, facts)
+    print(f"\n{out}/bench.json")
+    return 0
+
+
+def _measure_loopback(bench: Bench) -> None:
+    """As fast as the machine goes."""
+    with _server(bench.folder):
+        _take_turns(bench, "loopback", _LOADERS)
+
+
+def _measure_shaped(bench: Bench) -> None:
+    """Like S3."""
+    with _server(bench.folder, **_SHAPE):
+        _take_turns(bench, "shaped", _SHAPED_LOADERS)
+
+
+def _measure_start(bench: Bench) -> None:
+    """From the start of the process over a link like S3: imports alone, streaming alone, both at once."""
+    with _server(bench.folder, **_SHAPE):
+        _take_turns(bench, "start", _STARTS)
+
+
+def _measure_shard(bench: Bench) -> None:
+    """Sharding S3 to S3, beside copying the same object S3 to S3 in parallel parts."""
+    copy = f"from tests.benchmarks.loader_model import copy_in_parts; copy_in_parts('{_BUCKET}', '{_MODEL}')"
+    with _server(bench.folder):
+        for _ in range(bench.repeats):
+            _note(bench, "shard", "shard", {"seconds": _shard(bench), "held_bytes": bench.size_bytes})
+            shutil.rmtree(bench.folder / "s3" / _BUCKET / f"{_MODEL}-copy", ignore_errors=True)
+            _note(bench, "shard", "copy", {"seconds": _timed(copy), "held_bytes": bench.size_bytes})
+
+
+_PARTS: dict[str, Callable[[Bench], None]] = {
+    "loopback": _measure_loopback,
+    "shaped": _measure_shaped,
+    "start": _measure_start,
+    "shard": _measure_shard,
+}
+
+
+@contextmanager
+def _server(folder: Path, **shape: float) -> Iterator[None]:
+    """An S3 server over the folder, and the AWS variables that point at it."""
+    options = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "tests.benchmarks.s3_server", str(folder / "s3"), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        port = int(process.stdout.readline()) if process.stdout else 0
+        os.environ |= {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _shard(bench: Bench) -> float:
+    """Shard the model to a fresh destination; seconds."""
+    shutil.rmtree(bench.folder / "s3" / _BUCKET / _SHARDS, ignore_errors=True)
+    locations = f"'s3://{_BUCKET}/{_MODEL}', 's3://{_BUCKET}/{_SHARDS}'"
+    return _timed(f"import fastload; fastload.shard_checkpoint({locations})")
+
+
+def _timed(program: str) -> float:
+    """Seconds a Python program takes, from the start of its process."""
+    began_s = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return time.perf_counter() - began_s
+
+
+def _take_turns(bench: Bench, part: str, loaders: tuple[str, ...]) -> None:
+    """Every loader once, then every loader again; one that fails is reported and left out."""
+    for _ in range(bench.repeats):
+        for loader in loaders:
+            if loader not in bench.failures:
+                _run(bench, part, loader)
+
+
+def _run(bench: Bench, part: str, loader: str) -> None:
+    """One run in a fresh process."""
+    command = [sys.executable, "-m", "tests.benchmarks.loader_runs", loader, "--bucket", _BUCKET]
+    command += ["--model", _MODEL, "--shards", _SHARDS]
+    command += ["--size-bytes", str(bench.size_bytes), "--folder", str(bench.folder)]
+    environment = os.environ | {"BENCH_BORN_S": str(time.time())}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        bench.failures[loader] = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        print(f"{part:9} {loader:13} failed: {bench.failures[loader]}", flush=True)
+        return
+    _note(bench, part, loader, json.loads(done.stdout.splitlines()[-1]))
+
+
+def _note(bench: Bench, part: str, loader: str, facts: dict[str, Any]) -> None:
+    """Keep and print one run."""
+    load_average = os.getloadavg()[0]
+    run = Run(
+        part, loader, facts["seconds"], facts["held_bytes"], facts.get("peak_memory_bytes", 0), load_average
+    )
+    bench.runs.append(run)
+    print(f"{part:9} {loader:13} {run.seconds:7.3f} s   load {load_average:.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
