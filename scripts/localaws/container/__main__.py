@@ -32,6 +32,8 @@ def main() -> int:
     """Run until killed. The exit status is 1 where the model cannot be served."""
     # Huge pages for tensors: first touching the memory takes half the time. Read when torch is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # Threads that wait for work must not spin: on cores shared with others that makes a token take seconds.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     started_s = float(os.environ.get("LOCALAWS_SPAWNED_S") or _ENTERED_S)

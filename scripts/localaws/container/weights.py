@@ -111,19 +111,32 @@ def _to_device(
     """Copy the data section to the device in one piece; the tensors are views of that copy."""
     import torch
 
-    header = json.loads(bytes(_bytes_of(host)[8:data_start]))
-    header.pop("__metadata__", None)
     data = torch.empty(len(host) - data_start, dtype=torch.uint8, device=device)
     data.copy_(host[data_start:])
     tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        try:
-            dtype: torch.dtype = getattr(torch, _DTYPES[entry["dtype"]])
-        except KeyError:
-            raise ContainerError(f"{path.name}: {name} has the unknown type {entry['dtype']}") from None
+    for name, (dtype_name, shape, begin, end) in _entries(path, host, data_start).items():
+        dtype: torch.dtype = getattr(torch, _DTYPES[dtype_name])
         piece = data[begin:end]
         if begin % dtype.itemsize:
             piece = piece.clone()
-        tensors[name] = piece.view(dtype).view(entry["shape"])
+        tensors[name] = piece.view(dtype).view(shape)
     return tensors
+
+
+def _entries(path: Path, host: torch.Tensor, data_start: int) -> dict[str, tuple[str, list[int], int, int]]:
+    """The header: type, shape, first and last byte of each tensor. Raises ContainerError for a broken one."""
+    try:
+        header = json.loads(bytes(_bytes_of(host)[8:data_start]))
+        entries = {
+            name: (entry["dtype"], entry["shape"], *entry["data_offsets"])
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+        for name, (dtype, _, begin, end) in entries.items():
+            if dtype not in _DTYPES:
+                raise ContainerError(f"{path.name}: {name} has the unknown type {dtype}")
+            if not 0 <= begin <= end <= len(host) - data_start:
+                raise ContainerError(f"{path.name} is shorter than its header says; download it again")
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise ContainerError(f"{path.name} is not a safetensors file: {error!r}") from error
+    return entries
