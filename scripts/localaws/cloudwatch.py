@@ -70,7 +70,7 @@ def _list_metrics(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 def _get_metric_statistics(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name = _need(request, "MetricName", str)
     wanted = _need(request, "Statistics", list)
-    if not wanted or any(statistic not in _STATISTICS for statistic in wanted):
+    if not wanted or any(str(statistic) not in _STATISTICS for statistic in wanted):
         raise AwsError("InvalidParameterValue", f"Statistics must be of {', '.join(_STATISTICS)}.")
     points = call.world.metrics.datapoints(
         call.region,
@@ -86,7 +86,7 @@ def _get_metric_statistics(call: Call, request: dict[str, Any]) -> dict[str, Any
             {
                 "Timestamp": datetime.fromtimestamp(start_s, UTC),
                 "Unit": unit,
-                **{statistic: _STATISTICS[statistic](values) for statistic in wanted},
+                **{statistic: _STATISTICS[statistic](values) for statistic in map(str, wanted)},
             }
             for start_s, unit, values in _by_period(points, _period_s(request))
         ],

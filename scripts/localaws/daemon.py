@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from aiohttp.http import HttpProcessingError
+
 from .errors import LocalAwsError
 from .files import private_folder, write_private
 from .gateway import Gateway
@@ -124,10 +126,16 @@ async def serve(state_dir: Path) -> None:
     _log.info("stopped")
 
 
+def _is_not_bad_http(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def main() -> None:
     """Run as `python -m localaws.daemon STATE_DIR`, with stdout and stderr on the log file."""
     state_dir = private_folder(Path(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # What is no HTTP gets its 400; a traceback of the parser for each would only fill the disk.
+    logging.getLogger("aiohttp.server").addFilter(_is_not_bad_http)
     os.umask(0o077)
     try:
         lock(state_dir)  # held until this process is gone, and its files with it
