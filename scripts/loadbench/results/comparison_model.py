@@ -117,7 +117,7 @@ class Comparison(_Model):
     estimate: Estimate | None
     total: PhaseRow
     phases: list[PhaseRow]
-    weights: PhaseRow = Field(description="the phases that move weights, together; not a further phase")
+    weights: PhaseRow = Field(description="seconds in which weights moved; not a further phase")
     measures: list[Measure]
     break_even: BreakEven | None
     differences: list[Difference]

@@ -88,7 +88,7 @@ def _about_runs(side: Side) -> list[str]:
         )
     lost = _unattributed_share(usable)
     if lost > 1 - _ENOUGH_ATTRIBUTED:
-        texts.append(f"{side.label}: no clock explains {lost:.0%} of the time (row unattributed).")
+        texts.append(f"{side.label}: no clock explains {100 * lost:.1f} % of the time (row unattributed).")
     if mixed := sorted(name for name in _facts_that_vary(usable) if name in _WHY):
         texts.append(f"The runs of {side.label} differ among themselves in {', '.join(mixed)}.")
     return texts

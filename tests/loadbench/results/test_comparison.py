@@ -84,10 +84,21 @@ def test_a_phase_that_one_side_lacks_has_seconds_and_no_ratio() -> None:
     assert row.difference_interval_s is not None
 
 
-def test_weights_are_compared_over_all_their_phases() -> None:
-    comparison = of(seed_records())
-    assert comparison.weights.a_s == pytest.approx(0.46 * 632)
+def test_weights_are_compared_by_how_long_they_moved_not_by_which_phase_owned_the_time() -> None:
+    fast = make_record("fast", ready_s=100)
+    start_s = fast.deployment.request_s or 0
+    fast.spans = [
+        Span(name="container_start", start_s=start_s, end_s=start_s + 100, clock="container"),
+        Span(name="weights_stream", start_s=start_s, end_s=start_s + 30, clock="container"),
+    ]
+    comparison = of([make_record("standard", ready_s=100), fast])
+    stream = next(row for row in comparison.phases if row.name == "weights_stream")
+    assert stream.b_s == 0
+    assert stream.b_busy_s == pytest.approx(30)
+    assert comparison.weights.a_s == pytest.approx(46)  # download, host and device
+    assert comparison.weights.b_s == pytest.approx(30)
     assert comparison.weights.estimate is not None
+    assert comparison.weights.estimate.ratio == pytest.approx(46 / 30)
 
 
 def test_a_failed_run_counts_nowhere_and_is_listed_with_its_reason() -> None:
@@ -106,7 +117,7 @@ def test_a_pair_with_a_failed_half_is_no_pair_and_its_other_half_is_named() -> N
     assert any(records[0].run_id in text and "partner" in text for text in comparison.warnings)
     assert len(comparison.a.usable) == 5  # still a raw point
     usable_s = [run.weights_busy_s for run in comparison.b.usable]
-    assert comparison.weights.b_busy_s == pytest.approx(sum(usable_s) / len(usable_s))
+    assert comparison.weights.b_s == pytest.approx(sum(usable_s) / len(usable_s))
 
 
 def test_no_successful_run_on_a_side_is_said_and_not_crashed_on() -> None:

@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from loadbench.errors import UsageError
+from loadbench.errors import RunError, UsageError
+from loadbench.results.commands import (
+    compare_each,
+    compare_records,
+    latest_comparison_id,
+    recorded_runs,
+    require_not_slower,
+    show,
+)
 from loadbench.results.comparison import compare
+from loadbench.results.gate import check_limit
 from loadbench.results.records import record_file, save_record
 from loadbench.results.reports import write_reports
-from loadbench.results.selection import (
-    check_limit,
-    compare_recorded,
-    comparison_folder,
-    newest_comparison,
-)
+from loadbench.results.selection import comparison_folder
 from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record
 
 
@@ -31,7 +35,7 @@ def results(tmp_path: Path) -> Path:
     for record in runs:
         save_record(tmp_path, record)
     comparison = compare(runs[:2], created_s=EPOCH_S)
-    write_reports(comparison, comparison_folder(tmp_path, comparison))
+    write_reports(comparison, comparison_folder(tmp_path, comparison.comparison_id))
     return tmp_path
 
 
@@ -40,7 +44,7 @@ STANDARD_LATER, FAST_LATER = "20251123-000001-standard-0001", "20251123-000001-f
 
 
 def ratios(results: Path, names: list[str], baseline: list[str] | None = None) -> dict[str, float]:
-    made = compare_recorded(results, names, baseline or [], created_s=EPOCH_S)
+    made = compare_each(recorded_runs(results, names), results, baseline=baseline or [])
     return {f"{item.a.label} / {item.b.label}": item.estimate.ratio for item in made if item.estimate}
 
 
@@ -65,10 +69,9 @@ def test_a_baseline_of_another_path_is_compared_across(results: Path) -> None:
 
 
 def test_a_comparison_stands_for_its_runs_by_id_folder_or_file(results: Path) -> None:
-    comparison = newest_comparison(results)
-    assert comparison is not None
-    folder = comparison_folder(results, comparison)
-    for name in (comparison.comparison_id, folder.name, str(folder), str(folder / "comparison.json")):
+    comparison_id = latest_comparison_id(results)
+    folder = comparison_folder(results, comparison_id)
+    for name in (comparison_id, folder.name, str(folder), str(folder / "comparison.json")):
         assert ratios(results, [name]) == {"standard / fast": pytest.approx(632 / 450)}
 
 
@@ -81,11 +84,42 @@ def test_a_run_is_found_by_its_folder_and_file_too(results: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "", "..", "/"])
 def test_an_unknown_name_is_refused(results: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no run and no comparison is called"):
-        compare_recorded(results, [name], created_s=EPOCH_S)
+        recorded_runs(results, [name])
 
 
-def test_no_comparison_yet_is_none(tmp_path: Path) -> None:
-    assert newest_comparison(tmp_path) is None
+def test_a_baseline_run_that_is_named_twice_is_not_compared_with_itself(results: Path) -> None:
+    assert ratios(results, [FAST, FAST_LATER], [FAST]) == {"fast (baseline) / fast": pytest.approx(0.9)}
+
+
+def test_one_comparison_is_asked_for_and_several_are_refused_with_the_way_out(results: Path) -> None:
+    runs = recorded_runs(results, [STANDARD_LATER, FAST_LATER])
+    with pytest.raises(UsageError, match="share several paths"):
+        compare_records(runs, results, baseline=[STANDARD, FAST])
+    comparison = compare_records(runs[1:], results, baseline=[FAST])
+    assert (comparison_folder(results, comparison.comparison_id) / "report.html").is_file()
+
+
+def test_a_saved_comparison_is_shown_with_where_its_page_is(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    comparison_id = latest_comparison_id(results)
+    show(results, comparison_id)
+    shown = capsys.readouterr().out
+    assert "time to in service" in shown
+    assert str(comparison_folder(results, comparison_id) / "report.html") in shown
+
+
+def test_no_comparison_yet_is_said_with_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        latest_comparison_id(tmp_path)
+    assert "make compare" in caught.value.remedy
+
+
+def test_being_slower_than_allowed_ends_with_an_error_and_being_within_does_not(results: Path) -> None:
+    comparison = compare_records(recorded_runs(results, [FAST, FAST_LATER]), results)
+    require_not_slower(comparison, 1.2)
+    with pytest.raises(RunError, match=r"slower than the limit ×1\.05"):
+        require_not_slower(comparison, 1.05)
 
 
 def gate(ratio_now_over_before: list[float], limit: float) -> bool:

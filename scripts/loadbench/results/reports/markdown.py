@@ -20,7 +20,7 @@ def render(comparison: Comparison) -> str:
     for label, row in [
         ("**time to in service**", comparison.total),
         *((words.name(row.name), row) for row in comparison.phases),
-        ("all that moves weights", comparison.weights),
+        ("weights on the move", comparison.weights),
     ]:
         lines.append(
             _line(

@@ -20,6 +20,7 @@ _STYLES: dict[VerdictKind, str] = {
     "figures_only": "bold",
     "incomplete": "bold red",
 }
+_BESIDE = "∥ "
 _MARKS: dict[Certainty, str] = {"measured": "", "inferred": " ~", "simulated": " *"}
 
 
@@ -76,8 +77,8 @@ def _figures(comparison: Comparison) -> Table:
     def phase(item: PhaseRow, label: str, style: str = "") -> None:
         row(
             label,
-            words.seconds(item.a_s) + _MARKS[item.a_certainty],
-            words.seconds(item.b_s) + _MARKS[item.b_certainty],
+            _seconds(item.a_s, item.a_busy_s, item.a_certainty),
+            _seconds(item.b_s, item.b_busy_s, item.b_certainty),
             words.seconds(item.difference_s, signed=True),
             estimate=item.estimate,
             style=style,
@@ -86,10 +87,7 @@ def _figures(comparison: Comparison) -> Table:
     phase(comparison.total, "time to in service", style="bold")
     for item in comparison.phases:
         phase(item, f"  {words.name(item.name)}")
-    phase(comparison.weights, "  all that moves weights", style="italic")
-    if _overlaps(comparison.weights):
-        busy = (comparison.weights.a_busy_s, comparison.weights.b_busy_s)
-        row("    overlaps included", *map(words.seconds, busy), "", style="italic")
+    phase(comparison.weights, "weights on the move", style="italic")
     for group in ("latency", "resources", "cost"):
         table.add_row()
         for measure in comparison.measures:
@@ -99,10 +97,10 @@ def _figures(comparison: Comparison) -> Table:
     return table
 
 
-def _overlaps(weights: PhaseRow) -> bool:
-    """Whether weights moved while something else took the time."""
-    sides = ((weights.a_s, weights.a_busy_s), (weights.b_s, weights.b_busy_s))
-    return any(busy_s > own_s * 1.01 for own_s, busy_s in sides if own_s is not None and busy_s is not None)
+def _seconds(own_s: float | None, busy_s: float | None, certainty: Certainty) -> str:
+    """A phase's own seconds, then those it was busy where it ran beside another."""
+    beside = f" {_BESIDE}{words.seconds(busy_s)}" if words.ran_beside(own_s, busy_s) else ""
+    return f"{words.seconds(own_s)}{beside}{_MARKS[certainty]}"
 
 
 def _medians(measure: Measure) -> tuple[str, str, str]:
@@ -138,6 +136,17 @@ def _notes(comparison: Comparison) -> list[Text]:
         billed = "Nothing was billed; at the prices of AWS: " if comparison.is_local else "Price: "
         notes.append(Text(f"{billed}{'; '.join(prices)}.", style="dim"))
     certainties = {certainty for row in comparison.phases for certainty in (row.a_certainty, row.b_certainty)}
+    if any(
+        words.ran_beside(own_s, busy_s)
+        for row in comparison.phases
+        for own_s, busy_s in ((row.a_s, row.a_busy_s), (row.b_s, row.b_busy_s))
+    ):
+        notes.append(
+            Text(
+                "∥ how long it was busy in all: beside a phase that ended later, and owns the time.",
+                style="dim",
+            )
+        )
     if "inferred" in certainties:
         notes.append(Text("~ inferred from what happened before and after, not measured.", style="dim"))
     if "simulated" in certainties:

@@ -74,6 +74,11 @@ def name(identifier: str) -> str:
     return identifier.replace("_", " ")
 
 
+def ran_beside(own_s: float | None, busy_s: float | None) -> bool:
+    """Whether a phase was noticeably busy while another one owned the time."""
+    return own_s is not None and busy_s is not None and busy_s > max(own_s * 1.01, own_s + 0.02)
+
+
 def duration(value_s: float) -> str:
     """Whole minutes and seconds, as in 10m 32s."""
     minutes, rest = divmod(int(value_s), 60)
