@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from loadbench.config import PATHS
 from loadbench.results.costs import Price, find_price
 from loadbench.results.records import Invocation, Optimization, Pair, RunRecord, RunStatus
-from loadbench.results.timeline import WEIGHTS_PHASES, PhaseShare, busy_s, partition
+from loadbench.results.timeline import PhaseShare, busy_s, partition, weights_phases_of
 
 
 class _Model(BaseModel):
@@ -107,6 +107,7 @@ def point_of(record: RunRecord) -> RunPoint:
     request_s, ready_s = record.deployment.request_s, record.deployment.ready_s
     answered = [invocation for invocation in record.invocations if invocation.ok]
     first = next((item for item in answered if item.kind == "first"), None)
+    moving = weights_phases_of(record.spans)
     return RunPoint(
         run_id=record.run_id,
         path=record.path,
@@ -123,7 +124,7 @@ def point_of(record: RunRecord) -> RunPoint:
         command=record.command,
         clocks=_clocks(record),
         phases=[] if request_s is None or ready_s is None else partition(record.spans, request_s, ready_s),
-        weights_busy_s=busy_s(span for span in record.spans if span.name in WEIGHTS_PHASES),
+        weights_busy_s=busy_s(span for span in record.spans if span.name in moving),
         first_response_s=first.latency_s if first else None,
         warm_latencies_s=[item.latency_s for item in answered if item.kind == "warm"],
         times_to_first_token_s=[

@@ -96,6 +96,12 @@ def partition(spans: Iterable[Span], request_s: float, ready_s: float) -> list[P
     ]
 
 
+def weights_phases_of(spans: Iterable[Span]) -> tuple[PhaseName, ...]:
+    """The phases that moved weights in one run: beside a stream, the platform fetches only small files."""
+    streamed = any(span.name == "weights_stream" for span in spans)
+    return tuple(name for name in WEIGHTS_PHASES if not (streamed and name == "artifact_download"))
+
+
 def weakest(certainties: Sequence[Certainty]) -> Certainty:
     """A sum is only as good as its worst part: simulated, then inferred, then measured (also of nothing)."""
     return max(certainties, key=get_args(Certainty).index, default="measured")

@@ -238,15 +238,27 @@ def _usage(fast: bool, request_s: float, ready_s: float, weights_bytes: int) -> 
         points = [(moment_s, total * share) for moment_s, share in zip(times_s, shape, strict=True)]
         return Series(name=name, unit=unit, source="LocalAWS/Instances", points=points)
 
+    instance = "i-0f3a" if fast else "i-9b21"
     return Usage(
         cpu_seconds=cpu_s,
         peak_memory_bytes=memory,
         disk_write_bytes=4e6 if fast else weights_bytes + 4e6,
         network_receive_bytes=weights_bytes * 1.01,
         series=[
-            series("CPUSeconds", "s", cpu_s, [share**1.5 for share in ramp]),
-            series("MemoryBytes", "bytes", memory, [0.1 + 0.9 * share for share in ramp]),
-            series("DiskWriteBytes", "bytes", 4e6 if fast else weights_bytes + 4e6, ramp),
-            series("NetworkReceiveBytes", "bytes", weights_bytes * 1.01, [share**0.8 for share in ramp]),
+            series(f"CPUSeconds {instance}", "s", cpu_s, [share**1.5 for share in ramp]),
+            series(f"MemoryBytes {instance}", "bytes", memory, [0.1 + 0.9 * share for share in ramp]),
+            series(f"DiskWriteBytes {instance}", "bytes", 4e6 if fast else weights_bytes + 4e6, ramp),
+            series(
+                f"NetworkReceiveBytes {instance}",
+                "bytes",
+                weights_bytes * 1.01,
+                [share**0.8 for share in ramp],
+            ),
+            Series(
+                name="CPUUtilization",
+                unit="percent",
+                source="/aws/sagemaker/Endpoints",
+                points=[(request_s + ready_s / 2, 38.0)],
+            ),
         ],
     )

@@ -90,6 +90,9 @@ def test_weights_are_compared_by_how_long_they_moved_not_by_which_phase_owned_th
     fast.spans = [
         Span(name="container_start", start_s=start_s, end_s=start_s + 100, clock="container"),
         Span(name="weights_stream", start_s=start_s, end_s=start_s + 30, clock="container"),
+        Span(
+            name="artifact_download", start_s=start_s + 40, end_s=start_s + 50, clock="platform"
+        ),  # small files
     ]
     comparison = of([make_record("standard", ready_s=100), fast])
     stream = next(row for row in comparison.phases if row.name == "weights_stream")

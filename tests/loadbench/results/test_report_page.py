@@ -40,8 +40,9 @@ _CARDS = ("a.time_to_ready.median", "b.time_to_ready.median", "estimate.ratio", 
 
 
 def shown_at(figures: list[list[str]], path: str) -> str:
-    """What the page shows for a path, a dash where the comparison has nothing there."""
-    return next((shown for found, _, shown in figures if found == path), "–")
+    """What the page shows for a path; a dash for a figure that is missing, nothing for a missing card."""
+    missing = "" if path.startswith("break_even") else "–"
+    return next((shown for found, _, shown in figures if found == path), missing)
 
 
 def at(document: Any, path: str) -> Any:
@@ -69,7 +70,7 @@ def test_every_figure_equals_comparison_json(browser: Browser, folder: Path) -> 
         assert float(value) == at(document, path), path
         assert shown.strip(), path
     cards = browser.evaluate("[...document.querySelectorAll('.key .big')].map(e => e.innerText)")
-    assert cards == [shown_at(figures, path) for path in _CARDS]
+    assert cards == [shown for path in _CARDS if (shown := shown_at(figures, path))]
     sentence = browser.evaluate("document.querySelector('h1').textContent").replace("\u00a0", " ")
     assert sentence == document["verdict"]["sentence"]
     page = browser.evaluate("document.body.innerText")
@@ -145,6 +146,22 @@ def test_the_charts_change_layout_with_the_width(browser: Browser, folder: Path)
     assert set(browser.evaluate(visible)) == {"wide"}
     browser.open(folder / "report.html", width=390)
     assert set(browser.evaluate(visible)) == {"narrow"}
+
+
+def test_curves_of_both_sides_share_a_chart_and_a_single_point_is_no_curve(
+    browser: Browser, folder: Path
+) -> None:
+    browser.open(folder / "report.html", width=1200)
+    curves = browser.evaluate(
+        """[...document.querySelectorAll('.curves figure')].map(f =>
+           [f.querySelector('figcaption').innerText, f.querySelectorAll('polyline').length])"""
+    )
+    sides = sum(
+        bool(json.loads((folder / "comparison.json").read_text())[side]["shown"]) for side in ("a", "b")
+    )
+    assert curves == [
+        [name, sides] for name in ("CPU seconds", "Memory bytes", "Disk write bytes", "Network receive bytes")
+    ]
 
 
 def test_a_chart_stands_alone_as_a_file(browser: Browser, folder: Path) -> None:

@@ -9,10 +9,12 @@ from loadbench.results.comparison_model import Comparison, ShownRun, Side
 from loadbench.results.records import Series
 from loadbench.results.reports import words
 from loadbench.results.reports.svg import Drawing, Scale, ticks
-from loadbench.results.timeline import PHASES, WEIGHTS_PHASES, Span
+from loadbench.results.timeline import PHASES, Span, weights_phases_of
 
 WIDE = 960
 NARROW = 360
+_LEFT = 196.0  # pixels for labels beside a wide chart
+_SHORTEST_S = 0.001  # what is no phase and shorter is a moment, not a span
 _LONG_UNITS = ((3600, "h"), (60, "min"))
 _MAX_POINTS = 400  # of a curve; more cannot be told apart
 
@@ -21,7 +23,7 @@ def waterfall(comparison: Comparison, width: int) -> Drawing:
     """Both shown runs on one time axis from the request on: one row a phase, weights in the side's colour."""
     shown = [(css, side, side.shown) for css, side in _sides(comparison) if side.shown]
     narrow = width < WIDE
-    row_height, left = (38.0, 0.0) if narrow else (25.0, 168.0)
+    row_height, left = (38.0, 0.0) if narrow else (25.0, _LEFT)
     groups = [(css, side, run, _rows(run)) for css, side, run in shown]
     low_s = min((span.start_s for *_, rows in groups for _, spans in rows for span in spans), default=0.0)
     high_s = max((span.end_s for *_, rows in groups for _, spans in rows for span in spans), default=1.0)
@@ -33,17 +35,18 @@ def waterfall(comparison: Comparison, width: int) -> Drawing:
     for css, side, run, rows in groups:
         drawing.text(0, y + 16, f"{side.label}: in service after {words.seconds(run.ready_s)}", f"head {css}")
         y += 30
-        ready_x = scale(run.ready_s)
+        ready_x, moving = scale(run.ready_s), weights_phases_of(run.spans)
         drawing.line(ready_x, y - 4, ready_x, y + row_height * len(rows), f"ready {css}")
         for name, spans in rows:
-            _waterfall_row(drawing, scale, y, name, spans, css, narrow)
+            colour = css if name in moving else "phase" if name in PHASES else "other"
+            _waterfall_row(drawing, scale, y, name, spans, colour, narrow)
             y += row_height
         y += 18
     return drawing
 
 
 def _waterfall_row(
-    drawing: Drawing, scale: Scale, y: float, name: str, spans: Sequence[Span], css: str, narrow: bool
+    drawing: Drawing, scale: Scale, y: float, name: str, spans: Sequence[Span], colour: str, narrow: bool
 ) -> None:
     label = words.name(name)
     length = words.seconds(sum(span.duration_s for span in spans))
@@ -61,23 +64,21 @@ def _waterfall_row(
             bar_y,
             scale(span.end_s) - scale(span.start_s),
             bar_height,
-            f"bar {_bar_css(name, css)} {span.certainty}",
+            f"bar {colour} {span.certainty}",
             f"{label}, {span.certainty} by {span.clock} {span.worker}: {words.seconds(span.duration_s)}, "
             f"from {words.seconds(span.start_s)} to {words.seconds(span.end_s)}",
         )
 
 
-def _bar_css(name: str, side_css: str) -> str:
-    if name in WEIGHTS_PHASES:
-        return side_css
-    return "phase" if name in PHASES else "other"
-
-
 def _rows(run: ShownRun) -> list[tuple[str, list[Span]]]:
-    """Spans by name: phases in the order in which they happen, then what is shown but is no phase."""
+    """Spans by name: phases in the order in which they happen, then what is no phase and lasted."""
     names = [*PHASES, *dict.fromkeys(span.name for span in run.spans if span.name not in PHASES)]
     rows = [(name, [span for span in run.spans if span.name == name]) for name in names]
-    return [(name, spans) for name, spans in rows if spans]
+    return [
+        (name, spans)
+        for name, spans in rows
+        if spans and (name in PHASES or sum(span.duration_s for span in spans) >= _SHORTEST_S)
+    ]
 
 
 def _waterfall_words(groups: Sequence[tuple[str, Side, ShownRun, list[tuple[str, list[Span]]]]]) -> str:
@@ -108,7 +109,7 @@ def raw_points(comparison: Comparison, width: int) -> Drawing:
     ]
     every = [value for *_, values in sides for value in values]
     narrow = width < WIDE
-    left = 0.0 if narrow else 168.0
+    left = 0.0 if narrow else _LEFT
     low, high = _padded(every)
     scale = Scale(low, high, left + 12, width - 16)
     lane_y = {css: 40.0 + 84 * index for index, (css, *_) in enumerate(sides)}
@@ -160,7 +161,7 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
     low, high = math.log(min(values)), math.log(max(values))
     margin = 0.12 * (high - low) or 0.05
     narrow = width < WIDE
-    left = 0.0 if narrow else 168.0
+    left = 0.0 if narrow else _LEFT
     scale = Scale(low - margin, high + margin, left + 12, width - 16)
     drawing = Drawing(
         width,
@@ -193,7 +194,7 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
     last = 10.0 if pays.deployments is None else max(4.0, math.ceil(pays.deployments * 2))
     top_s = max(a_s * last, job.seconds + b_s * last)
     narrow = width < WIDE
-    left = 56.0 if narrow else 168.0
+    left = 56.0 if narrow else _LEFT
     bottom = 232.0
     across, up = Scale(0, last, left, width - 20), Scale(0, top_s, bottom, 26)
     drawing = Drawing(width, 284, "Time spent after so many deployments", pays.sentence)
@@ -224,12 +225,21 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
 
 
 def curve_names(comparison: Comparison) -> list[str]:
-    """Names of the series that any shown run has."""
+    """The quantities of which some shown run has a curve; a single point is none."""
     return list(
         dict.fromkeys(
-            series.name for _, side in _sides(comparison) if side.shown for series in side.shown.series
+            _quantity(series)
+            for _, side in _sides(comparison)
+            if side.shown
+            for series in side.shown.series
+            if len(series.points) > 1
         )
     )
+
+
+def _quantity(series: Series) -> str:
+    """What a series measures: its name without the instance that comes after it."""
+    return series.name.split(" ")[0]
 
 
 def curve(comparison: Comparison, name: str, width: int = 400) -> Drawing:
@@ -239,7 +249,7 @@ def curve(comparison: Comparison, name: str, width: int = 400) -> Drawing:
         for css, side in _sides(comparison)
         if side.shown
         for series in side.shown.series
-        if series.name == name and series.points
+        if _quantity(series) == name and series.points
     ]
     unit = chosen[0][2].unit if chosen else ""
     points = [(css, _thinned(series)) for css, _, series in chosen]
