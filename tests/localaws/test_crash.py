@@ -113,7 +113,6 @@ class Workload:
         self.lines.append(f"line {name}")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(60 + 20 * _CRASHES)
 def test_nothing_acknowledged_is_lost_and_nothing_is_half(own_aws: EmbeddedAws) -> None:
     own_aws.client("s3").create_bucket(Bucket="crash")
