@@ -13,7 +13,7 @@ from loadbench.results.timeline import PHASES, Span, weights_phases_of
 
 WIDE = 960
 NARROW = 360
-_LEFT = 196.0  # pixels for labels beside a wide chart
+_LEFT = 206.0  # pixels for labels beside a wide chart
 _SHORTEST_S = 0.001  # what is no phase and shorter is a moment, not a span
 _LONG_UNITS = ((3600, "h"), (60, "min"))
 _MAX_POINTS = 400  # of a curve; more cannot be told apart
