@@ -107,6 +107,16 @@ def test_only_what_is_missing_is_sent(
     assert calls == ["ListObjectsV2", "PutObject"]
 
 
+def test_an_object_of_another_size_is_replaced(aws_session: Any, bucket: str, model: LocalModel) -> None:
+    uri = stage_model(aws_session, model, bucket)
+    client = aws_session.client("s3")
+    key = uri.removeprefix(f"s3://{bucket}/") + "config.json"
+    client.put_object(Bucket=bucket, Key=key, Body=b"{")
+    stage_model(aws_session, model, bucket)
+    stored = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert stored == (model.folder / "config.json").read_bytes()
+
+
 def test_an_interrupted_file_goes_on_with_the_parts_that_are_missing(
     aws_session: Any, bucket: str, model: LocalModel, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

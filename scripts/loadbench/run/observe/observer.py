@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.config import EndpointKind
 from loadbench.results.records import Deployment, ResourceNames, RunRecord, Usage
 from loadbench.results.timeline import Span
+from loadbench.run.observe import serving
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
 from loadbench.run.observe.spans import Seen, assemble
 from loadbench.run.observe.status import StatusPoller
@@ -22,6 +23,8 @@ from loadbench.run.observe.usage import read_usage
 
 _STATUS_EVERY_S = 0.4
 _LOGS_EVERY_S = 1.0
+# CloudWatch shows a line some seconds after it was written.
+_LATE_LINES_WITHIN_S = 10.0
 _LOG_FILE = "container.log"
 # One client a thread would be safe too; one with room for all of them is simpler.
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=4)
@@ -129,7 +132,7 @@ class Observer:
 
     def collect(self, record: RunRecord) -> None:
         """Complete a record after the requests: late log lines, the first response, usage."""
-        self._fetch_logs()
+        self._fetch_late_lines()
         record.spans = [*self.spans(), *_first_response(record)]
         clocks = record.deployment
         if clocks.request_s is not None and clocks.ready_s is not None:
@@ -139,6 +142,14 @@ class Observer:
         while not self._stop.wait(every_s):
             work()
         work()  # once more: what became true since the last time
+
+    def _fetch_late_lines(self) -> None:
+        """Read on until the server's own word that it was ready, the last line a timeline needs."""
+        deadline_s = time.monotonic() + _LATE_LINES_WITHIN_S
+        self._fetch_logs()
+        while not serving.told_ready(self._container.lines) and time.monotonic() < deadline_s:
+            time.sleep(_LOGS_EVERY_S)
+            self._fetch_logs()
 
     def _fetch_logs(self) -> None:
         self._container.fetch()

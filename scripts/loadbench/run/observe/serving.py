@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from loadbench.results.timeline import Span
-from loadbench.run.observe.lines import Entry
+from loadbench.run.observe.lines import Entry, LogLine, unwrap
 
 _STARTING = re.compile(r"^Starting model server")
 _DOWNLOAD_STARTS = re.compile(r"S3 url found, start downloading from ")
@@ -39,6 +39,11 @@ def read(entries: Sequence[Entry]) -> list[Span]:
 def ready_time(entries: Sequence[Entry]) -> float | None:
     """When the server said that its model can be used, None if it never did."""
     return first_time(entries, _READY)
+
+
+def told_ready(lines: Sequence[LogLine]) -> bool:
+    """Whether some container's log has the line of its readiness."""
+    return any(_READY.search(unwrap(line).text) for line in lines)
 
 
 def first_time(entries: Sequence[Entry], pattern: re.Pattern[str]) -> float | None:

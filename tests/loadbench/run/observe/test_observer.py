@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from loadbench.results.records import ResourceNames
+from loadbench.results.records import Invocation, ModelInfo, ResourceNames, RunRecord
 from loadbench.run.observe import Observer
 from loadbench.run.observe.lines import parse_lines
 from loadbench.run.observe.logs import LogFollower, container_group, platform_group
@@ -217,6 +217,48 @@ def test_a_deployment_is_watched_from_before_it_exists(aws_session: Any, tmp_pat
     ]
     assert observer.problems == []
     assert seen == []
+
+
+def record_of(watched: ResourceNames) -> RunRecord:
+    return RunRecord(
+        run_id="20261123-061530-standard-4f2a",
+        path="standard",
+        started_s=1.0,
+        expires_at="2026-11-23T10:15:30Z",
+        command=["loadbench"],
+        target="local",
+        region="us-west-2",
+        project="loadbench",
+        configuration={},
+        configuration_digest="0" * 12,
+        image="image:tag",
+        instance_type="ml.g5.2xlarge",
+        endpoint_kind="model_based",
+        model=ModelInfo(model_id="m"),
+        names=watched,
+        invocations=[Invocation(kind="first", start_s=20.0, latency_s=0.5, ok=True)],
+    )
+
+
+def test_lines_that_come_late_complete_the_record(aws_session: Any, tmp_path: Path) -> None:
+    watched = names()
+    group = container_group(watched)
+    put_events(aws_session, group, "AllTraffic/i-1", "INFO  ModelServer Starting model server ...")
+    with Observer(aws_session, watched, "model_based", folder=tmp_path) as observer:
+        pass
+    record = record_of(watched)
+    late = (
+        "[phase] name=engine_warmup start=10.000000 end=12.500000 bytes=0 worker=engine",
+        "INFO  PyProcess Model [model] initialized.",
+    )
+    timer = threading.Timer(0.3, put_events, (aws_session, group, "AllTraffic/i-1", *late))
+    timer.start()
+    observer.collect(record)
+    timer.join()
+    assert [(span.name, span.start_s, span.end_s) for span in record.spans] == [
+        ("engine_warmup", 10.0, 12.5),
+        ("first_response", 20.0, 20.5),
+    ]
 
 
 def test_nothing_is_left_running_when_the_deployment_fails(aws_session: Any, tmp_path: Path) -> None:
