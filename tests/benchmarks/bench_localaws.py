@@ -25,7 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from localaws import lifecycle, sigv4
-from localaws.keys import Credentials
+from localaws.files import private_folder
+from localaws.keys import Credentials, KeyRing
+from localaws.settings import NetworkShape, Settings
 
 _PART_BYTES = 8 << 20
 _CONNECTIONS = 4
@@ -45,10 +47,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-localaws-") as name:
         folder = Path(name)
         state_dir = folder / "state"
+        instance = KeyRing(private_folder(state_dir) / "keys.json").issue("bench", "ml.g5.2xlarge")
         lifecycle.up(state_dir, None)
         try:
             variables = lifecycle.environment(state_dir)
             _print_s3(variables, folder, size_bytes, arguments.rounds)
+            keys = {
+                "AWS_ACCESS_KEY_ID": instance.access_key_id,
+                "AWS_SECRET_ACCESS_KEY": instance.secret_access_key,
+            }
+            _print_shaping(Client({**variables, **keys}), state_dir, size_bytes)
             _print_control_plane(Client(variables))
         finally:
             lifecycle.down(state_dir)
@@ -141,6 +149,41 @@ def _print_ratio(label: str, reference_s: list[float], measured_s: list[float]) 
     print(f"{label:36} {statistics.median(ratios):6.2f}  ({min(ratios):.2f}-{max(ratios):.2f})")
 
 
+def _print_shaping(client: Client, state_dir: Path, object_bytes: int) -> None:
+    """Whole GETs of a few seconds each; the first byte's delay is not part of the rate."""
+    for label, connections, connection_mb_per_s, instance_mb_per_s, asked_mb_per_s in (
+        ("1 connection at 90 MB/s", 1, 90, None, 90),
+        ("4 connections at 90 MB/s", 4, 90, None, 360),
+        ("4 connections sharing 100 MB/s", 4, 90, 100, 100),
+    ):
+        shape = NetworkShape(
+            connection_bytes_per_s=connection_mb_per_s * 1e6,
+            instance_bytes_per_s=instance_mb_per_s and instance_mb_per_s * 1e6,
+            first_byte_delay_s=0.02,
+        )
+        lifecycle.up(state_dir, Settings(network=shape))
+        share_bytes = min(object_bytes, int(3e6 * asked_mb_per_s)) // connections
+        seconds = _fetch_all(client, share_bytes, connections) - shape.first_byte_delay_s
+        measured_mb_per_s = share_bytes * connections / 1e6 / seconds
+        print(
+            f"shaped, {label:31} {measured_mb_per_s:6.1f} MB/s  ({measured_mb_per_s / asked_mb_per_s - 1:+.1%})"
+        )
+
+
+def _fetch_all(client: Client, share_bytes: int, connections: int) -> float:
+    return _timed(lambda: _in_parallel(lambda _: _fetch(client, share_bytes), connections))
+
+
+def _fetch(client: Client, size_bytes: int) -> None:
+    connection = http.client.HTTPConnection(*client.address)
+    headers = client.headers("GET", "/bench/whole", "", "s3", None)
+    connection.request("GET", "/bench/whole", headers={**headers, "range": f"bytes=0-{size_bytes - 1}"})
+    answer = connection.getresponse()
+    view = memoryview(bytearray(1 << 20))
+    while answer.readinto(view):
+        pass
+
+
 def _print_control_plane(client: Client) -> None:
     connection = http.client.HTTPConnection(*client.address)
 
@@ -195,7 +238,7 @@ def _copy(source: Path, destination: Path) -> None:
     destination.unlink()
 
 
-def _in_parallel(work: Callable[[int], None]) -> None:
+def _in_parallel(work: Callable[[int], None], count: int = _CONNECTIONS) -> None:
     failures: list[BaseException] = []
 
     def guarded(number: int) -> None:
@@ -204,7 +247,7 @@ def _in_parallel(work: Callable[[int], None]) -> None:
         except BaseException as error:  # noqa: BLE001 (handed to the caller below)
             failures.append(error)
 
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(_CONNECTIONS)]
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
