@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from loadbench.config import PATHS
 from loadbench.errors import UsageError
-from loadbench.results.comparison_model import Comparison, Side
+from loadbench.results.comparison_model import Comparison, PhaseRow, Side
 from loadbench.results.costs import BreakEven, break_even
 from loadbench.results.differences import find_differences, find_warnings
-from loadbench.results.measures import Match, match, measures, phase_rows, ready_s, total_row, weights_row
+from loadbench.results.measures import Match, match, measures, phase_rows, total_row, weights_row
 from loadbench.results.points import RunPoint, point_of
 from loadbench.results.records import RunRecord
 from loadbench.results.sides import RecordOf, label_of, make_side
@@ -58,7 +58,7 @@ def compare_points(
         phases=phase_rows(both),
         weights=weights_row(both),
         measures=measures(both),
-        break_even=_break_even(both),
+        break_even=_break_even(both, total),
         differences=differences,
         warnings=find_warnings(both, total.estimate, differences),
         system=_system(newest),
@@ -89,13 +89,13 @@ def _newest(runs: Sequence[RunPoint]) -> RunPoint:
     return max(runs, key=lambda run: run.started_s)
 
 
-def _break_even(both: Match) -> BreakEven | None:
+def _break_even(both: Match, total: PhaseRow) -> BreakEven | None:
     """Only where `b` paid a job and `a` did not, and both have a time."""
     a, b = both.a, both.b
     if b.one_time is None or a.one_time is not None or not a.time_to_ready or not b.time_to_ready:
         return None
     usd_a, usd_b = (side.cost.to_ready_usd if side.cost else None for side in (a, b))
-    interval = both.difference_interval_s(ready_s)
+    interval = total.difference_interval_s
     return break_even(
         b.one_time,
         saved_s=a.time_to_ready.mean - b.time_to_ready.mean,

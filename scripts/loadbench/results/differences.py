@@ -63,9 +63,7 @@ def _about_pairs(both: Match, estimate: Estimate | None) -> list[str]:
             "The runs were not made as pairs: what drifted between the two sets counts as a difference of "
             "the loading. Run make compare PAIRS=5 for pairs."
         )
-    paired = {run.run_id for pair in both.pairs for run in pair}
-    alone = [run.run_id for side in (both.a, both.b) for run in side.usable if run.run_id not in paired]
-    if paired and alone:
+    if alone := both.runs_without_partner():
         texts.append(f"Without a partner, shown and not in the ratio: {', '.join(alone)}.")
     return texts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,47 +19,67 @@ Seconds = Callable[[RunPoint], float]
 
 @dataclass(frozen=True)
 class Match:
-    """Two sides and the pairs among their usable runs."""
+    """Two sides and the pairs among their usable runs, as places in `a.usable` and `b.usable`."""
 
     a: Side
     b: Side
-    pairs: Sequence[tuple[RunPoint, RunPoint]]
+    pairs: Sequence[tuple[int, int]]
 
-    def estimate(self, value: Value) -> Estimate | None:
-        """Ratio from the pairs, or from two unpaired sets; None where a value is missing or 0 in a run."""
-        first = _positive(value(run) for run in self._runs_a)
-        second = _positive(value(run) for run in self._runs_b)
+    def estimate(self, a: Sequence[float | None], b: Sequence[float | None]) -> Estimate | None:
+        """Ratio of the usable runs' values, from the pairs where there are any.
+
+        None where a value is missing or 0.
+        """
+        if self.pairs:
+            a, b = [a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs]
+        first, second = _positive(a), _positive(b)
         if first is None or second is None:
             return None
         return paired_ratio(first, second) if self.pairs else unpaired_ratio(first, second)
 
-    def difference_interval_s(self, seconds: Seconds) -> tuple[float, float] | None:
+    def difference_interval(self, a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
         """95 % interval of b minus a; None without at least two pairs."""
         if not self.pairs:
             return None
-        return paired_difference([seconds(x) for x, _ in self.pairs], [seconds(y) for _, y in self.pairs])
+        return paired_difference([a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs])
+
+    def runs_without_partner(self) -> list[str]:
+        """Ids of usable runs that stand in no pair, where others do."""
+        if not self.pairs:
+            return []
+        paired = ({place for place, _ in self.pairs}, {place for _, place in self.pairs})
+        return [
+            run.run_id
+            for side, places in zip((self.a, self.b), paired, strict=True)
+            for place, run in enumerate(side.usable)
+            if place not in places
+        ]
 
     @cached_property
-    def _runs_a(self) -> Sequence[RunPoint]:
-        return [run for run, _ in self.pairs] or self.a.usable
-
-    @cached_property
-    def _runs_b(self) -> Sequence[RunPoint]:
-        return [run for _, run in self.pairs] or self.b.usable
+    def known(self) -> tuple[dict[str, Certainty], dict[str, Certainty]]:
+        """For each side, the phases that any run had and how well they are known."""
+        return _known_phases(self.a), _known_phases(self.b)
 
 
 def match(a: Side, b: Side) -> Match:
     """Find the pairs: runs of the same series and index. A pair with a failed half is none."""
-    partners = {(run.pair.series_id, run.pair.index): run for run in b.usable if run.pair}
+    partners = {(run.pair.series_id, run.pair.index): place for place, run in enumerate(b.usable) if run.pair}
+    keys = [(run.pair.series_id, run.pair.index) if run.pair else None for run in a.usable]
     return Match(
         a,
         b,
-        [
-            (run, partner)
-            for run in a.usable
-            if run.pair and (partner := partners.get((run.pair.series_id, run.pair.index)))
-        ],
+        [(place, partners[key]) for place, key in enumerate(keys) if key is not None and key in partners],
     )
+
+
+def _known_phases(side: Side) -> dict[str, Certainty]:
+    """A phase is only as well known as its worst span; a span of no length spoils nothing."""
+    known: dict[str, Certainty] = {}
+    for run in side.usable:
+        for share in run.phases:
+            before = known.get(share.name, "measured")
+            known[share.name] = weakest((before, share.certainty)) if share.busy_s > 0 else before
+    return known
 
 
 def total_row(both: Match) -> PhaseRow:
@@ -89,8 +109,7 @@ def _moving_s(run: RunPoint) -> float:
 
 def phase_rows(both: Match) -> list[PhaseRow]:
     """One row for each phase that any run had, in the order in which phases happen."""
-    present = {share.name for side in (both.a, both.b) for run in side.usable for share in run.phases}
-    return [_phase_row(both, name) for name in PHASES if name in present]
+    return [_phase_row(both, name) for name in PHASES if any(name in known for known in both.known)]
 
 
 def _phase_row(both: Match, name: str) -> PhaseRow:
@@ -98,19 +117,20 @@ def _phase_row(both: Match, name: str) -> PhaseRow:
 
 
 def _row(both: Match, name: str, seconds: Seconds, busy: Seconds, phases: Sequence[str]) -> PhaseRow:
-    a_s, b_s = (mean(seconds(run) for run in side.usable) for side in (both.a, both.b))
-    a_has, b_has = (_has(side, phases) for side in (both.a, both.b))
+    values_a, values_b = ([seconds(run) for run in side.usable] for side in (both.a, both.b))
+    a_s, b_s = mean(values_a), mean(values_b)
+    known_a, known_b = ([known[phase] for phase in phases if phase in known] for known in both.known)
     return PhaseRow(
         name=name,
-        a_s=a_s if a_has else None,
-        b_s=b_s if b_has else None,
+        a_s=a_s if known_a else None,
+        b_s=b_s if known_b else None,
         a_busy_s=mean(busy(run) for run in both.a.usable),
         b_busy_s=mean(busy(run) for run in both.b.usable),
-        a_certainty=_certainty(both.a, phases),
-        b_certainty=_certainty(both.b, phases),
+        a_certainty=weakest(known_a),
+        b_certainty=weakest(known_b),
         difference_s=b_s - a_s if a_s is not None and b_s is not None else None,
-        difference_interval_s=both.difference_interval_s(seconds),
-        estimate=both.estimate(seconds),
+        difference_interval_s=both.difference_interval(values_a, values_b),
+        estimate=both.estimate(values_a, values_b),
     )
 
 
@@ -119,26 +139,9 @@ def ready_s(run: RunPoint) -> float:
     return run.time_to_ready_s or 0.0
 
 
-def _has(side: Side, names: Sequence[str]) -> bool:
-    return any(share.name in names for run in side.usable for share in run.phases)
-
-
-def _certainty(side: Side, names: Sequence[str]) -> Certainty:
-    """A sum is only as good as its worst part; a part of no length spoils nothing."""
-    return weakest(
-        [
-            share.certainty
-            for run in side.usable
-            for share in run.phases
-            if share.name in names and share.busy_s > 0
-        ]
-    )
-
-
-def _positive(values: Iterable[float | None]) -> list[float] | None:
-    every = list(values)
-    known = [value for value in every if value is not None and value > 0]
-    return known if known and len(known) == len(every) else None
+def _positive(values: Sequence[float | None]) -> list[float] | None:
+    known = [value for value in values if value is not None and value > 0]
+    return known if known and len(known) == len(values) else None
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,9 @@ def measures(both: Match) -> list[Measure]:
             group=spec.group,
             a=summarize(spec.of(both.a)),
             b=summarize(spec.of(both.b)),
-            estimate=both.estimate(spec.value),
+            estimate=both.estimate(
+                [spec.value(run) for run in both.a.usable], [spec.value(run) for run in both.b.usable]
+            ),
         )
         for spec in _SPECS
     ]
