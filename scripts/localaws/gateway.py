@@ -17,6 +17,7 @@ from .call import Call, Handler
 from .errors import AwsError
 from .responses import Protocol, error_response, protocol_of
 from .sagemaker import api as sagemaker_api
+from .sagemaker.validation import service_model
 from .world import World
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Gateway:
     def start(self) -> None:
         """Begin what may take a while, in the background."""
         self._moto.preload()
+        asyncio.get_running_loop().run_in_executor(None, service_model, "sagemaker")
 
     async def close(self) -> None:
         """End the background work."""

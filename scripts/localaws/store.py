@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .database import Database
 
 Document = dict[str, Any]
+
+# Listing a thousand records must not parse a thousand documents each time.
+_parsed: Callable[[str], Document] = functools.lru_cache(maxsize=8192)(json.loads)
 
 
 class Store:
@@ -47,12 +51,14 @@ class Store:
         )
 
     def list(self, region: str, kind: str) -> list[Document]:
-        """All documents of a kind, in the order of their creation."""
+        """All documents of a kind, in the order of their creation.
+
+        Nested values are shared with later callers: who changes one in place must `put` the document.
+        """
         rows = self._database.query(
             "SELECT document FROM resources WHERE region = ? AND kind = ? ORDER BY id", (region, kind)
         )
-        documents: list[Document] = json.loads("[" + ",".join(row[0] for row in rows) + "]")
-        return documents
+        return [dict(_parsed(row[0])) for row in rows]
 
     def regions(self) -> Sequence[str]:
         """Every region that holds a document."""

@@ -165,9 +165,8 @@ def _print_shaping(client: Client, state_dir: Path, object_bytes: int) -> None:
         share_bytes = min(object_bytes, int(3e6 * asked_mb_per_s)) // connections
         seconds = _fetch_all(client, share_bytes, connections) - shape.first_byte_delay_s
         measured_mb_per_s = share_bytes * connections / 1e6 / seconds
-        print(
-            f"shaped, {label:31} {measured_mb_per_s:6.1f} MB/s  ({measured_mb_per_s / asked_mb_per_s - 1:+.1%})"
-        )
+        error = measured_mb_per_s / asked_mb_per_s - 1
+        print(f"shaped, {label:31} {measured_mb_per_s:6.1f} MB/s  ({error:+.1%})")
 
 
 def _fetch_all(client: Client, share_bytes: int, connections: int) -> float:

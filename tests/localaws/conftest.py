@@ -14,10 +14,15 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from hypothesis import settings as hypothesis_settings
 
 from localaws import lifecycle, sigv4
 from localaws.keys import Credentials, KeyRing
 from localaws.settings import Settings, parse_settings
+
+# How long one example takes says nothing on a machine that does other work, too.
+hypothesis_settings.register_profile("localaws", deadline=None)
+hypothesis_settings.load_profile("localaws")
 
 
 @dataclass
