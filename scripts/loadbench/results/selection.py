@@ -54,6 +54,11 @@ def sides_of(records: Sequence[RunRecord], baseline: Sequence[RunRecord]) -> lis
     known = {record.run_id for record in baseline}
     runs = [record for record in records if record.run_id not in known]
     paths = list(dict.fromkeys(record.path for record in runs))
+    if records and not runs:
+        raise UsageError(
+            "every run named is part of the baseline, so nothing is left to compare with it",
+            remedy="Name other runs, or leave --baseline out.",
+        )
     if not baseline:
         return [(runs[1:], runs[:1])] if len(paths) == 1 and len(runs) > 1 else [(runs, [])]
     shared = [path for path in paths if any(record.path == path for record in baseline)]

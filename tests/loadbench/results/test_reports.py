@@ -46,6 +46,24 @@ def test_the_terminal_table_fits_100_columns_without_escapes(records: list[RunRe
     assert not re.search("\x1b", "".join(lines))
 
 
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_table_keeps_its_figures_on_terminals_of_any_width(width: int) -> None:
+    buffer = io.StringIO()
+    print_comparison(
+        of(seed_records()), Console(file=buffer, force_terminal=True, no_color=True, width=width)
+    )
+    lines = re.sub("\x1b\\[[0-9;]*m", "", buffer.getvalue()).splitlines()
+    assert max(map(len, lines)) <= min(width, 100)
+    assert any("632.0 s" in line and "450.1 s" in line and "×1.40" in line for line in lines)
+
+
+def test_a_pipe_gets_the_full_width() -> None:
+    buffer = io.StringIO()
+    print_comparison(of(make_pairs([1.3, 1.2, 1.35])), Console(file=buffer, width=80))
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    assert lines == text.render(of(make_pairs([1.3, 1.2, 1.35]))).splitlines()
+
+
 def test_colours_appear_on_a_terminal_only() -> None:
     on_terminal, in_a_pipe = io.StringIO(), io.StringIO()
     print_comparison(of(seed_records()), Console(file=on_terminal, force_terminal=True, width=120))

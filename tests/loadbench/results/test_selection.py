@@ -91,6 +91,11 @@ def test_a_baseline_run_that_is_named_twice_is_not_compared_with_itself(results:
     assert ratios(results, [FAST, FAST_LATER], [FAST]) == {"fast (baseline) / fast": pytest.approx(0.9)}
 
 
+def test_runs_that_are_all_in_the_baseline_are_refused(results: Path) -> None:
+    with pytest.raises(UsageError, match="part of the baseline"):
+        ratios(results, [FAST], [STANDARD, FAST])
+
+
 def test_one_comparison_is_asked_for_and_several_are_refused_with_the_way_out(results: Path) -> None:
     runs = recorded_runs(results, [STANDARD_LATER, FAST_LATER])
     with pytest.raises(UsageError, match="share several paths"):

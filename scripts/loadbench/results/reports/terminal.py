@@ -25,8 +25,10 @@ _MARKS: dict[Certainty, str] = {"measured": "", "inferred": " ~", "simulated": "
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the comparison; colours only where the console has them."""
-    console.print(render(comparison), width=min(console.width, WIDTH))
+    """Print the comparison; colours only where the console has them, and a pipe is as wide as a page."""
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(render(comparison), width=WIDTH)  # at most: rich takes the narrower of this and the console
 
 
 def render(comparison: Comparison) -> RenderableType:
