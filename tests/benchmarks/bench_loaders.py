@@ -43,7 +43,7 @@ class Bench:
     size_bytes: int
     repeats: int
     runs: list[Run] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
 
 def main() -> int:
@@ -120,7 +120,7 @@ def _server(folder: Path, **shape: float) -> Iterator[None]:
     """An S3 server over the folder, and the AWS variables that point at it."""
     options = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "tests.benchmarks.s3_server", str(folder / "s3"), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         port = int(process.stdout.readline()) if process.stdout else 0
         os.environ |= {
@@ -151,11 +151,10 @@ def _timed(program: str) -> float:
 
 
 def _take_turns(bench: Bench, part: str, loaders: tuple[str, ...]) -> None:
-    """Every loader once, then every loader again; one that fails is reported and left out."""
+    """Every loader once, then every loader again."""
     for _ in range(bench.repeats):
         for loader in loaders:
-            if loader not in bench.failures:
-                _run(bench, part, loader)
+            _run(bench, part, loader)
 
 
 def _run(bench: Bench, part: str, loader: str) -> None:
@@ -166,8 +165,9 @@ def _run(bench: Bench, part: str, loader: str) -> None:
     environment = os.environ | {"BENCH_BORN_S": str(time.time())}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        bench.failures[loader] = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        print(f"{part:9} {loader:13} failed: {bench.failures[loader]}", flush=True)
+        reason = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        bench.failures.append(f"{part}, {loader}: {reason}")
+        print(f"{part:9} {loader:13} failed: {reason}", flush=True)
         return
     _note(bench, part, loader, json.loads(done.stdout.splitlines()[-1]))
 

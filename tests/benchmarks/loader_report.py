@@ -7,7 +7,6 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,7 +94,7 @@ def judge(runs: list[Run], size_bytes: int, total_rate_bytes_per_s: float) -> li
     return targets
 
 
-def print_tables(runs: list[Run], targets: list[Target], failures: Mapping[str, str]) -> None:
+def print_tables(runs: list[Run], targets: list[Target], failures: list[str]) -> None:
     """One line per loader and part, then one per target."""
     titles = f"{'median s':>8} {'min':>7} {'max':>7} {'GB/s':>6} {'memory/byte':>11}  runs"
     print(f"\n{'part':9} {'loader':13} {titles}")
@@ -108,8 +107,8 @@ def print_tables(runs: list[Run], targets: list[Target], failures: Mapping[str, 
         memory = f"{peak / held_bytes:11.2f}" if held_bytes and peak else "          -"
         spread = f"{middle:8.3f} {min(seconds):7.3f} {max(seconds):7.3f}"
         print(f"{part:9} {loader:13} {spread} {rate} {memory}  {len(mine)}")
-    for loader, reason in failures.items():
-        print(f"{loader} could not be measured: {reason}")
+    for failure in failures:
+        print(f"a run failed: {failure}")
     print()
     for target in targets:
         sign = ">=" if target.at_least else "<="
@@ -118,7 +117,7 @@ def print_tables(runs: list[Run], targets: list[Target], failures: Mapping[str, 
 
 
 def write_results(
-    folder: Path, runs: list[Run], targets: list[Target], failures: Mapping[str, str], facts: dict[str, Any]
+    folder: Path, runs: list[Run], targets: list[Target], failures: list[str], facts: dict[str, Any]
 ) -> None:
     """bench.json with every run, and a chart per part that compares loaders."""
     folder.mkdir(parents=True)
@@ -128,7 +127,7 @@ def write_results(
         "machine": describe_machine(),
         "versions": installed_versions(),
         "targets": [{**asdict(target), "met": target.met} for target in targets],
-        "failures": dict(failures),
+        "failures": failures,
         "runs": [asdict(run) for run in runs],
     }
     (folder / "bench.json").write_text(json.dumps(document, indent=1) + "\n")

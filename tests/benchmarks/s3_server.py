@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -85,8 +86,14 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
 
+def _end_with_parent() -> None:
+    """However the measuring process ends, it closes our input."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main() -> None:
-    """Serve until killed."""
+    """Serve until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
@@ -99,6 +106,7 @@ def main() -> None:
     Handler.first_byte_delay_s = args.first_byte
     Handler.total = Pace(args.total_rate)
     server = _Server(("127.0.0.1", args.port), Handler)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     print(server.server_address[1], flush=True)
     server.serve_forever()
 
