@@ -28,7 +28,7 @@ def read(lines: Sequence[LogLine]) -> list[Span]:
             size_bytes=int(found["bytes"]),
         )
         for line in lines
-        if (found := _PHASE.search(line.message))
+        if (found := _PHASE.search(line.message)) and float(found["start"]) <= float(found["end"])
     ]
 
 
@@ -50,6 +50,6 @@ def read_platform(lines: Sequence[LogLine], inference_component: str | None) -> 
             )
         except (ValueError, KeyError, AttributeError, TypeError):  # not an event, and never guessed
             continue
-        if belongs:
+        if belongs and span.start_s <= span.end_s:
             spans.append(span)
     return spans

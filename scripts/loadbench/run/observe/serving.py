@@ -31,7 +31,7 @@ def read(entries: Sequence[Entry]) -> list[Span]:
     """What djl-serving itself downloads from S3, before it starts the engine."""
     start_s = first_time(entries, _DOWNLOAD_STARTS)
     end_s = first_time(entries, _DOWNLOAD_ENDS)
-    if start_s is None or end_s is None:
+    if start_s is None or end_s is None or end_s < start_s:
         return []
     return [Span(name="artifact_download", start_s=start_s, end_s=end_s, clock="container", worker="serving")]
 

@@ -28,14 +28,20 @@ _SHORTEST_FETCH_S = 1.0
 
 def read(entries: Sequence[Entry]) -> list[Span]:
     """Phases of one container's start; none when its weights never arrived."""
-    starts = [entry.timestamp_s for entry in entries if _STARTS.match(entry.text)]
-    ends = [(entry, found) for entry in entries if (found := _ENDS.match(entry.text))]
-    if not starts or not ends:
+    loading_s = serving.first_time(entries, _STARTS)
+    if loading_s is None:
         return []
-    began_s, loading_s = entries[0].timestamp_s, starts[0]
+    ends = [
+        (entry, found)
+        for entry in entries
+        if entry.timestamp_s >= loading_s and (found := _ENDS.match(entry.text))
+    ]
+    if not ends:
+        return []
+    began_s, first_end_s = entries[0].timestamp_s, min(entry.timestamp_s for entry, _ in ends)
     spans = [Span(name="container_start", start_s=began_s, end_s=loading_s, clock="container")]
     first_file_s = serving.first_time(entries, _FIRST_FILE)
-    if first_file_s is not None and first_file_s - loading_s >= _SHORTEST_FETCH_S:
+    if first_file_s is not None and loading_s + _SHORTEST_FETCH_S <= first_file_s <= first_end_s:
         # Nothing says so in words: it is what the engine does between these two lines for a hub id.
         spans.append(
             Span(
