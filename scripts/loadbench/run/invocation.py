@@ -171,10 +171,8 @@ def streamed_text(line: bytes) -> str:
         return ""
     if isinstance(token := document.get("token"), dict):
         return str(token.get("text") or "")
-    if isinstance(choices := document.get("choices"), list) and choices:
-        delta = choices[0].get("delta") or {}
-        return str(delta.get("content") or choices[0].get("text") or "")
-    return ""
+    choice = _first_choice(document)
+    return _text_of(choice, "delta") if choice else ""
 
 
 def answer_text(document: object) -> str | None:
@@ -184,9 +182,8 @@ def answer_text(document: object) -> str | None:
     if isinstance(document, dict):
         if isinstance(text := document.get("generated_text"), str):
             return text
-        if isinstance(choices := document.get("choices"), list) and choices:
-            message = choices[0].get("message") or {}
-            return str(message.get("content") or choices[0].get("text") or "")
+        if choice := _first_choice(document):
+            return _text_of(choice, "message")
         return json.dumps(document, ensure_ascii=False)
     return None if document is None else str(document)
 
@@ -201,6 +198,20 @@ def answer_tokens(document: object) -> int | None:
         if isinstance(facts := document.get(section), dict) and isinstance(facts.get(key), int):
             return int(facts[key])
     return None
+
+
+def _first_choice(document: dict[str, Any]) -> dict[str, Any] | None:
+    choices = document.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return choices[0]
+    return None
+
+
+def _text_of(choice: dict[str, Any], part: str) -> str:
+    """What a choice says: in `delta` or `message` of the chat form, in `text` of the completion form."""
+    said = choice.get(part)
+    content = said.get("content") if isinstance(said, dict) else None
+    return str(content or choice.get("text") or "")
 
 
 def _parsed(answer: bytes) -> object:

@@ -102,7 +102,10 @@ def optimize(
     role = optimization_role.provide(session, info.sagemaker_exec_role, bucket, account_id, job_name, tags)
     with role as role_arn:
         follow = _Follower(job_name, source.size_bytes, written_bytes, on_progress, clock)
-        job = _run_job(session, config.region, {**request, "role_arn": role_arn}, follow)
+        try:
+            job = _run_job(session, config.region, {**request, "role_arn": role_arn}, follow)
+        except RunError as error:
+            raise _without(token, error) from error.__cause__
     done = Optimization(
         job_name=job_name,
         key=key,
@@ -157,6 +160,15 @@ def _find_source(
     if token and info.use_hf_token:
         environment["HUGGING_FACE_HUB_TOKEN"] = token  # the job's container pulls the weights itself
     return _Source(uri, digest, environment, None)
+
+
+def _without(secret: str | None, error: RunError) -> RunError:
+    """A refused request is quoted in the refusal, its environment included."""
+    if secret is None:
+        return error
+    words = (text.replace(secret, "[redacted]") for text in (error.message, error.remedy, error.details))
+    message, remedy, details = words
+    return RunError(message, remedy=remedy, details=details)
 
 
 def _environment(info: DeploymentInfo, degree: int, source: _Source) -> dict[str, str]:

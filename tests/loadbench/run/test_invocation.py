@@ -17,6 +17,8 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadbench.errors import RunError
 from loadbench.results.records import ResourceNames
@@ -32,6 +34,7 @@ from loadbench.run.progress import Progress
 
 PAYLOAD = {"inputs": "What is the capital of France?", "parameters": {"max_new_tokens": 5}}
 MODEL_BASED = ResourceNames(endpoint="the-endpoint", endpoint_configuration="c", model="m")
+WORDS = ["generated_text", "choices", "message", "delta", "content", "text", "token", "usage", "details"]
 COMPONENT = MODEL_BASED.model_copy(update={"inference_component": "the-component"})
 
 
@@ -227,3 +230,22 @@ def test_every_form_of_answer_is_read(document: object, text: str | None, count:
 )
 def test_every_form_of_streamed_line_is_read(line: bytes, text: str) -> None:
     assert streamed_text(line) == text
+
+
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(documents)
+def test_no_answer_that_is_json_breaks_the_reading(document: object) -> None:
+    answer_text(document)
+    answer_tokens(document)
+    assert isinstance(streamed_text(json.dumps(document).encode()), str)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_break_the_reading_of_a_stream(line: bytes) -> None:
+    assert isinstance(streamed_text(line), str)

@@ -163,6 +163,29 @@ def test_a_hub_model_is_staged_without_weights_and_named_to_the_job(
     assert [key.rpartition("/")[2] for key in keys] == ["config.json"]
 
 
+def test_a_refused_request_does_not_quote_the_token(
+    aws_session: Any, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "hf_" + "t" * 300  # longer than the service allows, so that it refuses and quotes it
+    monkeypatch.setattr(hub, "revision", lambda model_id, token: "c0ffee")
+    monkeypatch.setattr(hub, "download_metadata", lambda *_: None)
+    bucket = ensure_bucket(aws_session, with_fast(config, bucket=f"hub-test-{next(_numbers)}"), ACCOUNT_ID)
+    with pytest.raises(RunError) as failure:
+        optimize(
+            aws_session,
+            with_fast(config, hf_model_id="org/model", use_hf_token=True),
+            model=None,
+            source_uri=None,
+            bucket=bucket,
+            job_name=f"loadbench-hub-test-{next(_numbers)}",
+            tags=TAGS,
+            account_id=ACCOUNT_ID,
+            token=token,
+        )
+    assert "could not be run" in failure.value.message
+    assert token not in f"{failure.value.message}{failure.value.remedy}{failure.value.details}"
+
+
 def test_a_degree_that_is_no_number_is_refused_before_anything_starts(job: Job, config: Config) -> None:
     with pytest.raises(ConfigError, match="'many'"):
         job.run(with_environment(config, OPTION_TENSOR_PARALLEL_DEGREE="many"))
