@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import html.parser
 import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,7 +17,8 @@ from loadbench.results.comparison import compare
 from loadbench.results.comparison_model import Comparison, load_comparison
 from loadbench.results.records import RunRecord, save_record
 from loadbench.results.reports import csv as raw_csv
-from loadbench.results.reports import html, markdown, text, words, write_reports, write_run_files
+from loadbench.results.reports import html as report_page
+from loadbench.results.reports import markdown, text, words, write_reports, write_run_files
 from loadbench.results.reports.terminal import print_comparison
 from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, seed_records
 
@@ -117,10 +120,64 @@ def test_markdown_has_a_well_formed_table_and_no_live_markup() -> None:
 
 
 def test_the_page_shows_hostile_names_as_text() -> None:
-    page = html.render(of(hostile_records()))
+    page = report_page.render(of(hostile_records()))
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
+
+
+class _Page(html.parser.HTMLParser):
+    """What a page refers to, and the figures on it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.figures: dict[str, str] = {}
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attributes}
+        if tag == "data":
+            self.figures[values["data-path"]] = values["value"]
+        self.loads += [values[name] for name in ("src", "srcset", "action") if name in values]
+        if tag == "link":
+            self.loads.append(values["href"])
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "a":
+            self.references.append(values["href"].removeprefix("#"))
+        self.references += [values[name] for name in ("aria-labelledby",) if name in values]
+        if tag not in ("meta", "link", "br", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """An element without content, as SVG has them, is neither opened nor closed."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("records", [seed_records(), make_pairs([1.3, 1.2, 1.35]), hostile_records()])
+def test_the_page_is_whole_by_itself_and_equals_comparison_json(records: list[RunRecord]) -> None:
+    """What can be known without a browser; the rest is in test_report_page.py."""
+    comparison = of(records)
+    text = report_page.render(comparison)
+    page = _Page(text)
+    assert page.open == []
+    assert page.loads == ["data:,"]
+    assert "url(" not in text
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.references) <= set(page.ids)
+    document = comparison.model_dump(mode="json")
+    assert {"total.a_s", "total.b_s", "estimate.ratio", "a.cost.to_ready_usd"} <= set(page.figures)
+    for path, value in page.figures.items():
+        found: Any = document
+        for key in path.split("."):
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        assert float(value) == found, path
 
 
 def test_every_file_is_written_and_the_comparison_reads_back(tmp_path: Path) -> None:
