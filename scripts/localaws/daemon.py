@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _PORTS = range(20_000, 30_000)
 _PORT_ATTEMPTS = 50
 
+# How long requests in progress may still take when the server stops.
+_LAST_ANSWERS_S = 1.0
+
 EXIT_ALREADY_RUNNING = 10
 
 
@@ -112,7 +115,8 @@ async def serve(state_dir: Path) -> None:
         _log.warning("port %d is taken by another program; listening on %d from now on", last_port, port)
     world = open_world(state_dir, f"http://127.0.0.1:{port}")
     gateway = Gateway(world)
-    server = await loop.create_server(gateway.server(), sock=listener)
+    protocol = gateway.server()
+    server = await loop.create_server(protocol, sock=listener)
     write_private(state_dir / "daemon.json", json.dumps({"pid": os.getpid(), "port": port}).encode())
     _log.info("listening on %s, process %d", world.endpoint_url, os.getpid())
     gateway.start()
@@ -120,6 +124,7 @@ async def serve(state_dir: Path) -> None:
     await stopping.wait()
     _log.info("stopping")
     server.close()
+    await protocol.shutdown(_LAST_ANSWERS_S)
     await sagemaker_api.stop(world)
     await gateway.close()
     world.database.close()

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import requests
 from boto3.s3.transfer import TransferConfig
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from .conftest import EmbeddedAws
@@ -255,6 +258,33 @@ def test_presigned_addresses_read_and_write_without_a_key(aws: EmbeddedAws, buck
     answer = requests.get(get, headers={"Range": "bytes=1-2"}, timeout=10)
     assert (answer.status_code, answer.content, answer.headers["Content-Type"]) == (206, b"od", "text/x")
     assert requests.delete(get, timeout=10).status_code == 403
+
+
+@pytest.mark.parametrize(("checksum", "status"), [("AAAAAA==", 400), ("NhCmhg==", 200), (None, 200)])
+def test_a_checksum_may_follow_the_body(
+    aws: EmbeddedAws, s3: Any, bucket: str, checksum: str | None, status: int
+) -> None:
+    """As SDKs for Go, Rust and Java send it: aws-chunked, the checksum in a trailer."""
+    trailer = b"x-amz-checksum-crc32:%s\r\n" % checksum.encode() if checksum else b""
+    body = b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n"
+    headers = {
+        "x-amz-decoded-content-length": "5",
+        "x-amz-trailer": "x-amz-checksum-crc32",
+        "content-encoding": "aws-chunked",
+    }
+    request = AWSRequest("PUT", f"http://127.0.0.1:{aws.port}/{bucket}/key", headers, body)
+    request.context["checksum"] = {"request_algorithm": {"in": "trailer"}}
+    signer = S3SigV4Auth(Credentials(aws.user.access_key_id, aws.user.secret_access_key), "s3", "us-east-1")
+    signer.add_auth(request)
+    answer = requests.put(request.url, data=body, headers=dict(request.headers), timeout=10)
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        found = s3.get_object(Bucket=bucket, Key="key", ChecksumMode="ENABLED")
+        assert (found["Body"].read(), found["ChecksumCRC32"]) == (b"hello", "NhCmhg==")
+        assert "ContentEncoding" not in found
+    else:
+        assert "<Code>BadDigest</Code>" in answer.text
+        assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
 
 
 def test_the_aws_cli_works(aws: EmbeddedAws, bucket: str, tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from localaws.database import Database
 from localaws.errors import AwsError
 from localaws.s3 import checksums
-from localaws.s3.chunked import ChunkDecoder
+from localaws.s3.chunked import ChunkDecoder, ChunkSignatures
 from localaws.s3.index import Bucket, Extent, Index, Object
 from localaws.s3.listing import page
 from localaws.s3.request import check_bucket_name, check_conditions, range_of
 from localaws.s3.send import pieces
+from localaws.sigv4 import Signed
 
 
 def _chunked(chunks: list[bytes], trailer: bytes = b"") -> bytes:
@@ -55,6 +56,48 @@ def test_a_chunked_body_that_stops_early_is_incomplete() -> None:
     decoder.feed(_chunked([b"abc"])[:-10])
     with pytest.raises(AwsError, match="IncompleteBody"):
         decoder.finish()
+
+
+# The example in "Signature calculations for the authorization header: transferring payload in multiple
+# chunks", S3 API Reference.
+_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+_SEED = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
+_CHUNKS = (
+    (b"a" * 65_536, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"),
+    (b"a" * 1024, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"),
+    (b"", "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
+)
+
+
+def _signed_decoder() -> ChunkDecoder:
+    signed = Signed("AKIA", "20130524", "us-east-1", "s3", ("host",), _SEED, "20130524T000000Z", None)
+    return ChunkDecoder(ChunkSignatures(signed, _SECRET))
+
+
+def _signed_body(chunks: tuple[tuple[bytes, str], ...]) -> bytes:
+    return b"".join(b"%x;chunk-signature=%s\r\n%s\r\n" % (len(c), s.encode(), c) for c, s in chunks)
+
+
+def test_signed_chunks_of_the_documentation_are_accepted() -> None:
+    decoder = _signed_decoder()
+    payload = b"".join(decoder.feed(_signed_body(_CHUNKS)))
+    decoder.finish()
+    assert payload == b"a" * 66_560
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _signed_body(_CHUNKS).replace(b"aaa", b"aab", 1),
+        _signed_body((_CHUNKS[1], _CHUNKS[0], _CHUNKS[2])),
+        _signed_body((_CHUNKS[0], _CHUNKS[2])),
+        _signed_body((*_CHUNKS[:2], (b"", "0" * 64))),
+    ],
+    ids=["changed", "reordered", "left out", "last signature wrong"],
+)
+def test_chunks_that_were_tampered_with_are_refused(body: bytes) -> None:
+    with pytest.raises(AwsError, match="SignatureDoesNotMatch"):
+        _signed_decoder().feed(body)
 
 
 @pytest.mark.parametrize(
