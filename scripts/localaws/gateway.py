@@ -16,6 +16,7 @@ from .body import leaves_body_unsent, read_body
 from .call import Call, Handler
 from .errors import AwsError
 from .responses import Protocol, error_response, protocol_of
+from .s3.faults import close_connection
 from .sagemaker import api as sagemaker_api
 from .sagemaker.validation import service_model
 from .world import World
@@ -82,7 +83,7 @@ class Gateway:
                 self._strike(call)
             response = await self._handler(call, path)(call)
         except AwsError as error:
-            response = error_response(error, protocol_of(request, path, service), request_id, path)
+            response = self._failed(request, error, request_id, path, service)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:  # noqa: BLE001 (the last line of defence: the client gets a 500, the log the cause)
@@ -90,7 +91,7 @@ class Gateway:
             failure = AwsError(
                 "InternalFailure", "The request failed inside; `localaws logs` has the cause.", 500
             )
-            response = error_response(failure, protocol_of(request, path, service), request_id, path)
+            response = self._failed(request, failure, request_id, path, service)
         if not response.prepared:
             name = "x-amz-request-id" if service in ("s3", "") else "x-amzn-RequestId"
             response.headers.setdefault(name, request_id)
@@ -101,6 +102,15 @@ class Gateway:
             what = _operation(request, b"") or request.method
             _log.info("%s %s %s %d %.1f ms", service or "?", what, path, response.status, elapsed_ms)
         return response
+
+    def _failed(
+        self, request: web.BaseRequest, error: AwsError, request_id: str, path: str, service: str
+    ) -> web.Response:
+        """The answer to a request that failed. Raises ConnectionResetError where one has begun already."""
+        if request.writer.output_size:
+            _log.warning("%s %s broke off: %s", service, path, error)
+            close_connection(request)
+        return error_response(error, protocol_of(request, path, service), request_id, path)
 
     def _signed(self, sent: sigv4.Request, request: web.BaseRequest) -> sigv4.Signed:
         if len(request.headers) > _MAX_HEADERS:
@@ -135,10 +145,12 @@ class Gateway:
             "operation": _operation(call.request, call.body or b""),
             "access_key_id": call.access_key_id,
         }
+        is_query = protocol_of(call.request, "", call.service) == "query"
         if self._world.faults.take("access_denied", **match):
-            raise AwsError("AccessDeniedException", "User is not authorized to perform this action.", 403)
+            code = "AccessDenied" if is_query else "AccessDeniedException"
+            raise AwsError(code, "User is not authorized to perform this action.", 403)
         if self._world.faults.take("throttling", **match):
-            raise AwsError("ThrottlingException", "Rate exceeded", 400)
+            raise AwsError("Throttling" if is_query else "ThrottlingException", "Rate exceeded")
 
     def _handler(self, call: Call, path: str) -> Handler:
         if call.service == "sagemaker":

@@ -232,6 +232,20 @@ def test_an_upload_is_reset_and_leaves_nothing(aws: EmbeddedAws, stored: tuple[A
     assert sorted((aws.state_dir / "objects").rglob("*")) == before
 
 
+def test_a_file_that_was_cut_on_disk_is_never_passed_off_as_whole(aws: EmbeddedAws) -> None:
+    client = aws.client("s3", response_checksum_validation="when_required")
+    client.create_bucket(Bucket="cut")
+    client.put_object(Bucket="cut", Key="key", Body=bytes(3_333_333))
+    (path,) = (p for p in (aws.state_dir / "objects").glob("*/*") if p.stat().st_size == 3_333_333)
+    os.truncate(path, 1_000_000)
+    with pytest.raises((ResponseStreamingError, IncompleteReadError, ConnectionClosedError)):
+        client.get_object(Bucket="cut", Key="key")["Body"].read()
+    path.unlink()
+    with pytest.raises(ClientError, match="InternalFailure"):
+        client.get_object(Bucket="cut", Key="key")
+    client.delete_object(Bucket="cut", Key="key")
+
+
 def test_the_first_byte_is_late_when_ordered(aws: EmbeddedAws, stored: tuple[Any, bytes]) -> None:
     client, body = stored
     aws.apply(faults=[{"kind": "slow_first_byte", "delay_s": 0.3, "times": 1}])
