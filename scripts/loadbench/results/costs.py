@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from loadbench.results import words
+
 _TABLE = Path(__file__).with_name("prices.toml")
 SECONDS_PER_HOUR = 3600
 
@@ -128,6 +130,7 @@ def _quotient(total: float | None, part: float | None) -> float | None:
 def _sentence(seconds: float | None, saved_s: float, deployments: float | None) -> str:
     if seconds is None:
         return "How long the optimization job took is not known, so neither is when it pays back."
+    job, saved = words.seconds(seconds), words.seconds(saved_s)
     if deployments is None:
-        return f"The job's {seconds:,.1f} s never pay back: no deployment saves time."
-    return f"{deployments:,.1f} deployments pay the job's {seconds:,.1f} s back: each saves {saved_s:,.1f} s."
+        return f"The job's {job} never pay back: no deployment saves time."
+    return f"{deployments:,.1f} deployments pay the job's {job} back: each saves {saved}."

@@ -81,9 +81,7 @@ def _about_runs(side: Side) -> list[str]:
     if refused := sum(run.failed_invocations for run in usable):
         texts.append(f"{refused} requests to {side.label} failed: latency is of those that were answered.")
     if simulated := _simulated_phases(usable):
-        texts.append(
-            f"{side.label}: {', '.join(simulated)} is simulated, and part of the time to in service."
-        )
+        texts.append(f"{side.label}: simulated, and part of the time to in service: {', '.join(simulated)}.")
     lost = _unattributed_share(usable)
     if lost > 1 - _ENOUGH_ATTRIBUTED:
         texts.append(f"{side.label}: no clock explains {100 * lost:.1f} % of the time (row unattributed).")

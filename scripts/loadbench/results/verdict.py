@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loadbench.results import words
 from loadbench.results.comparison_model import Side, Verdict
 from loadbench.results.statistics import Estimate
 
@@ -18,53 +19,48 @@ def judge(a: Side, b: Side, estimate: Estimate | None) -> Verdict:
     if estimate.low is None or estimate.high is None:
         return Verdict(
             kind="figures_only",
-            sentence=f"{b.label} took {b.time_to_ready.median:,.1f} s to be in service, {a.label} "
-            f"{a.time_to_ready.median:,.1f} s: {times(estimate.ratio)}.",
-            detail="Figures and no verdict: one run of each cannot show the spread. "
+            sentence=f"{b.label} took {words.seconds(b.time_to_ready.median)} to be in service, {a.label} "
+            f"{words.seconds(a.time_to_ready.median)}: {words.times(estimate.ratio)}.",
+            detail="Figures and no verdict: one run cannot show the spread. "
             "make compare PAIRS=5 gives an interval.",
         )
+    runs = _runs(a, b, estimate)
     if not estimate.decides:
         return Verdict(
             kind="cannot_tell",
-            sentence=f"Cannot tell whether {b.label} is faster or slower: {_figures(estimate)}",
-            detail=f"{_detectable(estimate)}. More pairs see smaller differences.",
+            sentence=f"Cannot tell whether {b.label} is faster or slower: {_figures(estimate, runs)}",
+            detail=f"{_detectable(estimate, runs)}. More pairs see smaller differences.",
         )
     if estimate.ratio > 1:
-        return Verdict(
-            kind="faster", sentence=f"{b.label} is faster, {_figures(estimate)}", detail=_detail(estimate)
-        )
-    return Verdict(
-        kind="slower",
-        sentence=f"{b.label} is slower, it takes {_figures(_inverted(estimate))} as long",
-        detail=_detail(estimate),
-    )
+        sentence = f"{b.label} is faster, {_figures(estimate, runs)}"
+        return Verdict(kind="faster", sentence=sentence, detail=_detail(estimate, runs))
+    sentence = f"{b.label} is slower, it takes {_figures(_inverted(estimate), runs)} as long"
+    return Verdict(kind="slower", sentence=sentence, detail=_detail(estimate, runs))
 
 
-def times(ratio: float) -> str:
-    """A ratio as people write it: ×1.31."""
-    return f"×{ratio:.2f}" if ratio < 10 else f"×{ratio:.1f}"
+def _runs(a: Side, b: Side, estimate: Estimate) -> str:
+    if estimate.method == "paired":
+        return f"{estimate.runs} pairs"
+    return f"{len(a.usable)} and {len(b.usable)} runs, not pairs"
 
 
-def _figures(estimate: Estimate) -> str:
-    low, high = estimate.low or 0.0, estimate.high or 0.0
-    what = "pairs" if estimate.method == "paired" else "runs of each or more, not pairs"
-    return f"{times(estimate.ratio)} (95 % {low:.2f}–{high:.2f}, {estimate.runs} {what})"
+def _figures(estimate: Estimate, runs: str) -> str:
+    return f"{words.times(estimate.ratio)} (95 % {words.interval(estimate)}, {runs})"
 
 
-def _detail(estimate: Estimate) -> str:
+def _detail(estimate: Estimate, runs: str) -> str:
     parts = []
     if estimate.sign_flip_p is not None and estimate.smallest_sign_flip_p is not None:
         smallest = ", the smallest that so many pairs can give"
         at_end = estimate.sign_flip_p <= estimate.smallest_sign_flip_p * (1 + 1e-9)
         parts.append(f"Exact sign-flip test: p = {estimate.sign_flip_p:.3g}{smallest if at_end else ''}")
-    return ". ".join([*parts, _detectable(estimate)]) + "."
+    return ". ".join([*parts, _detectable(estimate, runs)]) + "."
 
 
-def _detectable(estimate: Estimate) -> str:
-    runs = "pairs" if estimate.method == "paired" else "runs of each"
+def _detectable(estimate: Estimate, runs: str) -> str:
     return (
-        f"With this spread, {estimate.runs} {runs} find a difference of "
-        f"{times(estimate.detectable_ratio or 1)} or more four times in five"
+        f"With this spread, {runs.removesuffix(', not pairs')} find a difference of "
+        f"{words.times(estimate.detectable_ratio or 1)} or more four times in five"
     )
 
 

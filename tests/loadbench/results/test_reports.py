@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from loadbench.results import words
 from loadbench.results.comparison import compare
 from loadbench.results.comparison_model import Comparison, load_comparison
 from loadbench.results.records import RunRecord, save_record
 from loadbench.results.reports import csv as raw_csv
 from loadbench.results.reports import html as report_page
-from loadbench.results.reports import markdown, text, words, write_reports, write_run_files
+from loadbench.results.reports import markdown, text, write_reports, write_run_files
 from loadbench.results.reports.terminal import print_comparison
 from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, seed_records
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from loadbench.results import words
 from loadbench.results.comparison_model import Comparison, ShownRun, Side
 from loadbench.results.records import Series
-from loadbench.results.reports import words
 from loadbench.results.reports.svg import Drawing, Scale, ticks
 from loadbench.results.timeline import PHASES, Span, weights_phases_of
 
@@ -174,7 +174,8 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
         drawing.text(scale(math.log(value)), 116, words.times(value), "tick", "middle")
     drawing.line(scale(0), 0, scale(0), 98, "even")
     if not narrow:
-        drawing.text(left - 10, 37, "each pair", "", "end")
+        if pairs:
+            drawing.text(left - 10, 37, "each pair", "", "end")
         drawing.text(left - 10, 77, "all, 95 %", "", "end")
     for run, ratio in pairs:
         pair = run.pair.index + 1 if run.pair else 0

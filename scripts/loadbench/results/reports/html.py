@@ -11,8 +11,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from loadbench.results import words
 from loadbench.results.comparison_model import Comparison
-from loadbench.results.reports import charts, words
+from loadbench.results.reports import charts
 from loadbench.results.reports.svg import Drawing
 from loadbench.workspace import Workspace
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from loadbench.results import words
 from loadbench.results.comparison_model import Comparison
-from loadbench.results.reports import words
 
 
 def render(comparison: Comparison) -> str:

@@ -7,8 +7,8 @@ import json
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from loadbench.results import words
 from loadbench.results.records import RunRecord
-from loadbench.results.reports import words
 from loadbench.workspace import Workspace
 
 

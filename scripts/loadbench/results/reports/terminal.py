@@ -6,9 +6,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadbench.results import words
 from loadbench.results.comparison_model import Comparison, Measure, PhaseRow, Side, VerdictKind
 from loadbench.results.costs import BreakEven
-from loadbench.results.reports import words
 from loadbench.results.statistics import Estimate
 from loadbench.results.timeline import Certainty
 
@@ -152,7 +152,7 @@ def _notes(comparison: Comparison) -> list[Text]:
     if "inferred" in certainties:
         notes.append(Text("~ inferred from what happened before and after, not measured.", style="dim"))
     if "simulated" in certainties:
-        notes.append(Text("* simulated by the embedded AWS, not measured.", style="dim"))
+        notes.append(Text("* simulated by the embedded AWS, wholly or in part, not measured.", style="dim"))
     return notes
 
 

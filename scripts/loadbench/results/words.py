@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from loadbench.results.comparison_model import Unit
-from loadbench.results.statistics import Estimate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # whatever is put into words may use them, the models too
+    from loadbench.results.comparison_model import Unit
+    from loadbench.results.statistics import Estimate
 
 MISSING = "–"
 MINUS = "−"  # a typographic minus is as wide as a digit
