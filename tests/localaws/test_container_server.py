@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastload
 import pytest
+
+import fastload
 
 from .tiny_model import write_tiny_model
 

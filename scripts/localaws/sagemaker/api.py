@@ -117,6 +117,7 @@ def endpoint_report(world: World) -> list[dict[str, Any]]:
                     "inference_component": copy.spec.inference_component,
                     "log_path": str(copy.log_path),
                     "status": copy.status,
+                    "requests": copy.served,
                 }
                 for copy in platform.copies(region, name)
                 if copy.child is not None

@@ -134,6 +134,7 @@ async def _start_fleets(platform: Platform, region: str, record: Document, reque
         platform.begin(region, "endpoint-failure", name, fail(platform, region, name, reason))
 
     fleets: Fleets = {}
+    platform.arriving[region, name] = fleets
     for variant in record["_variants"]:
         place = Place(region, name, variant["VariantName"], variant["InstanceType"])
         model_name = variant.get("ModelName")
@@ -151,6 +152,8 @@ async def _start_fleets(platform: Platform, region: str, record: Document, reque
     except BaseException:
         await together(*(fleet.stop() for fleet in fleets.values()))
         raise
+    finally:
+        del platform.arriving[region, name]
     for fleet in fleets.values():
         fleet.enter_service()
     return fleets

@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 
-from ..instance import Instance
 from ..model_copy import ModelCopy
 from ..world import World
 from .fleet import Fleet
@@ -30,6 +29,8 @@ class Platform:
     changes: Changes = field(default_factory=Changes)
     # The live variants of each endpoint, by variant name.
     fleets: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
+    # Variants that a deployment is starting; they do not serve yet.
+    arriving: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
     # The copies of each inference component.
     components: dict[Key, list[ModelCopy]] = field(default_factory=dict)
     # The transition that an endpoint, a component or a job is in now.
@@ -49,16 +50,9 @@ class Platform:
         return self._http
 
     def copies(self, region: str, endpoint: str) -> list[ModelCopy]:
-        """Every copy on an endpoint's machines."""
-        return [copy for fleet in self.fleets.get((region, endpoint), {}).values() for copy in fleet.copies()]
-
-    def instances(self, region: str, endpoint: str) -> list[Instance]:
-        """Every machine of an endpoint."""
-        return [
-            machine
-            for fleet in self.fleets.get((region, endpoint), {}).values()
-            for machine in fleet.instances
-        ]
+        """Every copy on an endpoint's machines, those of a deployment under way included."""
+        variants = (self.fleets.get((region, endpoint), {}), self.arriving.get((region, endpoint), {}))
+        return [copy for fleets in variants for fleet in fleets.values() for copy in fleet.copies()]
 
     def begin(self, region: str, kind: str, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run the transition of one resource in the background."""

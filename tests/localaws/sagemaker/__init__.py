@@ -1,0 +1,1 @@
+"""Tests of SageMaker as the embedded AWS serves it, through other people's clients."""
