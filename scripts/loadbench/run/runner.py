@@ -247,7 +247,7 @@ def make_plan(bench: Bench, path: PathName, record: RunRecord, source: Source) -
         region=record.region,
         project=record.project,
         names=record.names,
-        image=record.image,
+        image=(record.optimization and record.optimization.recommended_image) or record.image,
         environment=environment,
         model_data_uri=data_uri,
         instance_type=info.instance_type,
