@@ -72,6 +72,8 @@ e2e: $(READY) ## the real verbs, with real Terraform and real model servers
 bench: $(READY) ## measure the loaders and the embedded AWS against what else there is
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks.bench_loaders
+	$(BIN)/python -m tests.benchmarks.bench_localaws
+	$(BIN)/python -m tests.benchmarks.bench_records
 
 clean: ## remove what can be made again; results and running endpoints stay
 	rm -rf $(VENV) .loadbench/ready .loadbench/terraform .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -121,17 +121,19 @@ def compare(
     **options: Any,
 ) -> None:
     """Run what is missing, or PAIRS fresh pairs, or take recorded RUNS, and compare."""
-    from loadbench.results.commands import compare_records, recorded_runs, require_not_slower
+    from loadbench.results.commands import compare_each, require_not_slower
+    from loadbench.results.selection import recorded_runs
 
-    workspace = Workspace.here()
-    if runs:
-        records = recorded_runs(workspace.results_dir, runs)
-    else:
-        records = make_runs(pairs, resume, like_for_like, yes, options)
-    comparison = compare_records(records, workspace.results_dir, baseline=baseline)
-    show_comparison(comparison.comparison_id, as_json)
+    results_dir = Workspace.here().results_dir
+    records = (
+        recorded_runs(results_dir, runs) if runs else make_runs(pairs, resume, like_for_like, yes, options)
+    )
+    comparisons = compare_each(records, results_dir, baseline=baseline)
+    for comparison in comparisons:
+        show_comparison(comparison.comparison_id, as_json)
     if fail_if_slower_than is not None:
-        require_not_slower(comparison, fail_if_slower_than)
+        for comparison in comparisons:
+            require_not_slower(comparison, fail_if_slower_than)
 
 
 def make_runs(
@@ -144,10 +146,9 @@ def make_runs(
     extra += ["benchmark.like_for_like=true"] if like_for_like else []
     options["overrides"] = (*options["overrides"], *extra)
     bench = open_bench(**options)
-    if not pairs and not resume and bench.config.benchmark.pairs == 1:
-        confirm_cost(bench, ["standard", "fast"], yes)
-        return series.run_missing(bench)
     confirm_cost(bench, ["standard", "fast"], yes)
+    if not pairs and not resume and bench.config.benchmark.pairs == 1:
+        return series.run_missing(bench)
     series_id = series.last_series(bench) if resume else series.new_series_id(bench)
     return series.run_series(bench, series_id, resume=resume)
 
@@ -348,11 +349,13 @@ def asking(bench: Bench, yes: bool) -> Any:
 
 def show_comparison(comparison_id: str, as_json: bool) -> None:
     """Print a saved comparison and where its files lie."""
-    from loadbench.results.commands import folder_of, show
+    from loadbench.results.commands import show
+    from loadbench.results.selection import comparison_folder
 
     results_dir = Workspace.here().results_dir
     if as_json:
-        click.echo((folder_of(results_dir, comparison_id) / "comparison.json").read_text(encoding="utf-8"))
+        file = comparison_folder(results_dir, comparison_id) / "comparison.json"
+        click.echo(file.read_text(encoding="utf-8"))
     else:
         show(results_dir, comparison_id)
 

@@ -14,25 +14,8 @@ from loadbench.results.comparison_model import Comparison, load_comparison
 from loadbench.results.gate import check_limit
 from loadbench.results.records import RunRecord
 from loadbench.results.reports import write_reports
-from loadbench.results.reports.terminal import print_comparison
-from loadbench.results.selection import (
-    COMPARISON_PREFIX,
-    comparison_folder,
-    recorded_runs,
-    sides_of,
-)
-
-__all__ = [
-    "compare_each",
-    "compare_records",
-    "folder_of",
-    "latest_comparison_id",
-    "recorded_runs",
-    "require_not_slower",
-    "show",
-]
-
-folder_of = comparison_folder
+from loadbench.results.reports.terminal import WIDTH, print_comparison
+from loadbench.results.selection import COMPARISON_PREFIX, comparison_folder, recorded_runs, sides_of
 
 
 def compare_each(
@@ -48,18 +31,6 @@ def compare_each(
     return comparisons
 
 
-def compare_records(
-    records: Sequence[RunRecord], results_dir: Path, *, baseline: Sequence[str] = ()
-) -> Comparison:
-    """The same where there is one comparison to make; UsageError where a baseline has several paths."""
-    if len(sides_of(records, recorded_runs(results_dir, baseline))) > 1:
-        raise UsageError(
-            "runs and baseline share several paths, and each path is a comparison of its own",
-            remedy="Name runs of one path: loadbench compare RUN --baseline RUN",
-        )
-    return compare_each(records, results_dir, baseline=baseline)[0]
-
-
 def latest_comparison_id(results_dir: Path) -> str:
     """The newest comparison; UsageError without one."""
     folders = sorted(results_dir.glob(f"{COMPARISON_PREFIX}*/comparison.json"))
@@ -72,6 +43,8 @@ def show(results_dir: Path, comparison_id: str) -> None:
     """Print a saved comparison and where its files lie."""
     folder = comparison_folder(results_dir, comparison_id)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH  # a file or a pipe has no width of its own
     print_comparison(load_comparison(folder), console)
     console.print(f"\nThe whole story with charts: {folder / 'report.html'}", soft_wrap=True)
 

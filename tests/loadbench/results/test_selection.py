@@ -9,9 +9,7 @@ import pytest
 from loadbench.errors import RunError, UsageError
 from loadbench.results.commands import (
     compare_each,
-    compare_records,
     latest_comparison_id,
-    recorded_runs,
     require_not_slower,
     show,
 )
@@ -19,7 +17,7 @@ from loadbench.results.comparison import compare
 from loadbench.results.gate import check_limit
 from loadbench.results.records import record_file, save_record
 from loadbench.results.reports import write_reports
-from loadbench.results.selection import comparison_folder
+from loadbench.results.selection import comparison_folder, recorded_runs
 from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record
 
 
@@ -96,12 +94,12 @@ def test_runs_that_are_all_in_the_baseline_are_refused(results: Path) -> None:
         ratios(results, [FAST], [STANDARD, FAST])
 
 
-def test_one_comparison_is_asked_for_and_several_are_refused_with_the_way_out(results: Path) -> None:
+def test_each_comparison_gets_a_report_of_its_own(results: Path) -> None:
     runs = recorded_runs(results, [STANDARD_LATER, FAST_LATER])
-    with pytest.raises(UsageError, match="share several paths"):
-        compare_records(runs, results, baseline=[STANDARD, FAST])
-    comparison = compare_records(runs[1:], results, baseline=[FAST])
-    assert (comparison_folder(results, comparison.comparison_id) / "report.html").is_file()
+    comparisons = compare_each(runs, results, baseline=[STANDARD, FAST])
+    assert len({comparison.comparison_id for comparison in comparisons}) == 2
+    for comparison in comparisons:
+        assert (comparison_folder(results, comparison.comparison_id) / "report.html").is_file()
 
 
 def test_a_saved_comparison_is_shown_with_where_its_page_is(
@@ -121,7 +119,7 @@ def test_no_comparison_yet_is_said_with_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_being_slower_than_allowed_ends_with_an_error_and_being_within_does_not(results: Path) -> None:
-    comparison = compare_records(recorded_runs(results, [FAST, FAST_LATER]), results)
+    (comparison,) = compare_each(recorded_runs(results, [FAST, FAST_LATER]), results)
     require_not_slower(comparison, 1.2)
     with pytest.raises(RunError, match=r"slower than the limit ×1\.05"):
         require_not_slower(comparison, 1.05)
