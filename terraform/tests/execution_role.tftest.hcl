@@ -18,7 +18,7 @@ variables {
   tags             = { "loadbench:project" = "bench" }
 }
 
-run "reads_only_the_named_prefixes" {
+run "allows_nothing_but_what_is_named" {
   command = plan
 
   module {
@@ -39,20 +39,17 @@ run "reads_only_the_named_prefixes" {
     ] == [["llama/8b", "llama/8b/*"]]
     error_message = "A bucket may be listed under the given prefix only: ${output.policy}"
   }
-}
-
-run "pulls_only_the_repository_of_the_image" {
-  command = plan
-
-  module {
-    source = "../modules/execution_role"
-  }
 
   assert {
     condition = [
       for statement in jsondecode(output.policy).Statement : statement.Resource if contains(statement.Action, "ecr:BatchGetImage")
     ] == [["arn:aws:ecr:us-west-2:763104351884:repository/djl-inference"]]
     error_message = "Only the image's own repository may be pulled: ${output.policy}"
+  }
+
+  assert {
+    condition     = output.arn == "arn:aws:iam::123456789012:role/bench-role"
+    error_message = "The plan must show the ARN, it is part of other resources' desired state."
   }
 }
 
@@ -97,19 +94,6 @@ run "names_resources_wherever_the_action_takes_one" {
       contains(statement.Resource, "arn:aws:logs:us-west-2:123456789012:log-group:/aws/sagemaker/InferenceComponents/bench-component")
     ])
     error_message = "The component's log group must be writable: ${output.policy}"
-  }
-}
-
-run "knows_its_arn_when_planning" {
-  command = plan
-
-  module {
-    source = "../modules/execution_role"
-  }
-
-  assert {
-    condition     = output.arn == "arn:aws:iam::123456789012:role/bench-role"
-    error_message = "The plan must show the ARN, it is part of other resources' desired state."
   }
 }
 

@@ -84,24 +84,6 @@ run "standard_takes_either_kind" {
   }
 }
 
-run "fast_is_an_inference_component_over_the_shards" {
-  command = plan
-
-  variables {
-    endpoint_kind            = "inference_component"
-    inference_component_name = "bench"
-  }
-
-  module {
-    source = "../fast"
-  }
-
-  assert {
-    condition     = output.inference_component_name == "bench"
-    error_message = "The fast path serves an inference component."
-  }
-}
-
 run "fast_takes_either_kind" {
   command = apply
 
