@@ -23,6 +23,8 @@ _HEAD_BYTES = 64 << 10
 _LEAST_PROGRESS_BYTES = 64 << 10
 _FIRST_TIMEOUT_S = 3.0
 _LONGEST_TIMEOUT_S = 24.0
+# A store answers an upload when it has it safe, which takes longer than the next packet of a download.
+_UPLOAD_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class HttpConnection:
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         try:
             connection = self._socket or self._connect()
+            self._limit_waits(connection, _UPLOAD_TIMEOUT_S if body else self._timeout_s)
             connection.sendall(head)
             if body:
                 connection.sendall(body)
@@ -128,16 +131,20 @@ class HttpConnection:
         if self._endpoint.tls:
             self._socket = _tls_context().wrap_socket(plain, server_hostname=self._endpoint.host)
         else:
-            # The kernel's own timeout keeps the socket blocking, so that one call can wait for a whole
-            # segment.
             plain.settimeout(None)
-            span = struct.pack("ll", int(self._timeout_s), int(self._timeout_s % 1 * 1e6))
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
             self._waitall = socket.MSG_WAITALL
             self._socket = plain
         self._early = memoryview(b"")
         return self._socket
+
+    def _limit_waits(self, connection: socket.socket, timeout_s: float) -> None:
+        if self._endpoint.tls:
+            connection.settimeout(timeout_s)
+            return
+        # The kernel's own timeout keeps the socket blocking, so that one call can wait for a whole segment.
+        span = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
 
     def _read_head(self, connection: socket.socket) -> ResponseHead:
         received = bytearray(self._early)

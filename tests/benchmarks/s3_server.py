@@ -85,6 +85,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has what it needs hangs up; nobody wants to read about it."""
+
 
 def _end_with_parent() -> None:
     """However the measuring process ends, it closes our input."""
