@@ -113,5 +113,5 @@ def _price(bench: Bench, item: Resource) -> str:
 
 def price_of(bench: Bench, record: RunRecord) -> float | None:
     """What the run's endpoint costs, in USD per hour; None where no price is known."""
-    price = find_price(record.instance_type, record.configuration)
+    price = find_price(record.instance_type, record.configuration, record.price)
     return None if price is None else price.usd_per_hour * record.instance_count

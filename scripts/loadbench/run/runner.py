@@ -32,6 +32,7 @@ from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.observe import Observer
 from loadbench.run.optimization import optimize, tensor_parallel_degree
 from loadbench.run.preflight import run_checks
+from loadbench.run.pricing import look_up_price
 from loadbench.run.render import Plan, render
 
 _MODEL_FOLDER_VARIABLE = "HF_MODEL_ID"
@@ -82,6 +83,8 @@ def _run(bench: Bench, path: PathName, journal: Journal) -> None:
     with journal.step("initialization"), ui.step(f"{path}: model in place"):
         source = find_weights(bench, path)
         record.model = _model_info(bench, path, source)
+        if record.target == "aws":  # nothing is billed on the embedded target
+            record.price = look_up_price(bench.account.session, record.instance_type, record.region)
 
     if PATHS[path].optimized:
         with journal.step("optimization"), ui.step(f"{path}: optimization job"):

@@ -1,0 +1,54 @@
+"""The price that AWS itself publishes, looked up once a run on a real account."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.results.costs import Price
+
+# The price list is served from few regions, for all of them.
+_PRICE_LIST_REGION = "us-east-1"
+_CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+
+
+def look_up_price(session: Any, instance_type: str, region: str) -> Price | None:
+    """USD an hour for hosting on an instance type, None where the price list does not tell.
+
+    The names of the filters are inferred from public clients of the price list; a wrong one finds nothing, and
+    the repository's table stands in.
+    """
+    wanted = {
+        "productFamily": "ML Instance",
+        "regionCode": region,
+        "instanceName": instance_type,
+        "platoinstancetype": "Hosting",
+    }
+    try:
+        answer = session.client(
+            "pricing", region_name=_PRICE_LIST_REGION, config=_CLIENT_CONFIG
+        ).get_products(
+            ServiceCode="AmazonSageMaker",
+            Filters=[{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in wanted.items()],
+        )
+    except (ClientError, BotoCoreError):
+        return None  # not allowed, not reachable: the table's price, with its date, is good enough
+    found = [price for item in answer["PriceList"] for price in _hourly(json.loads(item), region)]
+    return found[0] if len({price.usd_per_hour for price in found}) == 1 else None
+
+
+def _hourly(product: dict[str, Any], region: str) -> list[Price]:
+    return [
+        Price(
+            usd_per_hour=float(dimension["pricePerUnit"]["USD"]),
+            source="AWS price list",
+            date=str(term.get("effectiveDate", "unknown"))[:10],
+            region=region,
+        )
+        for term in product.get("terms", {}).get("OnDemand", {}).values()
+        for dimension in term.get("priceDimensions", {}).values()
+        if dimension.get("unit") == "Hrs" and "USD" in dimension.get("pricePerUnit", {})
+    ]
