@@ -17,6 +17,7 @@ locals {
 }
 
 resource "aws_sagemaker_endpoint_configuration" "this" {
+  #checkov:skip=CKV_AWS_98:SageMaker refuses a KMS key for instances with local NVMe such as ml.g5; their hardware encrypts it
   count = local._has_component ? 0 : 1
   name  = var.configuration_name
 

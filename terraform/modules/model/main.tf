@@ -7,6 +7,7 @@ locals {
 }
 
 resource "aws_sagemaker_model" "this" {
+  #checkov:skip=CKV_AWS_370:the fast loader streams from S3 by itself, and a container may pull from the hub: both need a network
   name               = var.name
   execution_role_arn = var.execution_role_arn
 
