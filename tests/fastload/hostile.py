@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 BUCKET = "bucket"
 
@@ -59,11 +67,16 @@ class HostileStore:
 
 
 @contextmanager
-def hostile_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[HostileStore]:
-    """Run the server and point the AWS variables at it."""
+def hostile_store(monkeypatch: pytest.MonkeyPatch, tls: Path | None = None) -> Iterator[HostileStore]:
+    """Run the server and point the AWS variables at it; over TLS with `tls`, a folder for a certificate."""
     server = _QuietServer(("127.0.0.1", 0), type("Handler", (_Handler,), {}))
     server.daemon_threads = True
-    store = HostileStore(f"http://127.0.0.1:{server.server_address[1]}")
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(_self_signed(tls))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls / "server.pem"))
+    store = HostileStore(f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}")
     server.RequestHandlerClass.store = store  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -79,6 +92,32 @@ def hostile_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[HostileStore]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _self_signed(folder: Path) -> Path:
+    """A certificate and key for 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "server.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    return path
 
 
 class _QuietServer(ThreadingHTTPServer):

@@ -15,7 +15,7 @@ from fastload.errors import ChunkError, FastloadError, ManifestError, StorageErr
 from fastload.manifest import Manifest
 from fastload.verify import verify_shards
 from tests.fastload.checkpoints import LLAMA_CONFIG, bits, llama_tensors, random_tensor, write_checkpoint
-from tests.fastload.hostile import Fault, HostileStore
+from tests.fastload.hostile import Fault, HostileStore, hostile_store
 
 _CHUNK_BYTES = 64 << 10
 LOCATION = "s3://bucket/shards"
@@ -44,6 +44,18 @@ def test_passing_faults_end_in_the_right_bytes(store: HostileStore, manifest: Ma
     assert all(fault.times == 0 for fault in store.faults)
     statistics = stream.statistics
     assert (statistics.corrupt_reads if kind == "corrupt" else statistics.retries) == 3
+
+
+def test_shards_travel_over_tls_and_survive_its_faults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = write_checkpoint(tmp_path / "m", llama_tensors(), LLAMA_CONFIG)
+    with hostile_store(monkeypatch, tls=tmp_path) as store:
+        fastload.shard_checkpoint(str(source), LOCATION, chunk_bytes=_CHUNK_BYTES)
+        store.faults = [Fault("truncate"), Fault("corrupt"), Fault("stall")]
+        with fastload.open_stream(LOCATION) as stream:
+            assert_right(stream.tensors())
+    assert all(fault.times == 0 for fault in store.faults)
 
 
 def test_a_stalled_connection_is_replaced(store: HostileStore, manifest: Manifest) -> None:
