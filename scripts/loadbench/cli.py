@@ -324,7 +324,9 @@ def open_bench(**options: Any) -> Bench:
     from loadbench.ui import Ui
 
     config, workspace, ui = read_config(**options), Workspace.here(), Ui()
-    load_dotenv(workspace.home / ".env")
+    secrets = workspace.home / ".env"
+    if load_dotenv(secrets) and secrets.stat().st_mode & 0o077:
+        ui.warn(f"{secrets} can be read by others: chmod 600 {secrets}")
     with ui.step("reaching the embedded AWS" if config.target == "local" else "reaching AWS"):
         account = open_account(config, workspace.home)
     return Bench(config, workspace, account, ui, command_line())

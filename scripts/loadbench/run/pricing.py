@@ -18,7 +18,7 @@ _CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_a
 def look_up_price(session: Any, instance_type: str, region: str) -> Price | None:
     """USD an hour for hosting on an instance type, None where the price list does not tell.
 
-    The names of the filters are inferred from public clients of the price list; a wrong one finds nothing, and
+    The filters are inferred from public clients of the price list; a wrong one finds nothing, and then
     the repository's table stands in.
     """
     wanted = {
