@@ -211,7 +211,15 @@ class TestStandIn:
             told = {{"stdin": sys.stdin.read(), "group": os.getpgid(0), "session": os.getsid(0)}}
             json.dump(told, open({str(told)!r}, "w"))
             """)
-        terraform.destroy(no_variables)
+        keyboard, typed = os.pipe()
+        os.write(typed, b"yes\n")
+        os.close(typed)
+        saved = os.dup(0)
+        os.dup2(keyboard, 0)
+        try:
+            terraform.destroy(no_variables)
+        finally:
+            os.dup2(saved, 0)
         answer = json.loads(told.read_text())
         assert answer["stdin"] == ""
         assert answer["group"] != os.getpgid(0)
@@ -238,6 +246,7 @@ class TestStandIn:
             if event.message == "busy":
                 signal.raise_signal(signal.SIGINT)
             if event.type == "interrupting" and len(said) == 2:
+                wait_for(tmp_path / "signals")  # two at once would count as one
                 signal.raise_signal(signal.SIGINT)
             if event.type == "interrupting" and len(said) == 3:
                 (tmp_path / "again").touch()

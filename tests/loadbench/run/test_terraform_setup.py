@@ -137,6 +137,8 @@ class TestInitialize:
         with pytest.raises(RunError, match="terraform init failed in tiny") as caught:
             initialize(binary, tiny_root, data_dir)
         assert "gone" in caught.value.details
+        with pytest.raises(RunError):
+            initialize(binary, tiny_root, data_dir)
         (tiny_root / "main.tf").write_text(good)
         assert initialize(binary, tiny_root, data_dir)
 
