@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FIRST_CONNECTIONS = 16
 MOST_CONNECTIONS = 96
 _ADDED_CONNECTIONS = 8
-_GROWTH_THAT_HELPS = 1.05
+# An addition helps if the rate grows by at least this share of what the number of connections grew by.
+_HELPFUL_SHARE = 1 / 3
 _TICK_S = 0.1
 _MOST_READS_PER_CHUNK = 4
 
@@ -248,16 +249,18 @@ class Stream:
         return error.throttled and self._connections is None and board.leave(part, least)
 
     def _grow(self, board: Board, workers: list[threading.Thread], add: Callable[[int], None]) -> None:
-        """Add connections as long as each addition makes the whole faster."""
-        best_bytes_per_s, before_bytes, before_s = 0.0, 0, time.monotonic()
-        while board.has_waiting and not self._throttled and board.connections < MOST_CONNECTIONS:
+        """Add connections as long as each addition makes the whole faster and nothing fails."""
+        wanted_bytes_per_s, before_bytes, before_s = 0.0, 0, time.monotonic()
+        while board.has_waiting and not self._retries and board.connections < MOST_CONNECTIONS:
             alive = [worker for worker in workers if worker.is_alive()]
             if not alive:
                 return
             alive[0].join(_TICK_S)
             landed_bytes, now_s = self._landed_bytes, time.monotonic()
             rate_bytes_per_s = (landed_bytes - before_bytes) / max(now_s - before_s, 1e-9)
-            if rate_bytes_per_s < _GROWTH_THAT_HELPS * best_bytes_per_s or self._stop.is_set():
+            if rate_bytes_per_s < wanted_bytes_per_s or self._stop.is_set():
                 return
-            best_bytes_per_s, before_bytes, before_s = rate_bytes_per_s, landed_bytes, now_s
+            growth = _ADDED_CONNECTIONS / max(board.connections, 1)
+            wanted_bytes_per_s = rate_bytes_per_s * (1 + _HELPFUL_SHARE * growth)
+            before_bytes, before_s = landed_bytes, now_s
             add(_ADDED_CONNECTIONS)
