@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 import fastload
 from localaws.container import model as models
-from localaws.container import weights
+from localaws.container import ranks, weights
 from localaws.container.engine import Engine, Token
 from localaws.container.errors import ContainerError, RequestError
 from localaws.container.options import Options, read_options
@@ -69,6 +69,32 @@ def test_the_streaming_path_builds_the_same_model(
         model = build(folder, stream.tensors())
 
     assert torch.equal(logits(model), expected)
+
+
+@pytest.mark.parametrize("degree", [2, 4])
+def test_the_shards_of_several_ranks_make_the_same_model(
+    folder: Path, expected: torch.Tensor, tmp_path: Path, degree: int
+) -> None:
+    fastload.shard_checkpoint(str(folder), str(tmp_path), tensor_parallel_degree=degree)
+    parts = []
+    for rank in range(degree):
+        with fastload.open_stream(str(tmp_path), rank=rank) as stream:
+            parts.append(stream.tensors())
+    shapes = models.parameter_shapes(models.skeleton(AutoConfig.from_pretrained(folder)))
+
+    assert torch.equal(logits(build(folder, ranks.joined(parts, shapes))), expected)
+
+
+def test_heads_that_neighbouring_ranks_share_are_taken_once() -> None:
+    head = [torch.full((2, 3), float(number)) for number in range(2)]
+    parts = [{"k": head[0]}, {"k": head[0]}, {"k": head[1]}, {"k": head[1]}]
+
+    assert torch.equal(ranks.joined(parts, {"k": (4, 3)})["k"], torch.cat(head))
+
+
+def test_shards_of_another_degree_are_refused_by_name() -> None:
+    with pytest.raises(ContainerError, match="run the optimization job again"):
+        ranks.joined([{"k": torch.zeros(2, 3)}, {"k": torch.zeros(2, 3)}], {"k": (5, 3)})
 
 
 def test_no_weight_is_copied_when_the_data_type_stays(folder: Path) -> None:

@@ -42,8 +42,8 @@ def main() -> int:
         if os.environ.get("LOCALAWS_CONTAINER_FAULT") == "container_exit":
             raise ContainerError("the container was told to exit at its start (fault container_exit)")
         options = read_options(os.environ)
-        stream = _open_stream(options)
-        asyncio.run(_serve(options, stream, started_s))
+        streams = _open_streams(options)
+        asyncio.run(_serve(options, streams, started_s))
     except ContainerError as error:
         lines.worker_error(f"ERROR {error}")
         lines.server_line("Stopping model server.")
@@ -51,7 +51,7 @@ def main() -> int:
     return 0
 
 
-async def _serve(options: Options, stream: Stream | None, started_s: float) -> None:
+async def _serve(options: Options, streams: list[Stream], started_s: float) -> None:
     from .server import Server
 
     name = os.environ.get("LOCALAWS_MODEL_NAME") or "model"
@@ -60,20 +60,22 @@ async def _serve(options: Options, stream: Stream | None, started_s: float) -> N
         await server.listen(options.port)
     except OSError as error:
         raise ContainerError(f"cannot listen on port {options.port}: {error}") from error
-    server.ready(await asyncio.to_thread(_bring_up, options, stream, started_s))
+    server.ready(await asyncio.to_thread(_bring_up, options, streams, started_s))
     lines.server_line(f"Model [{name}] initialized.")
     await asyncio.Event().wait()
 
 
-def _open_stream(options: Options) -> Stream | None:
-    """Begin to stream, before anything slow is imported; the bytes that come meanwhile cost nothing."""
+def _open_streams(options: Options) -> list[Stream]:
+    """Begin to stream every rank before anything slow is imported: bytes that come meanwhile cost nothing."""
     if not options.streams:
-        return None
+        return []
     import fastload
 
     assert options.shards is not None  # read_options checks it
     lines.worker_line(f"Streaming weights from {options.shards}")
-    return fastload.open_stream(options.shards, rank=0, device=_device_before_torch())
+    device = _device_before_torch()
+    degree = options.tensor_parallel_degree or 1
+    return [fastload.open_stream(options.shards, rank=rank, device=device) for rank in range(degree)]
 
 
 def _device_before_torch() -> str:
@@ -85,15 +87,16 @@ def _device_before_torch() -> str:
     return "cpu" if version("torch").endswith("+cpu") else "cuda:0"
 
 
-def _bring_up(options: Options, stream: Stream | None, started_s: float) -> Engine:
+def _bring_up(options: Options, streams: list[Stream], started_s: float) -> Engine:
     """Everything from the imports to the first generated token, a line per phase."""
     import torch
     from transformers import AutoConfig, AutoTokenizer
 
     from . import model as models
-    from . import weights
+    from . import ranks, weights
     from .engine import Engine
 
+    torch.manual_seed(0)
     device = models.pick_device()
     try:
         config = AutoConfig.from_pretrained(options.model_dir)
@@ -104,32 +107,37 @@ def _bring_up(options: Options, stream: Stream | None, started_s: float) -> Engi
     lines.phase_line("container_start", started_s, time.time())
 
     lines.engine_line("model_runner.py:1110", f"Starting to load model {options.model_dir}...")
-    tensors = _streamed(stream) if stream else weights.load_from_disk(options.model_dir, device)
+    parts = _streamed(streams) if streams else [weights.load_from_disk(options.model_dir, device)]
     loaded_s = time.time()
-    size_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    size_bytes = sum(tensor.nbytes for part in parts for tensor in part.values())
     lines.engine_line("model_runner.py:1115", f"Loading model weights took {size_bytes / 2**30:.4f} GB")
 
+    tensors = ranks.joined(parts, models.parameter_shapes(model))
+    parts.clear()
     dtype = models.fill(model, tensors, options, device)
     tensors.clear()
-    lines.worker_line(
-        f"Serving {type(model).__name__} on {device} in {dtype}, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    lines.worker_line(f"Serving {type(model).__name__} on {device} in {dtype}, {threads} threads")
     engine = Engine(model, tokenizer, device, options.max_model_len)
     engine.warm_up()
     lines.phase_line("engine_warmup", loaded_s, time.time())
     return engine
 
 
-def _streamed(stream: Stream) -> dict[str, Any]:
+def _streamed(streams: list[Stream]) -> list[dict[str, Any]]:
+    """The tensors of every rank, when the last byte is there."""
     from fastload.errors import FastloadError
 
-    try:
-        tensors: dict[str, Any] = stream.tensors()
-    except FastloadError as error:
-        raise ContainerError(f"streaming the weights failed: {error}") from error
-    done = stream.statistics
-    lines.phase_line("weights_stream", done.started_s, done.finished_s, done.size_bytes, "stream")
-    return tensors
+    parts: list[dict[str, Any]] = []
+    for rank, stream in enumerate(streams):
+        try:
+            parts.append(stream.tensors())
+        except FastloadError as error:
+            raise ContainerError(f"streaming the weights failed: {error}") from error
+        done = stream.statistics
+        worker = f"rank-{rank}"
+        lines.phase_line("weights_stream", done.started_s, done.finished_s, done.size_bytes, worker)
+    return parts
 
 
 def _exit(status: int) -> None:

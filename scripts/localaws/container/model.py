@@ -36,6 +36,11 @@ def skeleton(config: Any) -> Any:
         ) from error
 
 
+def parameter_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, tied ones under each of their names."""
+    return {name: tuple(value.shape) for name, value in model.named_parameters(remove_duplicate=False)}
+
+
 def fill(model: Any, tensors: dict[str, torch.Tensor], options: Options, device: torch.device) -> torch.dtype:
     """Make these tensors the model's own; nothing is copied unless the data type changes.
 

@@ -20,7 +20,7 @@ from .platform import Platform
 from .records import NAME_MEMBER, Kind, Records
 from .validation import checked_input, operation_model, shaped_output
 
-_OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, Operation] = {
     "CreateModel": models.create_model,
     "DescribeModel": models.describe_model,
     "ListModels": models.list_models,
@@ -69,7 +69,7 @@ def platform_of(world: World) -> Platform:
 async def handle(call: Call) -> web.StreamResponse:
     """One SageMaker call, JSON 1.1."""
     model = operation_model(call.operation)
-    function = _OPERATIONS.get(call.operation)
+    function = OPERATIONS.get(call.operation)
     if model is None or function is None:
         known = "is not served by this AWS" if model else "is not known"
         raise AwsError("UnknownOperationException", f"The operation {call.operation or '(none)'} {known}.")

@@ -17,8 +17,7 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 
 from ..errors import AwsError
 
-# A pattern is not tried on longer texts: some of the model's patterns backtrack, and the bound has failed
-# them already.
+# A pattern is not tried on longer texts: some of the model's patterns backtrack.
 _LONGEST_MATCHED = 20_000
 # Java's classes that Python's re does not have; \w and \s are as wide as the model's use of them needs.
 _JAVA_CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
@@ -134,7 +133,8 @@ def _string(shape: Shape, value: Any, path: str, broken: list[str]) -> str:
         broken.append(_broken(value, path, f"Member must satisfy enum value set: [{', '.join(enum)}]"))
     _length(shape, value, path, broken)
     pattern = shape.metadata.get("pattern")
-    if pattern and len(value) <= _LONGEST_MATCHED and not _compiled(pattern).fullmatch(value):
+    longest = min(shape.metadata.get("max", _LONGEST_MATCHED), _LONGEST_MATCHED)
+    if pattern and len(value) <= longest and not compiled(pattern).fullmatch(value):
         broken.append(_broken(value, path, f"Member must satisfy regular expression pattern: {pattern}"))
     return value
 
@@ -191,7 +191,8 @@ def _wrong_type(path: str, wanted: str) -> AwsError:
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of the service model as Python understands it."""
     for java, python in _JAVA_CLASSES.items():
         pattern = pattern.replace(java, python)
     return re.compile(pattern, re.ASCII if pattern.isascii() and r"\w" not in pattern else 0)
