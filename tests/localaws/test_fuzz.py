@@ -114,7 +114,7 @@ class Generator:
             name: session.get_service_model(name)
             for name in ("sagemaker", "logs", "cloudwatch", "iam", "sts", "cloudcontrol")
         }
-        served = [("sagemaker", name) for name in sagemaker_api._OPERATIONS]
+        served = [("sagemaker", name) for name in sagemaker_api.OPERATIONS]
         served += [("logs", name) for name in self._models["logs"].operation_names if "Log" in name]
         served += [("cloudcontrol", name) for name in self._models["cloudcontrol"].operation_names]
         self._json_operations = served
