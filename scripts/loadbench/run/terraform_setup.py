@@ -36,6 +36,15 @@ _INHERITED = {
     *("XDG_DATA_HOME", "XDG_DATA_DIRS", "XDG_CONFIG_HOME"),
 }
 
+_ALWAYS = {
+    "CHECKPOINT_DISABLE": "1",
+    "TF_IN_AUTOMATION": "1",
+    # Terraform and the provider exchange a large schema and soon end. Collecting garbage meanwhile is a
+    # quarter of a command's CPU time (`validate`: 2.7 s against 2.0 s); the limit bounds memory instead.
+    "GOGC": "off",
+    "GOMEMLIMIT": "1GiB",
+}
+
 
 @dataclass(frozen=True)
 class Binary:
@@ -106,7 +115,7 @@ def child_environment(
     }
     if data_dir is not None:
         variables["TF_DATA_DIR"] = str(data_dir)
-    return variables | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    return variables | _ALWAYS
 
 
 def data_dir_of(root: Path, private_dir: Path) -> Path:
