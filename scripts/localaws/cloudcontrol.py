@@ -29,6 +29,8 @@ from .store import Document
 
 # Where progress requests are kept; `name` is the request token.
 _KIND = "cloudcontrol-request"
+# Which request was made with a client token; `name` is that token.
+_TOKEN_KIND = "cloudcontrol-client-token"
 _STATUS_MEMBER = "InferenceComponentStatus"
 _MOVING = ("Creating", "Updating", "Deleting")
 
@@ -189,14 +191,18 @@ def _started(
         "RequestToken": str(uuid.uuid4()),
         "Operation": operation,
         "EventTime": now(),
-        "ClientToken": request.get("ClientToken"),
     }
     if error is not None:
         code = _HANDLER_CODES.get(error.code, "InvalidRequest")
         if "already existing" in error.message:
             code = "AlreadyExists"
         kept |= {"OperationStatus": "FAILED", "ErrorCode": code, "StatusMessage": error.message}
-    context.platform.world.store.put(context.region, _KIND, kept["RequestToken"], kept)
+    token = kept["RequestToken"]
+    with context.platform.world.database.transaction():
+        context.platform.world.store.put(context.region, _KIND, token, kept)
+        if request.get("ClientToken"):
+            made = {"RequestToken": token}
+            context.platform.world.store.put(context.region, _TOKEN_KIND, request["ClientToken"], made)
     return _progress(context, kept)
 
 
@@ -209,8 +215,7 @@ def _progress(context: Context, kept: Document) -> Document:
             context.platform.world.store.put(context.region, _KIND, kept["RequestToken"], kept)
         else:
             kept = {**kept, **outcome}
-    event = {name: value for name, value in kept.items() if name != "ClientToken" and value is not None}
-    return {"ProgressEvent": event}
+    return {"ProgressEvent": _present(kept)}
 
 
 def _outcome(context: Context, kept: Document) -> Document:
@@ -235,11 +240,9 @@ def _failed(code: str, message: str) -> Document:
 
 def _repeated(context: Context, request: Document) -> Document | None:
     """The request that was made before with the same client token."""
-    token = request.get("ClientToken")
-    if token is None:
-        return None
-    kept = context.platform.world.store.list(context.region, _KIND)
-    return next((item for item in kept if item.get("ClientToken") == token), None)
+    store = context.platform.world.store
+    made = store.get(context.region, _TOKEN_KIND, request.get("ClientToken") or "")
+    return store.get(context.region, _KIND, made["RequestToken"]) if made is not None else None
 
 
 def _kept(context: Context, token: str) -> Document:
