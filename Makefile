@@ -59,7 +59,7 @@ terraform-test: $(READY) ## terraform fmt, validate and test
 	@$(LOADBENCH) terraform-test
 
 unit: $(READY) ## the tests that take seconds
-	$(BIN)/pytest -m "not e2e and not browser"
+	$(BIN)/pytest -n auto --dist loadfile -m "not e2e and not browser"
 
 browser: $(READY) ## the report page in headless Chromium; says so and goes on where there is none
 	@if [ -n "$(CHROMIUM)" ]; then CHROMIUM=$(CHROMIUM) $(BIN)/pytest -m browser; \
@@ -67,7 +67,7 @@ browser: $(READY) ## the report page in headless Chromium; says so and goes on w
 	else echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
 
 e2e: $(READY) ## the real verbs, with real Terraform and real model servers
-	$(BIN)/pytest -m e2e
+	$(BIN)/pytest -n 2 --dist loadfile -m e2e
 
 bench: $(READY) ## measure the loaders and the embedded AWS against what else there is
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
