@@ -30,7 +30,7 @@ from .store import Document
 # Where progress requests are kept; `name` is the request token.
 _KIND = "cloudcontrol-request"
 # Which request was made with a client token; `name` is that token.
-_TOKEN_KIND = "cloudcontrol-client-token"
+_BY_CLIENT = "cloudcontrol-by-client"
 _STATUS_MEMBER = "InferenceComponentStatus"
 _MOVING = ("Creating", "Updating", "Deleting")
 
@@ -202,7 +202,7 @@ def _started(
         context.platform.world.store.put(context.region, _KIND, token, kept)
         if request.get("ClientToken"):
             made = {"RequestToken": token}
-            context.platform.world.store.put(context.region, _TOKEN_KIND, request["ClientToken"], made)
+            context.platform.world.store.put(context.region, _BY_CLIENT, request["ClientToken"], made)
     return _progress(context, kept)
 
 
@@ -241,7 +241,7 @@ def _failed(code: str, message: str) -> Document:
 def _repeated(context: Context, request: Document) -> Document | None:
     """The request that was made before with the same client token."""
     store = context.platform.world.store
-    made = store.get(context.region, _TOKEN_KIND, request.get("ClientToken") or "")
+    made = store.get(context.region, _BY_CLIENT, request.get("ClientToken") or "")
     return store.get(context.region, _KIND, made["RequestToken"]) if made is not None else None
 
 

@@ -32,6 +32,8 @@ def _step(document: Any, step: dict[str, Any]) -> Any:
         raise PatchError(f"the operation {operation} at {path!r} has no value")
     if path == "":
         return step.get("value")
+    if not path.startswith("/"):
+        raise PatchError(f"the path {path!r} does not start with a slash")
     *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
     target = document
     for part in parents:

@@ -213,6 +213,8 @@ def phases(log: str) -> list[str]:
         ({"LOCALAWS_CONTAINER_FAULT": "container_exit"}, "container_exit"),
         ({"OPTION_DTYPE": "int3"}, "OPTION_DTYPE=int3"),
         ({"LOCALAWS_MODEL_DIR": "/nonexistent"}, "config"),
+        ({"LOCALAWS_MODEL_DIR": "/nonexistent", "HF_MODEL_ID": "/absent"}, "holds no model"),
+        ({"LOCALAWS_MODEL_DIR": "/nonexistent", "HF_MODEL_ID": "not//an id"}, "Hugging Face Hub"),
         ({"OPTION_LOAD_FORMAT": "sagemaker_fast_model_loader"}, "SM_FAST_MODEL_LOADER_S3_URI"),
         (
             {

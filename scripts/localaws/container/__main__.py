@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 
 from . import lines  # noqa: E402
 from .errors import ContainerError  # noqa: E402
+from .fetch import fetch_model  # noqa: E402
 from .options import Options, read_options  # noqa: E402
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def main() -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Threads that wait for work must not spin: on cores shared with others that makes a token take seconds.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # What transformers would ask the hub for, it finds in the model folder or not at all.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     started_s = float(os.environ.get("LOCALAWS_SPAWNED_S") or _ENTERED_S)
     lines.server_line("Starting model server ...")
     try:
@@ -92,6 +94,7 @@ def _device_before_torch() -> str:
 
 def _bring_up(options: Options, streams: list[Stream], started_s: float) -> Engine:
     """Everything from the imports to the first generated token, a line per phase."""
+    fetch_model(options)
     import torch
     from transformers import AutoConfig, AutoTokenizer
 

@@ -87,6 +87,7 @@ def update_weights_and_capacities(context: Context, request: Request) -> Documen
             )
         variant["InitialVariantWeight"] = wanted.get("DesiredWeight", variant["InitialVariantWeight"])
         variant["InitialInstanceCount"] = wanted.get("DesiredInstanceCount", variant["InitialInstanceCount"])
+        _check_components_fit(context, record["EndpointName"], variant)
     _begin_update(context, record, {"_variants": variants}, deployment.scale)
     return record
 
@@ -163,6 +164,18 @@ def _check_quota(context: Context, endpoint: str, variant: Document) -> None:
             "Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, "
             "contact "
             "AWS support to request an increase for this quota.",
+        )
+
+
+def _check_components_fit(context: Context, endpoint: str, variant: Document) -> None:
+    """Refuse to give back machines that run copies of components: this AWS does not move copies."""
+    fleet = context.platform.fleets[context.region, endpoint][variant["VariantName"]]
+    busy = sum(1 for instance in fleet.instances if instance.copies)
+    if "ModelName" not in variant and variant["InitialInstanceCount"] < busy:
+        raise AwsError(
+            "ValidationException",
+            f"{busy} instances of variant {variant['VariantName']} run copies of inference components; "
+            "lower their copy counts first.",
         )
 
 

@@ -206,6 +206,11 @@ STEPS = st.fixed_dictionaries(
 )
 
 
+def test_a_path_starts_with_a_slash() -> None:
+    with pytest.raises(json_patch.PatchError, match="slash"):
+        json_patch.apply([{"op": "add", "path": "a", "value": 1}], {})
+
+
 @given(patch=st.lists(STEPS | JSON_VALUES, max_size=4) | JSON_VALUES, document=JSON_VALUES)
 def test_any_patch_is_applied_or_refused(patch: Any, document: Any) -> None:
     try:

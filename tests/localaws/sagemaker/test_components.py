@@ -74,6 +74,12 @@ def test_copies_are_counted_up_and_down_as_processes_on_their_instances(deploy: 
         deploy.invoke(endpoint, InferenceComponentName=name)
     assert sorted(process["requests"] for process in deploy.processes(endpoint)) == [2, 2]
 
+    fewer = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}]
+    with pytest.raises(ClientError, match="lower their copy counts first"):
+        deploy.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=endpoint, DesiredWeightsAndCapacities=fewer
+        )
+
     recount(0)
     assert deploy.processes(endpoint) == []
     with pytest.raises(ClientError, match="no capacity"):

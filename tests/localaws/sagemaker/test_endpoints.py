@@ -11,7 +11,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from .conftest import IMAGE, INSTANCE_TYPE, Deployer
+from .conftest import BUCKET, IMAGE, INSTANCE_TYPE, ROLE, Deployer
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 
@@ -181,6 +181,22 @@ def test_a_health_check_that_never_passes_fails_after_its_time_out(deploy: Deplo
     waited_s = (failed["LastModifiedTime"] - failed["CreationTime"]).total_seconds()
     assert 60 <= waited_s < 75
     assert "did not pass the ping health check within 60 seconds" in failed["FailureReason"]
+
+
+def test_a_model_without_data_is_fetched_by_its_container(deploy: Deployer) -> None:
+    model = deploy.name()
+    environment = {"HF_MODEL_ID": f"s3://{BUCKET}/standard/"}
+    deploy.sagemaker.create_model(
+        ModelName=model, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE, "Environment": environment}
+    )
+    name = deploy.endpoint(deploy.config(model))
+
+    assert deploy.endpoint_settled(name)["EndpointStatus"] == "InService"
+
+    assert deploy.invoke(name)["generated_text"]
+    messages = [event["message"] for event in events(deploy, f"{LOG_GROUP}/{name}")]
+    assert f"INFO  ModelServer S3 url found, start downloading from s3://{BUCKET}/standard/" in messages
+    assert any("Download completed! Files saved to" in message for message in messages)
 
 
 def test_an_update_serves_the_old_variant_until_the_new_one_is_in_service(deploy: Deployer) -> None:

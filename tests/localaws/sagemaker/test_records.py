@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -174,7 +175,14 @@ def test_more_than_fifty_tags_are_refused(deploy: Deployer) -> None:
 
 def test_regions_do_not_see_each_other(deploy: Deployer) -> None:
     name = deploy.model()
-    elsewhere = deploy.aws.client("sagemaker", region_name="eu-west-1")
+    key = deploy.aws.user
+    elsewhere = boto3.Session().client(
+        "sagemaker",
+        region_name="eu-west-1",
+        endpoint_url=f"http://127.0.0.1:{deploy.aws.port}",
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret_access_key,
+    )
 
     assert elsewhere.list_models(NameContains=name)["Models"] == []
     with pytest.raises(ClientError, match="eu-west-1"):

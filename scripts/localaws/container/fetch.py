@@ -1,0 +1,69 @@
+"""Models that the container gets itself, because the platform brought none: `HF_MODEL_ID`, `option.model_id`.
+
+The value is an `s3://` prefix or an id of the Hugging Face Hub (facts/sagemaker.md, lines of djl-serving).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from ..errors import LocalAwsError
+from . import lines
+from .errors import ContainerError
+from .options import Options
+
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+
+
+def fetch_model(options: Options) -> None:
+    """Fill the model folder where it holds no model yet and an id is given. Raises ContainerError."""
+    model_id = options.model_id
+    if model_id is None or (options.model_dir / "config.json").exists():
+        return
+    start_s = time.time()
+    if model_id.startswith("s3://"):
+        _from_s3(model_id, options.model_dir)
+    elif Path(model_id).is_absolute():
+        raise ContainerError(f"HF_MODEL_ID is {model_id}, and that folder holds no model")
+    else:
+        _from_hub(model_id, options.model_dir)
+    size_bytes = sum(path.stat().st_size for path in options.model_dir.rglob("*") if path.is_file())
+    lines.server_line(f"Download completed! Files saved to {options.model_dir}")
+    lines.phase_line("artifact_download", start_s, time.time(), size_bytes)
+
+
+def _from_s3(url: str, folder: Path) -> None:
+    from ..s5cmd_tool import download, list_objects
+
+    lines.server_line(f"S3 url found, start downloading from {url}")
+    prefix = url if url.endswith("/") else f"{url}/"
+
+    async def copy() -> None:
+        objects = await list_objects(prefix, os.environ, lambda child: None)
+        await download([item for item in objects if item.name], folder, os.environ, lambda child: None)
+
+    try:
+        asyncio.run(copy())
+    except LocalAwsError as error:
+        raise ContainerError(f"cannot download {url}: {error}") from error
+
+
+def _from_hub(model_id: str, folder: Path) -> None:
+    # Read when huggingface_hub is imported, which is here for the first time.
+    os.environ["HF_HUB_OFFLINE"] = "0"
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    token = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN")
+    lines.worker_line(f"Downloading {model_id} from the Hugging Face Hub")
+    try:
+        snapshot_download(model_id, local_dir=folder, allow_patterns=_HUB_FILES, token=token)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ContainerError(
+            f"cannot download {model_id} from the Hugging Face Hub: {reason} "
+            "(a gated model needs HF_TOKEN in the model's environment)"
+        ) from error
