@@ -82,7 +82,7 @@ class Handler(localbucket.S3Handler):  # type: ignore[misc]
 
 
 def _version_tag(path: Path) -> str:
-    """An ETag from the file's identity: hashing gigabytes at the first request would be measured as loading."""
+    """An ETag from the file's identity: hashing gigabytes at a first request would be measured as loading."""
     return "-".join(f"{number:x}" for number in localbucket.stat_signature(path))
 
 
@@ -91,7 +91,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has what it needs hangs up; nobody wants to read about it."""
+        """A client that has what it needs hangs up."""
 
 
 def _end_with_parent() -> None:
