@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from typing import Any
 
 import psutil
@@ -318,3 +319,32 @@ def test_use_of_the_machine_is_measured_before_the_endpoint_is_in_service(deploy
     assert own("DiskWriteBytes") >= model_bytes
     variant = {"EndpointName": name, "VariantName": "AllTraffic"}
     assert maximum("/aws/sagemaker/Endpoints", "CPUUtilization", **variant) > 0
+
+
+def test_a_second_look_is_held_until_something_changes_and_a_first_one_never(deploy: Deployer) -> None:
+    deploy.aws.apply(provision_s=3)
+    name = deploy.endpoint(deploy.config(None))
+
+    def look(client: Any) -> tuple[str, float]:
+        begin_s = time.monotonic()
+        status = client.describe_endpoint(EndpointName=name)["EndpointStatus"]
+        return status, time.monotonic() - begin_s
+
+    first_status, first_s = look(deploy.sagemaker)
+    other_status, other_s = look(deploy.aws.client("sagemaker"))
+    held_status, held_s = look(deploy.sagemaker)
+
+    assert (first_status, other_status, held_status) == ("Creating", "Creating", "InService")
+    assert held_s > 10 * max(first_s, other_s) or held_s > 1
+
+
+def test_a_held_look_gives_up_after_a_few_seconds(deploy: Deployer) -> None:
+    deploy.aws.apply(provision_s=9)
+    name = deploy.endpoint(deploy.config(None))
+    deploy.sagemaker.describe_endpoint(EndpointName=name)
+
+    begin_s = time.monotonic()
+    held = deploy.sagemaker.describe_endpoint(EndpointName=name)
+
+    assert held["EndpointStatus"] == "Creating"
+    assert 4 < time.monotonic() - begin_s < 8

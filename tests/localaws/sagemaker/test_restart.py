@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import threading
 from typing import Any
 
 import psutil
-from botocore.exceptions import ClientError
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws import lifecycle
 
@@ -122,3 +125,41 @@ def test_a_deletion_that_was_acknowledged_is_finished(own_deploy: Deployer) -> N
         assert "Could not find endpoint" in str(error)
     else:
         raise AssertionError("the endpoint is still there")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CRASH_POINTS", "3"))))
+def test_a_kill_at_a_random_moment_of_a_deployment_breaks_no_promise(own_deploy: Deployer, seed: int) -> None:
+    """`CRASH_POINTS=50` tries fifty moments."""
+    aws = own_deploy.aws
+    moment_s = random.Random(seed).uniform(0.0, 4.0)
+    acknowledged: list[tuple[str, str]] = []
+    server = psutil.Process(aws.pid)
+    timer = threading.Timer(moment_s, lambda: os.kill(server.pid, signal.SIGKILL))
+    children: list[psutil.Process] = []
+
+    timer.start()
+    try:
+        while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+            model = own_deploy.model()
+            acknowledged.append(("model", model))
+            config = own_deploy.config(model)
+            acknowledged.append(("config", config))
+            if len(acknowledged) < 5:
+                acknowledged.append(("endpoint", own_deploy.endpoint(config)))
+            children += server.children(recursive=True)
+    except (BotoCoreError, ClientError, psutil.NoSuchProcess):
+        timer.join()
+    deploy = up(aws)
+
+    own_deploy.until(lambda: not any(child.is_running() for child in children))
+    for kind, name in acknowledged:
+        if kind == "model":
+            deploy.sagemaker.describe_model(ModelName=name)
+        elif kind == "config":
+            deploy.sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        else:
+            settled = deploy.endpoint_settled(name)
+            assert settled["EndpointStatus"] == "InService" or "restart" in settled["FailureReason"]
+            if settled["EndpointStatus"] == "InService":
+                assert deploy.invoke(name)["generated_text"]
