@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from loadbench.config import PathName
 from loadbench.run.series import plan_series
 
-PATHS = ("standard", "fast")
+PATHS: tuple[PathName, ...] = ("standard", "fast")
 
 
 def test_every_pair_has_each_path_once_and_side_by_side() -> None:
