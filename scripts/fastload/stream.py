@@ -27,7 +27,10 @@ MOST_CONNECTIONS = 96
 _ADDED_CONNECTIONS = 8
 # An addition helps if the rate grows by at least this share of what the number of connections grew by.
 _HELPFUL_SHARE = 1 / 3
-_TICK_S = 0.1
+_TICK_S = 0.25
+# S3 limits a connection to less than this. Where one gets more, something else is the limit, and more do not
+# help.
+_MOST_BYTES_PER_S_AND_CONNECTION = 110e6
 _MOST_READS_PER_CHUNK = 4
 
 
@@ -250,7 +253,7 @@ class Stream:
 
     def _grow(self, board: Board, workers: list[threading.Thread], add: Callable[[int], None]) -> None:
         """Add connections as long as each addition makes the whole faster and nothing fails."""
-        wanted_bytes_per_s, before_bytes, before_s = 0.0, 0, time.monotonic()
+        wanted_bytes_per_s, before_bytes, before_s = 0.0, -1, time.monotonic()
         while board.has_waiting and not self._retries and board.connections < MOST_CONNECTIONS:
             alive = [worker for worker in workers if worker.is_alive()]
             if not alive:
@@ -258,9 +261,12 @@ class Stream:
             alive[0].join(_TICK_S)
             landed_bytes, now_s = self._landed_bytes, time.monotonic()
             rate_bytes_per_s = (landed_bytes - before_bytes) / max(now_s - before_s, 1e-9)
-            if rate_bytes_per_s < wanted_bytes_per_s or self._stop.is_set():
+            is_first, before_bytes, before_s = before_bytes < 0, landed_bytes, now_s
+            if is_first:  # the start says little about the rate
+                continue
+            connections = max(board.connections, 1)
+            is_limited_otherwise = rate_bytes_per_s / connections > _MOST_BYTES_PER_S_AND_CONNECTION
+            if rate_bytes_per_s < wanted_bytes_per_s or is_limited_otherwise or self._stop.is_set():
                 return
-            growth = _ADDED_CONNECTIONS / max(board.connections, 1)
-            wanted_bytes_per_s = rate_bytes_per_s * (1 + _HELPFUL_SHARE * growth)
-            before_bytes, before_s = landed_bytes, now_s
+            wanted_bytes_per_s = rate_bytes_per_s * (1 + _HELPFUL_SHARE * _ADDED_CONNECTIONS / connections)
             add(_ADDED_CONNECTIONS)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 64 << 10
 # Less than this in a whole timeout is a connection that only pretends to be alive.
 _LEAST_PROGRESS_BYTES = 64 << 10
+# Without it a thread wakes for every packet, and each waking takes a core from whoever imports the framework.
+_WAKE_BYTES = 1 << 20
 _FIRST_TIMEOUT_S = 3.0
 _LONGEST_TIMEOUT_S = 24.0
 # A store answers an upload when it has it safe, which takes longer than the next packet of a download.
@@ -101,18 +103,28 @@ class HttpConnection:
         if filled:
             view[:filled] = self._early[:filled]
             self._early = self._early[filled:]
-        while filled < len(view):
+        # The end must be waited for with no such mark: nothing may follow it.
+        calm = len(view) - _WAKE_BYTES
+        if self._waitall and filled < calm:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _WAKE_BYTES)
+            filled = self._receive(connection, view, filled, calm)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        self._receive(connection, view, filled, len(view))
+
+    def _receive(self, connection: socket.socket, view: memoryview, filled: int, stop: int) -> int:
+        while filled < stop:
             began_s = time.monotonic()
             try:
-                taken = connection.recv_into(view[filled:], 0, self._waitall)
+                taken = connection.recv_into(view[filled:stop], 0, self._waitall)
                 if taken == 0:
-                    raise EOFError(f"the body ended {len(view) - filled} bytes early")
+                    raise EOFError(f"the body ended {stop - filled} bytes early")
                 filled += taken
                 waited_s = time.monotonic() - began_s
-                if filled < len(view) and taken < _LEAST_PROGRESS_BYTES and waited_s >= self._timeout_s:
+                if filled < stop and taken < _LEAST_PROGRESS_BYTES and waited_s >= self._timeout_s:
                     raise TimeoutError
             except (OSError, EOFError) as error:
                 raise self._broken(error) from error
+        return filled
 
     def read_body(self, head: ResponseHead) -> bytes:
         """The whole body of a small response, whichever way its length is given."""

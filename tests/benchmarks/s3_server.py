@@ -21,7 +21,7 @@ from typing import Any
 import localbucket
 
 _UNSHAPED_BYTES = 64 << 20
-_SHAPED_BYTES = 128 << 10
+_SHAPED_BYTES = 512 << 10
 # A sender that was scheduled late may catch up by this much, or lateness would lower the rate.
 _BURST_S = 0.02
 
