@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection whose response bodies land where the caller wants them.
 
-http.client works too, but parses headers with the e-mail package and returns to Python after every packet;
-with the interpreter lock contended by an import that costs a tenth of the bandwidth (docs/performance.md).
+http.client works too, but parses headers with the e-mail package and returns to Python after every packet,
+each time waiting for an interpreter lock that an import under way holds most of the time.
 """
 
 from __future__ import annotations
