@@ -7,12 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from loadbench.errors import UsageError
 from loadbench.results.costs import BreakEven, Cost, OneTimeCost
 from loadbench.results.points import Clocks, RunPoint
-from loadbench.results.records import Series, schema_version
+from loadbench.results.records import Series, load_document
 from loadbench.results.statistics import Estimate, Summary
 from loadbench.results.timeline import Certainty, Span
 
@@ -146,19 +145,4 @@ def load_comparison(path: Path) -> Comparison:
     """Read comparison.json, or the folder that holds it. UsageError if it is not one, or too new."""
     file = path / "comparison.json" if path.is_dir() else path
     remedy = "Compare its runs again: loadbench compare RUN RUN"
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the comparison {file}: {error.strerror}", remedy=remedy) from error
-    try:
-        return Comparison.model_validate_json(text)
-    except ValidationError as error:
-        if (version := schema_version(text)) > COMPARISON_SCHEMA_VERSION:
-            raise UsageError(
-                f"{file} has schema version {version}, this version reads up to {COMPARISON_SCHEMA_VERSION}",
-                remedy="Update loadbench.",
-            ) from error
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        where = f"{where}: " if where else ""
-        raise UsageError(f"{file} is not a comparison: {where}{first['msg']}", remedy=remedy) from error
+    return load_document(file, Comparison, "comparison", "a comparison", COMPARISON_SCHEMA_VERSION, remedy)

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +21,7 @@ from loadbench.results.costs import Price
 from loadbench.results.timeline import Span
 
 SCHEMA_VERSION = 1
+Document = TypeVar("Document", bound=BaseModel)
 RunStatus = Literal["running", "succeeded", "failed", "interrupted"]
 
 
@@ -224,22 +225,29 @@ def write_atomically(path: Path, text: str) -> Path:
 def load_record(path: Path) -> RunRecord:
     """Read one record; UsageError if it is not one or comes from a newer version."""
     remedy = "Delete the folder or restore the file."
+    return load_document(path, RunRecord, "record", "a run record", SCHEMA_VERSION, remedy)
+
+
+def load_document(
+    path: Path, model: type[Document], name: str, kind: str, newest_version: int, remedy: str
+) -> Document:
+    """Read a versioned document; UsageError if it cannot be read, is not of this kind, or is too new."""
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read the record {path}: {error.strerror}", remedy=remedy) from error
+        raise UsageError(f"cannot read the {name} {path}: {error.strerror}", remedy=remedy) from error
     try:
-        return RunRecord.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError as error:
-        if (version := schema_version(text)) > SCHEMA_VERSION:
+        if (version := schema_version(text)) > newest_version:
             raise UsageError(
-                f"{path} has schema version {version}, this version reads up to {SCHEMA_VERSION}",
+                f"{path} has schema version {version}, this version reads up to {newest_version}",
                 remedy="Update loadbench.",
             ) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         where = f"{where}: " if where else ""
-        raise UsageError(f"{path} is not a run record: {where}{first['msg']}", remedy=remedy) from error
+        raise UsageError(f"{path} is not {kind}: {where}{first['msg']}", remedy=remedy) from error
 
 
 def schema_version(text: bytes) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,8 +121,6 @@ def plugin_folder() -> Path | None:
 
 @pytest.fixture
 def terraform(deploy: Deployer, environment: dict[str, str], tmp_path: Path) -> Iterator[Terraform]:
-    if shutil.which("terraform") is None:
-        pytest.skip("Terraform is not installed")
     folder = tmp_path / "terraform"
     folder.mkdir()
     name = deploy.name()
