@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,28 +15,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from loadbench.errors import ConfigError
+from loadbench.paths import PATHS, EndpointKind, PathName
 
-PathName = Literal["standard", "fast"]
 Target = Literal["local", "aws"]
-EndpointKind = Literal["model_based", "inference_component"]
 WeightsFrom = Literal["s3", "hub"]
 
 _MAX_FILE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class PathTraits:
-    """What makes one way of loading different from another; paths are data, not branches."""
-
-    section: str
-    endpoint_kind: EndpointKind
-    optimized: bool
-
-
-PATHS: dict[PathName, PathTraits] = {
-    "standard": PathTraits("standard_deployment_info", "model_based", optimized=False),
-    "fast": PathTraits("fast_model_loading_info", "inference_component", optimized=True),
-}
 
 
 class _Strict(BaseModel):

@@ -9,8 +9,8 @@ import datetime
 import hashlib
 from collections.abc import Sequence
 
-from loadbench.config import PATHS
 from loadbench.errors import UsageError
+from loadbench.paths import PATHS
 from loadbench.results.comparison_model import Comparison, PhaseRow, Side
 from loadbench.results.costs import BreakEven, break_even
 from loadbench.results.differences import find_differences, find_warnings

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from loadbench.config import PATHS
+from loadbench.paths import PATHS
 from loadbench.results.costs import Price, find_price
 from loadbench.results.records import Invocation, Optimization, Pair, RunRecord, RunStatus
 from loadbench.results.timeline import PhaseShare, busy_s, partition, weights_phases_of
@@ -202,7 +202,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
 
 def _environment(record: RunRecord) -> Mapping[str, str]:
     """The container environment of the record's own path, as configured."""
-    traits = PATHS.get(record.path)  # type: ignore[call-overload]
+    traits = PATHS.get(record.path)
     section: Any = record.configuration.get(traits.section) if traits else None
     environment = section.get("container_env_vars") if isinstance(section, dict) else None
     if not isinstance(environment, dict):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 
-from loadbench.config import Config, PathName
+from loadbench.config import Config
+from loadbench.paths import PathName
 from loadbench.results.records import ResourceNames
 
 TAG_PROJECT = "loadbench:project"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from loadbench.config import PATHS
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
+from loadbench.paths import PATHS
 from loadbench.results.records import load_record, save_record
 from loadbench.run import deployment
 from loadbench.run.bench import Bench

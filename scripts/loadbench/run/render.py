@@ -16,8 +16,8 @@ from typing import Any
 
 import jinja2
 
-from loadbench.config import EndpointKind, PathName
 from loadbench.errors import ConfigError, RunError
+from loadbench.paths import EndpointKind, PathName
 from loadbench.results.records import ResourceNames, write_atomically
 from loadbench.workspace import Workspace
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from loadbench.config import PATHS, PathName
 from loadbench.errors import InterruptedRunError, LoadbenchError, PreflightError, UsageError
+from loadbench.paths import PATHS, PathName
 from loadbench.results.index import latest, list_points
 from loadbench.results.records import (
     ModelInfo,
@@ -298,7 +298,7 @@ def standing_record(bench: Bench, path: PathName | None) -> RunRecord:
 def invoke_standing(bench: Bench, path: PathName | None, prompt: str | None) -> Iterator[str]:
     """The answer of the endpoint that is up, piece by piece as it is generated."""
     record = standing_record(bench, path)
-    payload = bench.config.sample_input(record.path)  # type: ignore[arg-type]
+    payload = bench.config.sample_input(record.path)
     if prompt is not None:
         payload = {**payload, "inputs": prompt}
     yield from stream_text(bench.account.session, record.names, payload)

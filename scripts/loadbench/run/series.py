@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadbench.config import PATHS, PathName
 from loadbench.errors import LeftoverError, RunError, UsageError
+from loadbench.paths import PATHS, PathName
 from loadbench.results.index import list_points
 from loadbench.results.records import Pair, RunRecord, load_record, record_file, save_record
 from loadbench.run import deployment

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from loadbench.config import PATHS, Config
+from loadbench.config import Config
 from loadbench.errors import RunError
+from loadbench.paths import PATHS
 from loadbench.run import staging
 from loadbench.run.bench import hugging_face_token
 from loadbench.run.terraform_setup import find_terraform, install_providers, terraform_environment

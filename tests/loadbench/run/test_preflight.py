@@ -11,7 +11,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from loadbench.config import Config, PathName, load_config
+from loadbench.config import Config, load_config
+from loadbench.paths import PathName
 from loadbench.run import synthetic
 from loadbench.run.models import cached_folder
 from loadbench.run.preflight import Check, account, checks, container, cost_summary, run_checks, weights

@@ -16,8 +16,8 @@ from typing import Any
 import boto3
 import pytest
 
-from loadbench.config import EndpointKind, PathName
 from loadbench.errors import RunError
+from loadbench.paths import EndpointKind, PathName
 from loadbench.results.records import ResourceNames
 from loadbench.run import terraform_setup
 from loadbench.run.cleanup import find_resources, remove

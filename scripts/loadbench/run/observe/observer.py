@@ -12,7 +12,7 @@ from typing import Any, Self
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loadbench.config import EndpointKind
+from loadbench.paths import EndpointKind
 from loadbench.results.records import Deployment, ResourceNames, RunRecord, Usage
 from loadbench.results.timeline import Span
 from loadbench.run.observe import serving

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
-from loadbench.config import Config, DeploymentInfo, PathName
+from loadbench.config import Config, DeploymentInfo
+from loadbench.paths import PathName
 
 Status = Literal["ok", "warning", "failure"]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loadbench.config import Config, PathName
+from loadbench.config import Config
 from loadbench.errors import PreflightError
+from loadbench.paths import PathName
 from loadbench.run.bench import hugging_face_token
 from loadbench.run.preflight import account, container, weights
 from loadbench.run.preflight.check import Check, Context

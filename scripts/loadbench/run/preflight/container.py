@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from loadbench.config import PATHS, DeploymentInfo, PathName
+from loadbench.config import DeploymentInfo
 from loadbench.errors import ConfigError
+from loadbench.paths import PATHS, PathName
 from loadbench.run.instances import SHARDING_FAMILIES, InstanceType, instance_specification
 from loadbench.run.optimization import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, Context, error_code, is_denied

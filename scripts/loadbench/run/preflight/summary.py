@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadbench.config import PATHS, Config, PathName
+from loadbench.config import Config
+from loadbench.paths import PATHS, PathName
 from loadbench.results.costs import find_price
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from loadbench.config import PATHS, DeploymentInfo, PathName
+from loadbench.config import DeploymentInfo
 from loadbench.errors import LoadbenchError
+from loadbench.paths import PATHS, PathName
 from loadbench.run import default_model, hub, synthetic
 from loadbench.run.checkpoints import inspect_checkpoint
 from loadbench.run.instances import INSTANCE_TYPES

@@ -1,0 +1,65 @@
+"""Commands that prepare and check, and create nothing that costs money: `doctor`, `render`, `setup`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loadbench.cli.options import JSON_OPTION, PATH_ARGUMENT, config_options, open_bench
+from loadbench.paths import PATHS
+from loadbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from loadbench.paths import PathName
+
+
+@click.command()
+@config_options
+@JSON_OPTION
+def doctor(as_json: bool, **options: Any) -> None:
+    """Check everything that can be known to fail before anything costs money."""
+    from loadbench.run.preflight import run_checks
+
+    bench = open_bench(**options)
+    checks = run_checks(bench.config, list(PATHS), bench.account.session, bench.ui.progress)
+    if as_json:
+        click.echo(json.dumps([check.__dict__ for check in checks], indent=2))
+    else:
+        for check in checks:
+            remedy = f" {check.remedy}" if check.remedy and check.status != "ok" else ""
+            click.echo(f"{check.status:8} {check.name}: {check.message}{remedy}")
+    if any(check.status == "failure" for check in checks):
+        raise SystemExit(2)
+
+
+@click.command()
+@PATH_ARGUMENT
+@config_options
+def render(path: PathName, **options: Any) -> None:
+    """Print the Terraform variables that a run of PATH would use; creates nothing."""
+    from loadbench.run.runner import rendered_variables
+
+    click.echo(rendered_variables(open_bench(**options), path))
+
+
+@click.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), default=Path("config.yaml"))
+def setup(config_file: Path) -> None:
+    """Find Terraform, install its provider for both roots, prepare the configured model."""
+    from loadbench.config import load_config
+    from loadbench.run.setup import set_up
+    from loadbench.ui import Ui
+
+    set_up(load_config(config_file), Workspace.here(), Ui())
+
+
+@click.command("terraform-test", hidden=True)
+def terraform_test() -> None:
+    """Terraform fmt, validate and test for every module and root."""
+    from loadbench.run.setup import check_terraform
+    from loadbench.ui import Ui
+
+    check_terraform(Workspace.here(), Ui())

@@ -1,0 +1,44 @@
+"""The commands of the embedded AWS: `local up`, `down`, `status`, `env`, `logs`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from loadbench.cli.options import config_options, read_config
+from loadbench.workspace import Workspace
+
+
+@click.group()
+def local() -> None:
+    """The embedded AWS: start it, stop it, look at it, point other clients at it."""
+
+
+def _local_command(name: str, summary: str) -> None:
+    @config_options
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+    def command(as_json: bool, **options: Any) -> None:
+        from loadbench import target
+
+        config, home = read_config(**options), Workspace.here().home
+        if name == "up":
+            target.start_local(config, home)
+        if name == "env":
+            environment = target.local_environment(config, home)
+            click.echo(json.dumps(environment) if as_json else target.export_lines(environment))
+            return
+        shown = "status" if name == "up" else name
+        arguments = [shown, "--json"] if as_json and shown == "status" else [shown]
+        click.echo(target.localaws(arguments, config, home), nl=False)
+
+    command.__doc__ = summary
+    local.command(name)(command)
+
+
+_local_command("up", "Start it; once running, apply the configuration's `local` section.")
+_local_command("down", "Stop it and every model server.")
+_local_command("status", "Say whether it runs, where, and with which endpoints.")
+_local_command("env", 'Print exports for a shell: eval "$(loadbench local env)".')
+_local_command("logs", "Show its own log.")

@@ -1,0 +1,85 @@
+"""What the commands share: options, the configuration, the way to the target, questions before paying."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loadbench.paths import PATHS
+from loadbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from loadbench.config import Config
+    from loadbench.paths import PathName
+    from loadbench.run.bench import Bench
+
+PATH_ARGUMENT = click.argument("path", type=click.Choice(list(PATHS)))
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+YES_OPTION = click.option(
+    "--yes", is_flag=True, help="Do not ask before creating or removing what costs money."
+)
+
+
+def config_options(command: Any) -> Any:
+    """Options that say which configuration, shared by every command that reads one."""
+    for option in (
+        click.option(
+            "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one key."
+        ),
+        click.option(
+            "--target", type=click.Choice(["local", "aws"]), help="The embedded AWS, or a real account."
+        ),
+        click.option(
+            "--config",
+            "config_file",
+            type=click.Path(path_type=Path),
+            default=Path("config.yaml"),
+            show_default=True,
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_config(config_file: Path, target: str | None, overrides: tuple[str, ...]) -> Config:
+    """The configuration with the call's overrides."""
+    from loadbench.config import load_config
+
+    return load_config(config_file, [*overrides, *([f"target={target}"] if target else [])])
+
+
+def open_bench(**options: Any) -> Bench:
+    """Read the configuration, load `.env`, reach the target."""
+    from dotenv import load_dotenv
+
+    from loadbench.run.bench import Bench
+    from loadbench.run.journal import command_line
+    from loadbench.target import open_account
+    from loadbench.ui import Ui
+
+    config, workspace, ui = read_config(**options), Workspace.here(), Ui()
+    secrets = workspace.home / ".env"
+    if load_dotenv(secrets) and secrets.stat().st_mode & 0o077:
+        ui.warn(f"{secrets} can be read by others: chmod 600 {secrets}")
+    with ui.step("reaching the embedded AWS" if config.target == "local" else "reaching AWS"):
+        account = open_account(config, workspace.home)
+    return Bench(config, workspace, account, ui, command_line())
+
+
+def confirm_cost(bench: Bench, paths: list[PathName], yes: bool) -> None:
+    """On AWS, say what will be created and what it costs, and ask once."""
+    if bench.config.target == "local" or yes:
+        return
+    from loadbench.run.preflight import cost_summary
+
+    click.echo(cost_summary(bench.config, paths), err=True)
+    click.confirm("Go on?", abort=True, err=True)
+
+
+def asking(bench: Bench, yes: bool) -> Any:
+    """A question for removals: asked on AWS, taken as yes on the embedded target or with --yes."""
+    if bench.config.target == "local" or yes:
+        return lambda _: True
+    return lambda question: click.confirm(question, err=True)

@@ -1,0 +1,39 @@
+"""Commands that remove: `destroy`, `leftovers`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from loadbench.cli.options import JSON_OPTION, YES_OPTION, asking, config_options, open_bench
+
+
+@click.command()
+@config_options
+@YES_OPTION
+@JSON_OPTION
+@click.option("--shards", is_flag=True, help="Remove the sharded weights in S3 as well.")
+def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
+    """Remove everything of this project and check by listing that nothing is left."""
+    from loadbench.run.removal import destroy_everything
+
+    bench = open_bench(**options)
+    summary = destroy_everything(bench, include_shards=shards, confirm=asking(bench, yes))
+    click.echo(json.dumps(summary.as_json(), indent=2) if as_json else summary.as_text())
+
+
+@click.command()
+@config_options
+@JSON_OPTION
+@click.option("--older-than", default="0h", help="Only what is older, for example 4h or 2d.")
+@click.option("--remove", "do_remove", is_flag=True, help="Remove what is listed; otherwise only list.")
+@YES_OPTION
+def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **options: Any) -> None:
+    """List what any run, checkout or colleague left under the project's tags."""
+    from loadbench.run.removal import find_leftovers
+
+    bench = open_bench(**options)
+    summary = find_leftovers(bench, older_than, do_remove, confirm=asking(bench, yes))
+    click.echo(json.dumps(summary.as_json(), indent=2) if as_json else summary.as_text())

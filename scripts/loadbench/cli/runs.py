@@ -1,0 +1,141 @@
+"""Commands that deploy and invoke: `run`, `compare`, `optimize`, `invoke`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loadbench.cli.options import (
+    JSON_OPTION,
+    PATH_ARGUMENT,
+    YES_OPTION,
+    config_options,
+    confirm_cost,
+    open_bench,
+)
+from loadbench.cli.reports import show_comparison
+from loadbench.paths import PATHS
+from loadbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from loadbench.paths import PathName
+
+
+@click.command()
+@PATH_ARGUMENT
+@config_options
+@YES_OPTION
+@JSON_OPTION
+@click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment up, to look at it.")
+def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **options: Any) -> None:
+    """Deploy one path, time it, invoke it; its endpoint stays up."""
+    from loadbench.run.deployment import price_of
+    from loadbench.run.runner import run_path
+
+    bench = open_bench(**options)
+    confirm_cost(bench, [path], yes)
+    record = run_path(bench, path, keep_on_failure=keep_on_failure)
+    if as_json:
+        click.echo(record.model_dump_json(indent=2))
+        return
+    click.echo(
+        (bench.workspace.results_dir / record.run_id / "deployment_summary.txt").read_text(encoding="utf-8")
+    )
+    price = price_of(bench, record)
+    cost = f" and costs {price:.2f} USD per hour" if price is not None else ""
+    simulated = " on AWS; here it costs nothing" if bench.config.target == "local" and cost else ""
+    click.echo(f"\nThe endpoint {record.names.endpoint} is up{cost}{simulated}. Remove it with: make destroy")
+    click.echo(f"Everything about this run: results/{record.run_id}/")
+
+
+@click.command()
+@config_options
+@YES_OPTION
+@JSON_OPTION
+@click.argument("runs", nargs=-1)
+@click.option("--pairs", type=click.IntRange(1, 1000), help="Fresh pairs to run, interleaved, each cold.")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted series of this configuration.")
+@click.option("--like-for-like", is_flag=True, help="Same weight source and endpoint kind for both paths.")
+@click.option(
+    "--baseline", multiple=True, metavar="RUN", help="A run to compare the others with; repeatable."
+)
+@click.option(
+    "--fail-if-slower-than", type=float, metavar="RATIO", help="Exit 1 above this ratio to the baseline."
+)
+def compare(
+    runs: tuple[str, ...],
+    pairs: int | None,
+    resume: bool,
+    like_for_like: bool,
+    baseline: tuple[str, ...],
+    fail_if_slower_than: float | None,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run what is missing, or PAIRS fresh pairs, or take recorded RUNS, and compare."""
+    from loadbench.results.commands import compare_each, require_not_slower
+    from loadbench.results.selection import recorded_runs
+
+    results_dir = Workspace.here().results_dir
+    records = (
+        recorded_runs(results_dir, runs) if runs else make_runs(pairs, resume, like_for_like, yes, options)
+    )
+    comparisons = compare_each(records, results_dir, baseline=baseline)
+    for comparison in comparisons:
+        show_comparison(comparison.comparison_id, as_json)
+    if fail_if_slower_than is not None:
+        for comparison in comparisons:
+            require_not_slower(comparison, fail_if_slower_than)
+
+
+def make_runs(
+    pairs: int | None, resume: bool, like_for_like: bool, yes: bool, options: dict[str, Any]
+) -> Any:
+    """The records that `compare` needs, made where they are missing."""
+    from loadbench.run import series
+
+    extra = [f"benchmark.pairs={pairs}"] if pairs else []
+    extra += ["benchmark.like_for_like=true"] if like_for_like else []
+    options["overrides"] = (*options["overrides"], *extra)
+    bench = open_bench(**options)
+    confirm_cost(bench, list(PATHS), yes)
+    if not pairs and not resume and bench.config.benchmark.pairs == 1:
+        return series.run_missing(bench)
+    series_id = series.last_series(bench) if resume else series.new_series_id(bench)
+    return series.run_series(bench, series_id, resume=resume)
+
+
+@click.command()
+@config_options
+@YES_OPTION
+@JSON_OPTION
+def optimize(yes: bool, as_json: bool, **options: Any) -> None:
+    """Run the sharding job alone, or find the shards of an earlier one."""
+    from loadbench.run.runner import optimize_only
+
+    bench = open_bench(**options)
+    confirm_cost(bench, ["fast"], yes)
+    result = optimize_only(bench)
+    click.echo(result.model_dump_json(indent=2) if as_json else result.output_uri)
+
+
+@click.command()
+@click.argument("path", type=click.Choice(list(PATHS)), required=False)
+@click.argument("prompt", required=False)
+@config_options
+@JSON_OPTION
+def invoke(path: PathName | None, prompt: str | None, as_json: bool, **options: Any) -> None:
+    """Send PROMPT (or the sample input) to a running endpoint; tokens appear as they come."""
+    from loadbench.run.runner import invoke_standing
+
+    bench = open_bench(**options)
+    pieces = invoke_standing(bench, path, prompt)
+    if as_json:
+        click.echo(json.dumps({"generated_text": "".join(pieces)}, ensure_ascii=False))
+        return
+    for piece in pieces:
+        click.echo(piece, nl=False)
+    click.echo()
