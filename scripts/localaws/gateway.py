@@ -15,6 +15,7 @@ from . import cloudcontrol, cloudwatch, cloudwatch_logs, control, moto_bridge, r
 from .body import leaves_body_unsent, read_body
 from .call import Call, Handler
 from .errors import AwsError
+from .recording import Recorder
 from .responses import Protocol, error_response, protocol_of
 from .s3.faults import close_connection
 from .sagemaker import api as sagemaker_api
@@ -45,6 +46,7 @@ class Gateway:
         self._world = world
         self._s3 = s3.ObjectStore(s3.Index(world.database, world.state_dir / "objects"))
         self._moto = moto_bridge.MotoBridge(world.state_dir / "moto")
+        self._recorder = Recorder(world.keys)
         self._handlers: dict[str, Handler] = {
             "s3": self._s3.handle,
             "logs": cloudwatch_logs.handle,
@@ -68,6 +70,7 @@ class Gateway:
         """End the background work."""
         self._moto.close()
         self._s3.close()
+        self._recorder.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         started_s = time.monotonic()
@@ -79,6 +82,7 @@ class Gateway:
             signed = self._signed(sent, request)
             service = signed.service
             call = await self._verified(sent, request, signed)
+            self._recorder.note(call)
             if service != "s3":
                 self._strike(call)
             response = await self._handler(call, path)(call)

@@ -103,6 +103,7 @@ def _run(bench: Bench, path: PathName, journal: Journal) -> None:
         folder=journal.folder,
         clock=bench.clock,
         secrets=[token] if (token := hugging_face_token()) else [],
+        embedded=record.target == "local",
     )
     try:
         with journal.step("deployment"), ui.step(f"{path}: deployment"):

@@ -45,7 +45,9 @@ class Observer:
         folder: Path,
         clock: Callable[[], float] = time.time,
         secrets: Sequence[str] = (),
+        embedded: bool = True,
     ) -> None:
+        """`embedded`: the target is the embedded AWS, whose platform keeps a log of its own."""
         if endpoint_kind == "model_based" and names.inference_component:
             names = names.model_copy(update={"inference_component": None})
         self.on_status: Callable[[str, str], None] = lambda resource, status: None
@@ -59,7 +61,7 @@ class Observer:
             lambda resource, status: self.on_status(resource, status),
         )
         self._container = LogFollower(logs, container_group(names), self._log_file.write)
-        self._platform = LogFollower(logs, platform_group(names))
+        self._platform = LogFollower(logs, platform_group(names)) if embedded else None
         self._metrics = session.client("cloudwatch", config=_CLIENT_CONFIG)
         self._metric_problems: list[str] = []
         self._stop = threading.Event()
@@ -99,7 +101,7 @@ class Observer:
         found = [
             *self._status.problems,
             *self._container.problems,
-            *self._platform.problems,
+            *(self._platform.problems if self._platform else ()),
             *self._metric_problems,
         ]
         return list(dict.fromkeys(found))
@@ -118,7 +120,7 @@ class Observer:
                 ready_s=self.deployment.ready_s,
                 history=self._status.history,
                 container=self._container.lines,
-                platform=self._platform.lines,
+                platform=self._platform.lines if self._platform else [],
             )
         )
 
@@ -153,7 +155,8 @@ class Observer:
 
     def _fetch_logs(self) -> None:
         self._container.fetch()
-        self._platform.fetch()
+        if self._platform:
+            self._platform.fetch()
 
 
 def _first_response(record: RunRecord) -> list[Span]:
