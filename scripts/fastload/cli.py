@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
+from fastload.ceiling import ceiling_bytes_per_s
 from fastload.errors import FastloadError
 from fastload.shard import ShardProgress, read_manifest, shard_checkpoint
 from fastload.stream import open_stream
@@ -109,28 +110,49 @@ def verify(location: str, as_json: bool) -> None:
 @click.option("--rank", default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--connections", type=int, default=None, help="Fix their number; by default it adapts.")
+@click.option(
+    "--ceiling/--no-ceiling", default=True, help="Afterwards, read all again to see what the link gives."
+)
 @_JSON
-def load(location: str, rank: int, device: str, connections: int | None, as_json: bool) -> None:
-    """Load one rank from LOCATION and say how long it took."""
+def load(
+    location: str, rank: int, device: str, connections: int | None, ceiling: bool, as_json: bool
+) -> None:
+    """Load one rank from LOCATION; say how long it took, and what share of the ceiling that is.
+
+    The ceiling is the same bytes over as many plain connections into memory touched beforehand, unchecked.
+    It is read after the load, from a store that may then hold them in its cache.
+    """
     with open_stream(location, rank=rank, device=device, connections=connections) as stream:
         tensors = stream.tensors()
         statistics = stream.statistics
-    seconds = statistics.finished_s - statistics.started_s
+    seconds, count, peak_bytes = (
+        statistics.finished_s - statistics.started_s,
+        len(tensors),
+        _peak_memory_bytes(),
+    )
+    del tensors, stream  # their memory makes room for the ceiling's
+    ceiling_rate = (
+        ceiling_bytes_per_s(location, rank=rank, connections=statistics.connections) if ceiling else None
+    )
     facts = {
-        "tensors": len(tensors),
+        "tensors": count,
         "size_bytes": statistics.size_bytes,
         "seconds": round(seconds, 4),
         "bytes_per_s": round(statistics.rate_bytes_per_s),
         "connections": statistics.connections,
         "retries": statistics.retries,
         "corrupt_reads": statistics.corrupt_reads,
-        "peak_memory_bytes": _peak_memory_bytes(),
+        "peak_memory_bytes": peak_bytes,
+        "ceiling_bytes_per_s": ceiling_rate and round(ceiling_rate),
     }
     text = (
-        f"{len(tensors)} tensors, {statistics.size_bytes / 1e9:.3f} GB in {seconds:.3f} s: "
+        f"{count} tensors, {statistics.size_bytes / 1e9:.3f} GB in {seconds:.3f} s: "
         f"{statistics.rate_bytes_per_s / 1e9:.2f} GB/s over {statistics.connections} connections, "
-        f"{statistics.retries} retries, peak memory {_peak_memory_bytes() / 1e9:.2f} GB"
+        f"{statistics.retries} retries, peak memory {peak_bytes / 1e9:.2f} GB"
     )
+    if ceiling_rate:
+        share = statistics.rate_bytes_per_s / ceiling_rate
+        text += f"\n{share:.2f} of the ceiling, {ceiling_rate / 1e9:.2f} GB/s over as many plain connections"
     _show(facts, as_json, text)
 
 

@@ -33,6 +33,16 @@ def test_shard_inspect_verify_and_load_agree(folders: tuple[str, str]) -> None:
     }
     loaded = json.loads(run(main, ["load", shards, "--rank", "1", "--json"], catch_exceptions=False).output)
     assert (loaded["tensors"], loaded["size_bytes"]) == (inspected["tensors"], inspected["rank_bytes"])
+    assert loaded["ceiling_bytes_per_s"] > 0
+
+
+def test_load_tells_its_share_of_the_ceiling_unless_told_not_to_read_twice(folders: tuple[str, str]) -> None:
+    source, shards = folders
+    fastload.shard_checkpoint(source, shards)
+    run = CliRunner().invoke
+    assert " of the ceiling, " in run(main, ["load", shards], catch_exceptions=False).output.splitlines()[1]
+    alone = run(main, ["load", shards, "--no-ceiling"], catch_exceptions=False).output
+    assert "ceiling" not in alone
 
 
 def test_verify_names_a_damaged_chunk_and_fails(folders: tuple[str, str]) -> None:

@@ -1,0 +1,55 @@
+"""What the link gives: a rank's chunks into memory touched beforehand, without checksums.
+
+No loader: it neither allocates within its clock nor checks what it reads, and so bounds what a load from the
+same place over as many connections can reach.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+
+from fastload.memory import allocate
+from fastload.objects import Store, open_store, read_range
+from fastload.shard import read_manifest
+
+
+def ceiling_bytes_per_s(location: str, *, rank: int = 0, connections: int) -> float:
+    """Read one rank's chunks over `connections` and return the rate in bytes per second.
+
+    Holds the rank's bytes once. Raises ManifestError, StorageError.
+    """
+    entry = read_manifest(location).rank(rank)
+    view = allocate(max(entry.size_bytes, 1))
+    for start in range(0, len(view), mmap.PAGESIZE):
+        view[start] = 0
+    ranges, start = [], 0
+    for chunk in entry.chunks:
+        ranges.append((chunk.key, view[start : start + chunk.size_bytes]))
+        start += chunk.size_bytes
+    began_s = time.perf_counter()
+    _read_all(open_store(location), ranges, connections)
+    return entry.size_bytes / max(time.perf_counter() - began_s, 1e-9)
+
+
+def _read_all(store: Store, ranges: Sequence[tuple[str, memoryview]], connections: int) -> None:
+    waiting: SimpleQueue[tuple[str, memoryview]] = SimpleQueue()
+    for item in ranges:
+        waiting.put(item)
+
+    def work(_: int) -> None:
+        session = store.session()
+        try:
+            while True:
+                key, view = waiting.get_nowait()
+                read_range(session, key, 0, view)
+        except Empty:
+            return
+        finally:
+            session.close()
+
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(work, range(connections)))
