@@ -26,6 +26,8 @@ from .s5cmd_tool import DownloadError
 from .settings import FaultKind
 
 _PING_INTERVAL_S = 0.02
+# No request takes longer (InvokeEndpoint's own limit).
+_DRAIN_S = 60.0
 _LAST_LINES_S = 2.0
 
 Status = Literal["Creating", "InService", "Failed", "Stopped"]
@@ -119,6 +121,13 @@ class ModelCopy:
             self.status = "Failed"
             raise
         self.status = "InService"
+
+    async def drain(self) -> None:
+        """Take no further request, and wait for the answers to those that are under way."""
+        self.status = "Stopped"
+        deadline_s = time.monotonic() + _DRAIN_S
+        while self.outstanding and time.monotonic() < deadline_s:  # noqa: ASYNC110 - a counter, not an event
+            await asyncio.sleep(_PING_INTERVAL_S)
 
     async def stop(self) -> None:
         """End the process, if there is one, and wait until it is gone. The machine has its resources back."""

@@ -125,6 +125,7 @@ async def _recount(platform: Platform, region: str, record: Document, count: int
     surplus = present[count:]
     # No request may choose a copy that is about to stop.
     del present[count:]
+    await together(*(copy.drain() for copy in surplus))
     await together(*(copy.stop() for copy in surplus))
 
 

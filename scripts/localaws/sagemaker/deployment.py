@@ -76,6 +76,7 @@ async def scale(platform: Platform, region: str, name: str) -> None:
                 await fleet.start(missing, requested_s)
                 grown.append((fleet, [item for item in fleet.instances if item not in before]))
     except DeploymentError as error:
+        # Inferred from what updates of a configuration do: the endpoint serves on as it was, with a reason.
         for fleet, added in grown:
             await fleet.shrink_by(added)
         _rolled_back(platform, records, name, str(error))
@@ -85,9 +86,9 @@ async def scale(platform: Platform, region: str, name: str) -> None:
         fleet.weight = variant["InitialVariantWeight"]
         surplus = len(fleet.instances) - variant["InitialInstanceCount"]
         if surplus > 0:
-            # Machines without copies go first.
-            idle_first = sorted(fleet.instances, key=lambda item: len(item.copies))
-            await fleet.shrink_by(idle_first[:surplus])
+            # Machines without copies go first, then the newest.
+            idle_first = sorted(fleet.instances[::-1], key=lambda item: len(item.copies))
+            await fleet.retire(idle_first[:surplus])
     record = records.get("endpoint", name)
     records.save("endpoint", {**record, **record["_pending"]}, touch=False)
     _in_service(platform, records, name)

@@ -77,6 +77,7 @@ def update_weights_and_capacities(context: Context, request: Request) -> Documen
     record = _settled(context, request["EndpointName"])
     variants: list[Document] = [dict(variant) for variant in record["_variants"]]
     known = {variant["VariantName"]: variant for variant in variants}
+    grown: list[Document] = []
     for wanted in request["DesiredWeightsAndCapacities"]:
         variant = known.get(wanted["VariantName"])
         if variant is None:
@@ -86,8 +87,22 @@ def update_weights_and_capacities(context: Context, request: Request) -> Documen
                 f'endpoint configuration "{record["EndpointConfigName"]}".',
             )
         variant["InitialVariantWeight"] = wanted.get("DesiredWeight", variant["InitialVariantWeight"])
-        variant["InitialInstanceCount"] = wanted.get("DesiredInstanceCount", variant["InitialInstanceCount"])
+        count = wanted.get("DesiredInstanceCount", variant["InitialInstanceCount"])
+        if count > variant["InitialInstanceCount"]:
+            grown.append(variant | {"InitialInstanceCount": count - variant["InitialInstanceCount"]})
+        variant["InitialInstanceCount"] = count
         _check_components_fit(context, record["EndpointName"], variant)
+    for variant in grown:
+        _check_quota(context, record["EndpointName"], variant)
+    # What is asked for is seen at once, what serves only when it does.
+    record["ProductionVariants"] = [
+        shown
+        | {
+            "DesiredWeight": variant["InitialVariantWeight"],
+            "DesiredInstanceCount": variant["InitialInstanceCount"],
+        }
+        for shown, variant in zip(record["ProductionVariants"], variants, strict=True)
+    ]
     _begin_update(context, record, {"_variants": variants}, deployment.scale)
     return record
 

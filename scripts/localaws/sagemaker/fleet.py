@@ -69,6 +69,11 @@ class Fleet:
             instance.release()
         self.instances = [instance for instance in self.instances if instance not in gone]
 
+    async def retire(self, gone: list[Instance]) -> None:
+        """Give these machines back once their copies have answered what they were asked."""
+        await together(*(copy.drain() for instance in gone for copy in instance.copies))
+        await self.shrink_by(gone)
+
     async def stop(self) -> None:
         """Give all machines back."""
         await self.shrink_by(list(self.instances))
