@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import boto3
 
 _START_TIMEOUT_S = 60
-# A user's own profile must not leak into the embedded target, nor an address of it into AWS.
-_FOREIGN_TO_LOCAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,9 @@ def open_account(config: Config, home: Path) -> Account:
     """
     environment = start_local(config, home) if config.target == "local" else {}
     if config.target == "local":
-        for name in _FOREIGN_TO_LOCAL:
-            os.environ.pop(name, None)
+        # Nothing else that a shell says about AWS (a profile, another address, FIPS) may reach the clients.
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
     environment |= {"AWS_REGION": config.region, "AWS_DEFAULT_REGION": config.region}
     os.environ.update(environment)
 
