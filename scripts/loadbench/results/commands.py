@@ -14,7 +14,9 @@ from loadbench.results.comparison_model import Comparison, load_comparison
 from loadbench.results.gate import check_limit
 from loadbench.results.records import RunRecord
 from loadbench.results.reports import write_reports
-from loadbench.results.reports.terminal import WIDTH, print_comparison
+from loadbench.results.reports.terminal import WIDTH, print_comparison, render_scale_out
+from loadbench.results.scale_out_section import make_section
+from loadbench.results.scale_outs import ScaleOutRecord, scale_outs_of
 from loadbench.results.selection import COMPARISON_PREFIX, comparison_folder, recorded_runs, sides_of
 
 
@@ -23,7 +25,12 @@ def compare_each(
 ) -> list[Comparison]:
     """Compare, and write every report into each comparison's own folder; one for each path of a baseline."""
     comparisons = [
-        compare(runs, before, created_s=time.time())
+        compare(
+            runs,
+            before,
+            created_s=time.time(),
+            scale_outs=scale_outs_of(results_dir, [record.run_id for record in (*runs, *before)]),
+        )
         for runs, before in sides_of(records, recorded_runs(results_dir, baseline))
     ]
     for comparison in comparisons:
@@ -42,11 +49,26 @@ def latest_comparison_id(results_dir: Path) -> str:
 def show(results_dir: Path, comparison_id: str) -> None:
     """Print a saved comparison and where its files lie."""
     folder = comparison_folder(results_dir, comparison_id)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH  # a file or a pipe has no width of its own
+    console = _console()
     print_comparison(load_comparison(folder), console)
-    console.print(f"\nThe whole story with charts: {folder / 'report.html'}", soft_wrap=True)
+    _show_page(console, folder)
+
+
+def show_scale_outs(
+    runs: Sequence[RunRecord],
+    scale_outs: Sequence[ScaleOutRecord],
+    comparisons: Sequence[Comparison],
+    results_dir: Path,
+) -> None:
+    """Print these scale-outs, the first run's path beside each other one, and where their pages lie."""
+    console = _console()
+    first, *others = [(run.path, [run]) for run in runs]
+    for other in others or [("", [])]:
+        section = make_section(first, other, scale_outs)
+        if section:
+            console.print(render_scale_out(section), width=WIDTH)
+    for comparison in comparisons:
+        _show_page(console, comparison_folder(results_dir, comparison.comparison_id))
 
 
 def require_not_slower(comparison: Comparison, limit_ratio: float) -> None:
@@ -56,3 +78,14 @@ def require_not_slower(comparison: Comparison, limit_ratio: float) -> None:
         raise RunError(
             gate.sentence, remedy=f"comparison-{comparison.comparison_id} shows the phase that grew."
         )
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH  # a file or a pipe has no width of its own
+    return console
+
+
+def _show_page(console: Console, folder: Path) -> None:
+    console.print(f"\nThe whole story with charts: {folder / 'report.html'}", soft_wrap=True)

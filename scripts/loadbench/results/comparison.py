@@ -17,24 +17,32 @@ from loadbench.results.differences import find_differences, find_warnings
 from loadbench.results.measures import Match, match, measures, phase_rows, total_row, weights_row
 from loadbench.results.points import RunPoint, point_of
 from loadbench.results.records import RunRecord
+from loadbench.results.scale_out_section import make_section
+from loadbench.results.scale_outs import ScaleOutRecord
 from loadbench.results.sides import RecordOf, label_of, make_side
 from loadbench.results.verdict import judge
 
 
 def compare(
-    records: Sequence[RunRecord], baseline: Sequence[RunRecord] = (), *, created_s: float
+    records: Sequence[RunRecord],
+    baseline: Sequence[RunRecord] = (),
+    *,
+    created_s: float,
+    scale_outs: Sequence[ScaleOutRecord] = (),
 ) -> Comparison:
-    """Compare standard with fast, or all `records` with a `baseline`.
+    """Compare standard with fast, or all `records` with a `baseline`; `scale_outs` are those of any of them.
 
     Raises UsageError when there are not two sides.
     """
     by_id = {record.run_id: record for record in (*records, *baseline)}
-    return compare_points(
+    comparison = compare_points(
         [point_of(record) for record in records],
         [point_of(record) for record in baseline],
         record_of=by_id.__getitem__,
         created_s=created_s,
     )
+    a, b = ((side.label, [by_id[run.run_id] for run in side.runs]) for side in (comparison.a, comparison.b))
+    return comparison.model_copy(update={"scale_out": make_section(a, b, scale_outs)})
 
 
 def compare_points(

@@ -87,6 +87,17 @@ class Measure(_Model):
     estimate: Estimate | None
 
 
+class ScaleOutSection(_Model):
+    """What it took to add one copy to endpoints that serve. Each run of a side is one scale-out."""
+
+    a: Side
+    b: Side
+    sentence: str
+    total: PhaseRow
+    phases: list[PhaseRow]
+    weights: PhaseRow
+
+
 class Difference(_Model):
     """Something else than the loading that differs between the sides."""
 
@@ -124,6 +135,9 @@ class Comparison(_Model):
     system: dict[str, str]
     commands: list[str] = Field(description="what made the runs, and what repeats them")
     configuration: dict[str, object]
+    scale_out: ScaleOutSection | None = Field(
+        default=None, description="copies added to the runs' endpoints; None where none was"
+    )
 
     def measure(self, name: str) -> Measure | None:
         """One measure by its name."""

@@ -87,6 +87,11 @@ class RunPoint(_Model):
         return {share.name: share for share in self.phases}
 
     @property
+    def sent_requests(self) -> int:
+        """Requests of the kind that is sent again and again, the failed ones too."""
+        return len(self.warm_latencies_s) + self.failed_invocations
+
+    @property
     def warm_latency_s(self) -> float | None:
         """The run's median warm request."""
         return median(self.warm_latencies_s) if self.warm_latencies_s else None

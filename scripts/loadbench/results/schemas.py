@@ -1,4 +1,4 @@
-"""The published JSON Schemas of run.json and comparison.json: `python -m loadbench.results.schemas FOLDER`.
+"""The published JSON Schemas of what is written: `python -m loadbench.results.schemas FOLDER`.
 
 Generated from the models and checked for drift by a test. A change that old readers cannot take raises the
 model's `schema_version`; a new optional field does not.
@@ -14,9 +14,11 @@ from pydantic import BaseModel
 
 from loadbench.results.comparison_model import COMPARISON_SCHEMA_VERSION, Comparison
 from loadbench.results.records import SCHEMA_VERSION, RunRecord, write_atomically
+from loadbench.results.scale_outs import SCALE_OUT_SCHEMA_VERSION, ScaleOutRecord
 
 _MODELS: dict[str, tuple[type[BaseModel], int]] = {
     "run": (RunRecord, SCHEMA_VERSION),
+    "scale-out": (ScaleOutRecord, SCALE_OUT_SCHEMA_VERSION),
     "comparison": (Comparison, COMPARISON_SCHEMA_VERSION),
 }
 

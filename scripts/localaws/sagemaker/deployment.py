@@ -87,8 +87,9 @@ async def scale(platform: Platform, region: str, name: str) -> None:
         surplus = len(fleet.instances) - variant["InitialInstanceCount"]
         if surplus > 0:
             # Machines without copies go first, then the newest.
-            idle_first = sorted(fleet.instances[::-1], key=lambda item: len(item.copies))
-            await fleet.retire(idle_first[:surplus])
+            newest_first = list(reversed(fleet.instances))
+            newest_first.sort(key=lambda item: len(item.copies))
+            await fleet.retire(newest_first[:surplus])
     record = records.get("endpoint", name)
     records.save("endpoint", {**record, **record["_pending"]}, touch=False)
     _in_service(platform, records, name)

@@ -21,6 +21,9 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
             "trace.json": trace.render(comparison),
             "report.html": html.render(comparison),
             **html.chart_files(comparison),
+            **(
+                {"scale_out.csv": csv.render_scale_outs(comparison.scale_out)} if comparison.scale_out else {}
+            ),
         },
     )
 

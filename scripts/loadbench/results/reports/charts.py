@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from loadbench.results import words
 from loadbench.results.comparison_model import Comparison, ShownRun, Side
@@ -19,7 +20,19 @@ _LONG_UNITS = ((3600, "h"), (60, "min"))
 _MAX_POINTS = 400  # of a curve; more cannot be told apart
 
 
-def waterfall(comparison: Comparison, width: int) -> Drawing:
+class TwoSides(Protocol):
+    """What a timeline of two sides is drawn from: a comparison, or its scale-outs."""
+
+    @property
+    def a(self) -> Side:
+        """The baseline."""
+
+    @property
+    def b(self) -> Side:
+        """What is compared with it."""
+
+
+def waterfall(comparison: TwoSides, width: int) -> Drawing:
     """Both shown runs on one time axis from the request on: one row a phase, weights in the side's colour."""
     shown = [(css, side, side.shown) for css, side in _sides(comparison) if side.shown]
     narrow = width < WIDE
@@ -285,7 +298,7 @@ def _reader(unit: str) -> Callable[[float], str]:
     return lambda value: f"{value:g}{suffix}"
 
 
-def _sides(comparison: Comparison) -> list[tuple[str, Side]]:
+def _sides(comparison: TwoSides) -> list[tuple[str, Side]]:
     return [("a", comparison.a), ("b", comparison.b)]
 
 

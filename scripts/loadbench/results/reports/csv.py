@@ -1,11 +1,12 @@
-"""raw.csv: one row a run, every raw point, the failed ones too. Seconds and bytes, no units in cells."""
+"""raw.csv and scale_out.csv: one row a run, the failed ones too. Seconds and bytes, no units in cells."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 
-from loadbench.results.comparison_model import Comparison, Side
+from loadbench.results.comparison_model import Comparison, ScaleOutSection, Side
 from loadbench.results.points import RunPoint
 from loadbench.results.timeline import PHASES
 
@@ -34,15 +35,35 @@ COLUMNS = [
     "optimization_s",
     "failure",
 ]
+SCALE_OUT_COLUMNS = [
+    *COLUMNS[: COLUMNS.index("terraform_s")],
+    *(f"{phase}_s" for phase in _PHASES),
+    "requests",
+    "failed_requests",
+    "failure",
+]
 
 
 def render(comparison: Comparison) -> str:
     """RFC 4180 with a header; an unknown value is an empty cell."""
+    return _table(COLUMNS, [_row(side, run) for side in (comparison.a, comparison.b) for run in side.runs])
+
+
+def render_scale_outs(section: ScaleOutSection) -> str:
+    """One row a scale-out; what only a deployment has is left out."""
+    rows = [
+        _row(side, run) | {"requests": run.sent_requests, "failed_requests": run.failed_invocations}
+        for side in (section.a, section.b)
+        for run in side.runs
+    ]
+    return _table(SCALE_OUT_COLUMNS, rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS)
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore")
     writer.writeheader()
-    for side in (comparison.a, comparison.b):
-        writer.writerows(_row(side, run) for run in side.runs)
+    writer.writerows(rows)
     return buffer.getvalue()
 
 

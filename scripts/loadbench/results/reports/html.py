@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from loadbench.results import words
-from loadbench.results.comparison_model import Comparison
+from loadbench.results.comparison_model import Comparison, PhaseRow
 from loadbench.results.reports import charts
 from loadbench.results.reports.svg import Drawing
 from loadbench.workspace import Workspace
@@ -26,6 +26,9 @@ _FORMATS: dict[str, Callable[..., str]] = {
     "plain": lambda value: words.times(value).removeprefix("×"),
     "count": lambda value: words.MISSING if value is None else f"{value:,.1f}",
 }
+
+
+_Drawn = TypeVar("_Drawn")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def render(comparison: Comparison) -> str:
                 "points": _both(charts.raw_points, comparison),
                 "ratio": _both(charts.ratio_interval, comparison),
                 "break_even": _both(charts.break_even, comparison),
+                "scale_out": comparison.scale_out and _both(charts.waterfall, comparison.scale_out),
                 "curves": [
                     (_title(name), Markup(charts.curve(comparison, name).render()))  # noqa: S704 - our own SVG
                     for name in charts.curve_names(comparison)
@@ -70,7 +74,8 @@ def render(comparison: Comparison) -> str:
                 if side.shown
                 for span in side.shown.spans
             },
-            longest=max(comparison.total.a_s or 0, comparison.total.b_s or 0) or 1,
+            longest=_longest(comparison.total),
+            longest_copy=comparison.scale_out and _longest(comparison.scale_out.total),
             prices=_prices(comparison),
             configuration=json.dumps(comparison.configuration, indent=2, ensure_ascii=False),
         )
@@ -85,6 +90,7 @@ def chart_files(comparison: Comparison) -> dict[str, str]:
         "points": charts.raw_points(comparison, charts.WIDE),
         "ratio": charts.ratio_interval(comparison, charts.WIDE),
         "break-even": charts.break_even(comparison, charts.WIDE),
+        "scale-out": comparison.scale_out and charts.waterfall(comparison.scale_out, charts.WIDE),
     }
     return {
         f"charts/{name}.svg": drawing.render(style=sheet) + "\n"
@@ -93,8 +99,12 @@ def chart_files(comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _both(draw: Callable[[Comparison, int], Drawing | None], comparison: Comparison) -> _Chart | None:
-    wide, narrow = draw(comparison, charts.WIDE), draw(comparison, charts.NARROW)
+def _longest(total: PhaseRow) -> float:
+    return max(total.a_s or 0, total.b_s or 0) or 1
+
+
+def _both(draw: Callable[[_Drawn, int], Drawing | None], drawn: _Drawn) -> _Chart | None:
+    wide, narrow = draw(drawn, charts.WIDE), draw(drawn, charts.NARROW)
     if wide is None or narrow is None:
         return None
     return _Chart(Markup(wide.render("wide")), Markup(narrow.render("narrow")))  # noqa: S704 - our own SVG

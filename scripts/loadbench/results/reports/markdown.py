@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadbench.results import words
-from loadbench.results.comparison_model import Comparison
+from loadbench.results.comparison_model import Comparison, PhaseRow, ScaleOutSection
 
 
 def render(comparison: Comparison) -> str:
@@ -17,21 +17,9 @@ def render(comparison: Comparison) -> str:
         _line("", a, b, "difference", f"{a} ÷ {b}", "95 %"),
         "|:--|--:|--:|--:|--:|--:|",
     ]
-    for label, row in [
-        ("**time to in service**", comparison.total),
-        *((words.name(row.name), row) for row in comparison.phases),
-        ("weights on the move", comparison.weights),
-    ]:
-        lines.append(
-            _line(
-                label,
-                words.seconds(row.a_s),
-                words.seconds(row.b_s),
-                words.seconds(row.difference_s, signed=True),
-                words.times(row.estimate.ratio if row.estimate else None),
-                words.interval(row.estimate),
-            )
-        )
+    lines.append(_phase("**time to in service**", comparison.total))
+    lines += [_phase(words.name(row.name), row) for row in comparison.phases]
+    lines.append(_phase("weights on the move", comparison.weights))
     for measure in comparison.measures:
         x, y = (side.median if side else None for side in (measure.a, measure.b))
         lines.append(
@@ -46,6 +34,8 @@ def render(comparison: Comparison) -> str:
         )
     if comparison.break_even:
         lines += ["", _escape(comparison.break_even.sentence)]
+    if comparison.scale_out:
+        lines += _scale_out(comparison.scale_out)
     if comparison.differences:
         lines += ["", "What else differs:", ""]
         lines += [
@@ -56,6 +46,31 @@ def render(comparison: Comparison) -> str:
     if comparison.warnings:
         lines += ["", "Read before use:", "", *(f"- {_escape(text)}" for text in comparison.warnings)]
     return "\n".join(lines) + "\n"
+
+
+def _scale_out(section: ScaleOutSection) -> list[str]:
+    a, b = _escape(section.a.label), _escape(section.b.label)
+    return [
+        "",
+        f"**{_escape(section.sentence)}**",
+        "",
+        _line("adding one copy", a, b, "difference", f"{a} ÷ {b}", "95 %"),
+        "|:--|--:|--:|--:|--:|--:|",
+        _phase("**time to one more copy**", section.total),
+        *(_phase(words.name(row.name), row) for row in section.phases),
+        _phase("weights on the move", section.weights),
+    ]
+
+
+def _phase(label: str, row: PhaseRow) -> str:
+    return _line(
+        label,
+        words.seconds(row.a_s),
+        words.seconds(row.b_s),
+        words.seconds(row.difference_s, signed=True),
+        words.times(row.estimate.ratio if row.estimate else None),
+        words.interval(row.estimate),
+    )
 
 
 def _line(*cells: str) -> str:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from loadbench.results import words
-from loadbench.results.comparison_model import Comparison, Measure, PhaseRow, Side, VerdictKind
+from loadbench.results.comparison_model import (
+    Comparison,
+    Measure,
+    PhaseRow,
+    ScaleOutSection,
+    Side,
+    VerdictKind,
+)
 from loadbench.results.costs import BreakEven
 from loadbench.results.statistics import Estimate
 from loadbench.results.timeline import Certainty
@@ -41,12 +50,34 @@ def render(comparison: Comparison) -> RenderableType:
         _figures(comparison),
         *_notes(comparison),
     ]
+    if comparison.scale_out:
+        parts += ["", render_scale_out(comparison.scale_out)]
     if comparison.differences:
         parts += ["", _differences(comparison)]
     if comparison.warnings:
         parts += ["", Text("Read before use", style="bold")]
         parts += [_bullet(text) for text in comparison.warnings]
     return Group(*parts)
+
+
+def render_scale_out(section: ScaleOutSection) -> RenderableType:
+    """What adding one copy took: a sentence, the phases of the copy, the requests meanwhile."""
+    sides = (section.a, section.b)
+    figures = _new_figures(section.a.label, section.b.label, section.total.estimate)
+    figures.phase(section.total, "time to one more copy", style="bold")
+    for item in section.phases:
+        figures.phase(item, f"  {words.name(item.name)}")
+    figures.phase(section.weights, "weights on the move", style="italic")
+    figures.row(
+        "requests meanwhile", *(str(sum(run.sent_requests for run in side.runs)) for side in sides), ""
+    )
+    figures.row(
+        "  of which failed", *(str(sum(run.failed_invocations for run in side.runs)) for side in sides), ""
+    )
+    if not section.b.runs:
+        del figures.table.columns[2:]  # nothing stands beside it
+    failed = [_bullet(f"{run.run_id}: {run.failure}") for side in sides for run in side.failed]
+    return Group(Text(section.sentence, style="bold"), figures.table, *failed)
 
 
 def _circumstances(comparison: Comparison) -> str:
@@ -59,25 +90,20 @@ def _circumstances(comparison: Comparison) -> str:
     return f"{system.get('model', '')} · {system.get('instance type', '')} · {where} · {counts}"
 
 
-def _figures(comparison: Comparison) -> Table:
-    a, b = comparison.a.label, comparison.b.label
-    intervals = comparison.estimate is not None and comparison.estimate.low is not None
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("", min_width=24, overflow="fold")
-    table.add_column(a, justify="right", min_width=11, overflow="fold")
-    table.add_column(b, justify="right", min_width=11, overflow="fold")
-    table.add_column("difference", justify="right", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    if intervals:
-        table.add_column("95 %", justify="right", no_wrap=True)
+@dataclass(frozen=True)
+class _Figures:
+    """A table of both sides: rows of phases, and rows of anything else."""
 
-    def row(label: str, *cells: str, estimate: Estimate | None = None, style: str = "") -> None:
+    table: Table
+    intervals: bool
+
+    def row(self, label: str, *cells: str, estimate: Estimate | None = None, style: str = "") -> None:
         ratio = words.times(estimate.ratio if estimate else None)
-        ends = [words.interval(estimate)] if intervals else []
-        table.add_row(label, *cells, ratio, *ends, style=style)
+        ends = [words.interval(estimate)] if self.intervals else []
+        self.table.add_row(label, *cells, ratio, *ends, style=style)
 
-    def phase(item: PhaseRow, label: str, style: str = "") -> None:
-        row(
+    def phase(self, item: PhaseRow, label: str, style: str = "") -> None:
+        self.row(
             label,
             _seconds(item.a_s, item.a_busy_s, item.a_certainty),
             _seconds(item.b_s, item.b_busy_s, item.b_certainty),
@@ -86,17 +112,33 @@ def _figures(comparison: Comparison) -> Table:
             style=style,
         )
 
-    phase(comparison.total, "time to in service", style="bold")
+
+def _new_figures(a: str, b: str, estimate: Estimate | None) -> _Figures:
+    intervals = estimate is not None and estimate.low is not None
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("", min_width=24, overflow="fold")
+    table.add_column(a, justify="right", min_width=11, overflow="fold")
+    table.add_column(b, justify="right", min_width=11, overflow="fold")
+    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    if intervals:
+        table.add_column("95 %", justify="right", no_wrap=True)
+    return _Figures(table, intervals)
+
+
+def _figures(comparison: Comparison) -> Table:
+    figures = _new_figures(comparison.a.label, comparison.b.label, comparison.estimate)
+    figures.phase(comparison.total, "time to in service", style="bold")
     for item in comparison.phases:
-        phase(item, f"  {words.name(item.name)}")
-    phase(comparison.weights, "weights on the move", style="italic")
+        figures.phase(item, f"  {words.name(item.name)}")
+    figures.phase(comparison.weights, "weights on the move", style="italic")
     for group in ("latency", "resources", "cost"):
-        table.add_row()
+        figures.table.add_row()
         for measure in comparison.measures:
             if measure.group == group:
-                row(measure.label, *_medians(measure), estimate=measure.estimate)
-    table.add_row("Optimization job, once", *(_job(side) for side in (comparison.a, comparison.b)))
-    return table
+                figures.row(measure.label, *_medians(measure), estimate=measure.estimate)
+    figures.table.add_row("Optimization job, once", *(_job(side) for side in (comparison.a, comparison.b)))
+    return figures.table
 
 
 def _seconds(own_s: float | None, busy_s: float | None, certainty: Certainty) -> str:

@@ -43,11 +43,14 @@ def render_run(record: RunRecord) -> str:
 
 
 def render(comparison: Comparison) -> str:
-    """Both sides' shown runs as two processes, aligned at their requests."""
+    """Both sides' shown runs and scale-outs as processes, aligned at their requests."""
+    sides = [(side.label, side) for side in (comparison.a, comparison.b)]
+    if comparison.scale_out:
+        sides += [(f"{s.label}, one more copy", s) for s in (comparison.scale_out.a, comparison.scale_out.b)]
     return _render(
         [
-            _Process(f"{side.label} {shown.run_id}", 0.0, shown.ready_s, shown.spans, shown.series)
-            for side in (comparison.a, comparison.b)
+            _Process(f"{label} {shown.run_id}", 0.0, shown.ready_s, shown.spans, shown.series)
+            for label, side in sides
             if (shown := side.shown)
         ]
     )

@@ -1,0 +1,71 @@
+"""What adding a copy took on both sides: the part of a comparison that scale-outs make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loadbench.results import words
+from loadbench.results.comparison_model import ScaleOutSection, Side
+from loadbench.results.measures import match, phase_rows, total_row, weights_row
+from loadbench.results.points import point_of
+from loadbench.results.records import RunRecord
+from loadbench.results.scale_outs import ScaleOutRecord, added_copy
+from loadbench.results.sides import make_side
+from loadbench.results.statistics import Estimate
+
+
+def make_section(
+    a: tuple[str, Sequence[RunRecord]],
+    b: tuple[str, Sequence[RunRecord]],
+    scale_outs: Sequence[ScaleOutRecord],
+) -> ScaleOutSection | None:
+    """The scale-outs of two labelled sets of runs side by side; None where there was none."""
+    sides = [_side(label, runs, scale_outs) for label, runs in (a, b)]
+    if not any(side.runs for side in sides):
+        return None
+    both = match(*sides)
+    total = total_row(both)
+    return ScaleOutSection(
+        a=sides[0],
+        b=sides[1],
+        sentence=_sentence(sides[0], sides[1], total.estimate),
+        total=total,
+        phases=phase_rows(both),
+        weights=weights_row(both),
+    )
+
+
+def _side(label: str, runs: Sequence[RunRecord], scale_outs: Sequence[ScaleOutRecord]) -> Side:
+    by_id = {run.run_id: run for run in runs}
+    copies = [added_copy(by_id[item.run_id], item) for item in scale_outs if item.run_id in by_id]
+    of_id = {copy.run_id: copy for copy in copies}
+    return make_side(label, [point_of(copy) for copy in copies], of_id.__getitem__)
+
+
+def _sentence(a: Side, b: Side, estimate: Estimate | None) -> str:
+    known = [side for side in (a, b) if side.time_to_ready]
+    if not known:
+        return "No copy that was asked for came to serve; the reasons stand below."
+    parts = [
+        f"of {side.label} after {words.seconds(side.time_to_ready.median)}{_count(side)}"
+        for side in known
+        if side.time_to_ready
+    ]
+    sentence = f"One more copy serves: {', '.join(parts)}"
+    if estimate is None:
+        return f"{sentence}."
+    if estimate.low is None:
+        return (
+            f"{sentence}: {words.times(estimate.ratio)}. Figures and no verdict: --repeat 5 shows the spread."
+        )
+    verdict = (
+        f"{b.label} is {'faster' if estimate.ratio > 1 else 'slower'}"
+        if estimate.decides
+        else f"cannot tell whether {b.label} is faster or slower"
+    )
+    ratio = f"{words.times(estimate.ratio)}, 95 % {words.interval(estimate)}"
+    return f"{sentence}; {verdict} ({a.label} over {b.label}: {ratio})."
+
+
+def _count(side: Side) -> str:
+    return f" (n = {len(side.usable)})"
