@@ -9,7 +9,7 @@ READY := .loadbench/ready
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup standard fast compare destroy doctor report invoke leftovers local-up local-down test lint unit browser e2e terraform-test bench audit clean
+.PHONY: help setup standard fast compare scale-out destroy doctor report invoke leftovers local-up local-down test lint unit browser e2e terraform-test bench audit clean
 
 help: ## list the verbs
 	@echo "How fast does a model come up on SageMaker, the standard way and the fast way?"
@@ -18,7 +18,7 @@ help: ## list the verbs
 	@echo
 	@echo "Options: CONFIG=file  TARGET=local|aws  PAIRS=n  ARGS=\"--set section.key=value\""
 
-setup: $(READY) ## install everything needed; every other verb does it when needed
+setup: $(READY) ## install everything needed; every other verb does it when needed. YES=1 fetches Terraform unasked
 
 standard: $(READY) ## deploy the standard way, time it, invoke it; leaves the endpoint up
 	@$(LOADBENCH) run standard $(OPTIONS)
@@ -28,6 +28,9 @@ fast: $(READY) ## shard, deploy the fast way, time it, invoke it; leaves the end
 
 compare: $(READY) ## both ways, compared; PAIRS=n makes n fresh pairs and a verdict
 	@$(LOADBENCH) compare $(if $(PAIRS),--pairs $(PAIRS)) $(OPTIONS)
+
+scale-out: $(READY) ## add one copy to both endpoints, time it, take it away; deploys what is not up and removes that
+	@$(LOADBENCH) scale-out --deploy $(if $(PAIRS),--repeat $(PAIRS)) $(OPTIONS)
 
 destroy: $(READY) ## remove everything of this project, and check that nothing is left
 	@$(LOADBENCH) destroy $(OPTIONS)
@@ -87,5 +90,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 $(READY): $(INSTALLED) terraform/standard/.terraform.lock.hcl terraform/fast/.terraform.lock.hcl
-	@$(LOADBENCH) setup $(if $(CONFIG),--config $(CONFIG))
+	@$(LOADBENCH) setup $(if $(CONFIG),--config $(CONFIG)) $(if $(YES),--yes)
 	@mkdir -p $(@D) && touch $@

@@ -37,6 +37,10 @@ class RunError(LoadbenchError):
     """A step of a run failed after it had started."""
 
 
+class StateLockedError(RunError):
+    """Another process works with the Terraform state of the same run; nothing was changed."""
+
+
 class LeftoverError(LoadbenchError):
     """Something that costs money is still there."""
 

@@ -1,22 +1,28 @@
-"""Where things lie: what the project ships, and what a checkout collects."""
+"""Where things lie: what the project ships, and what the user's folder collects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+_IN_THE_WHEEL = Path(__file__).resolve().parent / "assets"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
 
 @dataclass(frozen=True)
 class Workspace:
-    """`assets` holds `terraform/` and `templates/`; `home` is the folder that the user works in."""
+    """`assets` holds `terraform/`, `templates/` and the default configurations, and may be read-only.
+
+    `home` is the folder that the user works in.
+    """
 
     assets: Path
     home: Path
 
     @classmethod
     def here(cls) -> Workspace:
-        """The checkout that this file belongs to, and the current folder."""
-        return cls(assets=Path(__file__).resolve().parents[2], home=Path.cwd())
+        """What the installed package brings, or the checkout of this file; and the current folder."""
+        return cls(assets=_IN_THE_WHEEL if _IN_THE_WHEEL.is_dir() else _CHECKOUT, home=Path.cwd())
 
     @property
     def results_dir(self) -> Path:
@@ -33,5 +39,5 @@ class Workspace:
         return self.private_dir / "runs" / run_id
 
     def terraform_root(self, path: str) -> Path:
-        """The Terraform root of one path."""
+        """The Terraform root of one path, as it is shipped."""
         return self.assets / "terraform" / path

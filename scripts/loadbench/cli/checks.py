@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,20 @@ def render(path: PathName, **options: Any) -> None:
 
 @click.command()
 @click.option("--config", "config_file", type=click.Path(path_type=Path), default=Path("config.yaml"))
-def setup(config_file: Path) -> None:
-    """Find Terraform, install its provider for both roots, prepare the configured model."""
+@click.option("--yes", is_flag=True, help="Do not ask before fetching Terraform where there is none.")
+def setup(config_file: Path, yes: bool) -> None:
+    """Find or fetch Terraform, install its provider, prepare the configured model.
+
+    Every other command does what it needs of this by itself, except fetching Terraform.
+    """
     from loadbench.config import load_config
     from loadbench.run.setup import set_up
     from loadbench.ui import Ui
 
-    set_up(load_config(config_file), Workspace.here(), Ui())
+    def may_fetch(question: str) -> bool:
+        return yes or (sys.stdin.isatty() and click.confirm(question, default=True, err=True))
+
+    set_up(load_config(config_file), Workspace.here(), Ui(), may_fetch)
 
 
 @click.command("terraform-test", hidden=True)

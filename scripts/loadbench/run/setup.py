@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loadbench.config import Config
-from loadbench.errors import RunError
+from loadbench.errors import PreflightError, RunError
 from loadbench.paths import PATHS
 from loadbench.run import staging
 from loadbench.run.bench import hugging_face_token
-from loadbench.run.terraform_setup import find_terraform, install_providers, terraform_environment
+from loadbench.run.progress import Progress
+from loadbench.run.terraform_code import shared_copy
+from loadbench.run.terraform_download import TERRAFORM_VERSION, fetch_terraform
+from loadbench.run.terraform_setup import (
+    BINARY_VARIABLE,
+    Binary,
+    data_dir_of,
+    find_terraform,
+    initialize,
+    plugin_cache,
+    terraform_environment,
+)
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
 
 
-def set_up(config: Config, workspace: Workspace, ui: Ui) -> None:
-    """Terraform, its provider for both roots, and the models of the configuration.
+def set_up(config: Config, workspace: Workspace, ui: Ui, may_fetch: Callable[[str], bool]) -> None:
+    """Terraform, its provider for every root, and the models of the configuration.
 
-    Raises PreflightError when Terraform is missing or too old, RunError when a download fails.
+    Without a Terraform that will do, asks `may_fetch` whether to download one. Raises PreflightError when
+    there is none after that, RunError when a download fails.
     """
-    with ui.step("Terraform"):
-        binary = find_terraform()
-        ui.detail(f"{binary.path} {binary.version}")
+    binary = _terraform_or_fetched(workspace, ui, may_fetch)
+    ui.note(f"{binary.product} {binary.version}: {binary.path}")
     with ui.step("Terraform's AWS provider"):
-        install_providers(
-            [workspace.terraform_root(path) for path in PATHS], workspace.private_dir, ui.progress
-        )
+        install_providers(binary, [workspace.terraform_root(path) for path in PATHS], workspace, ui)
     if config.target != "local":
         return  # on a real account the hub serves the weights, or staging fetches them when they are needed
     for model_id in dict.fromkeys(config.deployment(path).hf_model_id for path in PATHS):
         with ui.step(f"model {model_id}"):
             staging.resolve_model(model_id, staging.cache_dir(), hugging_face_token(), ui.progress)
+
+
+def _terraform_or_fetched(workspace: Workspace, ui: Ui, may_fetch: Callable[[str], bool]) -> Binary:
+    try:
+        return find_terraform()
+    except PreflightError as error:
+        if os.environ.get(BINARY_VARIABLE):
+            raise  # the user has chosen one
+        if not may_fetch(f"{error.message}. Fetch Terraform {TERRAFORM_VERSION} for this folder?"):
+            raise
+    with ui.step(f"fetching Terraform {TERRAFORM_VERSION}"):
+        fetch_terraform(workspace.private_dir, ui.progress)
+    return find_terraform()
+
+
+def install_providers(binary: Binary, roots: Sequence[Path], workspace: Workspace, ui: Ui) -> None:
+    """Make every root ready to apply; nothing to do for one that is. RunError with Terraform's own words."""
+    for number, root in enumerate(roots):
+        ui.progress(Progress(f"provider for {root.name}", number, len(roots), "roots"))
+        initialize(
+            binary,
+            shared_copy(root, binary, workspace.private_dir),
+            data_dir_of(root, workspace.private_dir),
+            cache_dir=plugin_cache(workspace.private_dir),
+            on_progress=ui.progress,
+        )
 
 
 def check_terraform(workspace: Workspace, ui: Ui) -> None:
@@ -41,7 +78,7 @@ def check_terraform(workspace: Workspace, ui: Ui) -> None:
     with ui.step("terraform fmt"):
         _terraform(binary.path, ["fmt", "-check", "-recursive", "-diff"], folder, workspace)
     roots, tests = [folder / path for path in PATHS], folder / "tests"
-    install_providers([*roots, tests], workspace.private_dir, ui.progress)
+    install_providers(binary, [*roots, tests], workspace, ui)
     for root in roots:
         with ui.step(f"terraform validate: {root.name}"):
             _terraform(binary.path, ["validate"], root, workspace)

@@ -21,8 +21,9 @@ from typing import Any, BinaryIO
 
 import python_terraform
 
-from loadbench.errors import RunError
-from loadbench.run import terraform_setup
+from loadbench.errors import RunError, StateLockedError
+from loadbench.run import terraform_code, terraform_setup
+from loadbench.run.progress import OnProgress, ignore_progress
 from loadbench.run.terraform_setup import Binary
 
 _POLL_S = 0.05
@@ -56,6 +57,7 @@ class Terraform:
     """One root with the state of one run.
 
     `environment` holds AWS_* and TF_VAR_* variables; nothing secret goes onto a command line or into a file.
+    `backend` says where in S3 the state lies; None: in `state_file`.
     `log_file` collects Terraform's stream, one JSON object a line, over all commands.
     """
 
@@ -66,41 +68,69 @@ class Terraform:
         environment: Mapping[str, str],
         log_file: Path,
         *,
-        data_dir: Path | None = None,
         binary: Binary | None = None,
+        backend: Mapping[str, Any] | None = None,
     ) -> None:
         self._root = root.resolve()
         self._state_file = state_file.resolve()
         self._environment = environment
         self._log_file = log_file.resolve()
-        # State files lie in <private>/runs/<run id>/, plugins in <private>/terraform/<root>/.
-        self._data_dir = data_dir or terraform_setup.data_dir_of(self._root, self._state_file.parents[2])
         self._given_binary = binary
+        self._backend = backend
+        # State files lie in <private>/runs/<run id>/, plugins in <private>/terraform/<root>/.
+        self._private_dir = self._state_file.parents[2]
+        self._data_dir = (
+            terraform_setup.data_dir_of(self._root, self._private_dir)
+            if backend is None
+            else self._state_file.parent / "terraform-data"  # it remembers the backend, which is one a run
+        )
 
     @cached_property
     def _binary(self) -> Binary:
         return self._given_binary or terraform_setup.find_terraform()
 
+    @cached_property
+    def _code(self) -> Path:
+        if self._backend is None:
+            return terraform_code.shared_copy(self._root, self._binary, self._private_dir)
+        return terraform_code.own_copy(self._root, self._binary, self._state_file.parent, self._backend)
+
     def version(self) -> str:
-        """Terraform's own version."""
-        return self._binary.version
+        """Terraform's own version; OpenTofu's with its name."""
+        return f"OpenTofu {self._binary.version}" if self._binary.is_opentofu else self._binary.version
 
     def provider_version(self) -> str:
         """The AWS provider's version, as locked."""
         return terraform_setup.locked_version(self._root) or "unknown"
 
-    def init(self) -> bool:
+    def init(self, on_progress: OnProgress = ignore_progress) -> bool:
         """Install provider and modules where that is not done for these files; returns whether it was."""
-        return terraform_setup.initialize(self._binary, self._root, self._data_dir)
+        return terraform_setup.initialize(
+            self._binary,
+            self._code,
+            self._data_dir,
+            account=self._environment if self._backend else None,
+            cache_dir=terraform_setup.plugin_cache(self._private_dir),
+            on_progress=on_progress,
+        )
 
     def apply(self, var_file: Path, on_event: OnEvent = ignore_event) -> dict[str, Any]:
-        """Create what the root describes and return its outputs.
+        """Create what the root describes and return its outputs, None for one that is null.
 
         Raises RunError with Terraform's diagnostics. Whatever interrupts this is raised again after Terraform
         has stopped in an orderly way and saved its state.
         """
-        self._run("apply", on_event, var_file=str(var_file.resolve()))
-        return self.outputs()
+        declared = (self._root / "outputs.tf").read_text(encoding="utf-8")
+        outputs: dict[str, Any] = dict.fromkeys(re.findall(r'^output "(\w+)"', declared, re.MULTILINE))
+
+        def take_outputs(event: TerraformEvent) -> None:
+            # From the stream: another command would cost a second and tell the same.
+            if event.type == "outputs":
+                outputs.update((name, item.get("value")) for name, item in event.raw["outputs"].items())
+            on_event(event)
+
+        self._run("apply", take_outputs, var_file=str(var_file.resolve()))
+        return outputs
 
     def destroy(self, var_file: Path, on_event: OnEvent = ignore_event) -> None:
         """Remove what the state holds.
@@ -111,24 +141,10 @@ class Terraform:
         """
         try:
             self._run("destroy", on_event, var_file=str(var_file.resolve()), refresh=False)
+        except StateLockedError:
+            raise
         except RunError:
             self._run("destroy", on_event, var_file=str(var_file.resolve()))
-
-    def outputs(self) -> dict[str, Any]:
-        """Outputs by name, read from the state file: another command would cost a second and tell the same.
-
-        An output that is null is not in the state; it is None here. Raises RunError without a readable state.
-        """
-        declared = (self._root / "outputs.tf").read_text(encoding="utf-8")
-        outputs: dict[str, Any] = dict.fromkeys(re.findall(r'^output "(\w+)"', declared, re.MULTILINE))
-        try:
-            state = json.loads(self._state_file.read_text(encoding="utf-8"))
-            return outputs | {name: output["value"] for name, output in state["outputs"].items()}
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise RunError(
-                f"cannot read Terraform's state {self._state_file}: {error!r}",
-                remedy="Run `make destroy`: it finds what exists without the state.",
-            ) from error
 
     def command(self, name: str, **options: Any) -> list[str]:
         """A command line that asks nothing, prints JSON and uses this run's state."""
@@ -139,8 +155,7 @@ class Terraform:
             auto_approve=_FLAG,
             input=False,
             json=_FLAG,
-            state=str(self._state_file),
-            backup="-",
+            **({"state": str(self._state_file), "backup": "-"} if self._backend is None else {}),
             **options,
         )
         return [str(part) for part in built]
@@ -164,7 +179,7 @@ class Terraform:
         try:
             return subprocess.Popen(
                 command,
-                cwd=self._root,
+                cwd=self._code,
                 env=terraform_setup.child_environment(self._environment, data_dir=self._data_dir),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -185,6 +200,8 @@ class Terraform:
         problems = [_diagnostic(event) for event in events if _is_error(event)]
         plain = [event.message for event in events if event.type == "text"]
         words = problems or [text for text in ("\n".join(plain), _tail_of(errors_file)) if text.strip()]
+        if words and words[0].startswith("Error acquiring the state lock"):
+            return _locked(words[0], self._backend)
         if code < 0:
             cause = f"Terraform was ended by {signal.Signals(-code).name}"
         else:
@@ -282,6 +299,18 @@ def _diagnostic(event: TerraformEvent) -> str:
     where = [diagnostic["address"]] if diagnostic.get("address") else []
     return "\n".join(
         [str(diagnostic.get("summary", "")), *where, *str(diagnostic.get("detail", "")).splitlines()]
+    )
+
+
+def _locked(words: str, backend: Mapping[str, Any] | None) -> StateLockedError:
+    """Terraform's words name who holds the lock and since when."""
+    said = dict(re.findall(r"^ *(Who|Created): +(\S.*)$", words, re.MULTILINE))
+    who, since = said.get("Who", "another process"), said.get("Created", "").partition(".")[0]
+    lock = f"s3://{backend['bucket']}/{backend['key']}.tflock" if backend else "the state file"
+    return StateLockedError(
+        f"{who} works on this run's state{f' since {since} UTC' if since else ''}",
+        details=words,
+        remedy=f"Wait until it is done. If that process has died, remove the lock and try again: {lock}",
     )
 
 

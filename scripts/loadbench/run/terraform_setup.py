@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,16 +17,22 @@ from pathlib import Path
 
 from loadbench.errors import PreflightError, RunError
 from loadbench.run.progress import OnProgress, Progress, ignore_progress
+from loadbench.workspace import Workspace
 
-MINIMUM_VERSION = (1, 7)  # the first with mock_provider, which the tests of the modules need
 BINARY_VARIABLE = "LOADBENCH_TERRAFORM"
 PLUGINS_VARIABLE = "LOADBENCH_TERRAFORM_PLUGINS"
+LOCK_FILE = ".terraform.lock.hcl"
 
+# The first ones with mock_provider, which the tests of the modules need.
+_MINIMUM_VERSIONS = {"Terraform": (1, 7), "OpenTofu": (1, 8)}
+_REGISTRIES = {"Terraform": "registry.terraform.io", "OpenTofu": "registry.opentofu.org"}
 _HOW_TO_INSTALL = (
-    "Install Terraform 1.7 or newer from https://developer.hashicorp.com/terraform/install"
-    f" (macOS: brew install hashicorp/tap/terraform), or name one with {BINARY_VARIABLE}=."
+    "Run `loadbench setup --yes` to fetch it for this folder; or install Terraform 1.7 or newer from"
+    " https://developer.hashicorp.com/terraform/install, or OpenTofu 1.8 or newer, or name one with"
+    f" {BINARY_VARIABLE}=."
 )
-_PROVIDER = "registry.terraform.io/hashicorp/aws"
+_PROVIDER_NAME = "hashicorp/aws"
+_POLL_S = 0.5
 _SHARED_FOLDERS = (Path("/opt"), Path("/srv"), Path("/usr/local/share"))
 # What a child gets of our own environment. Left out on purpose: TF_LOG writes tokens, TF_CLI_ARGS changes
 # commands, TF_WORKSPACE and TF_DATA_DIR point at somebody else's state.
@@ -48,41 +54,72 @@ _ALWAYS = {
 
 @dataclass(frozen=True)
 class Binary:
-    """A Terraform that is new enough."""
+    """A Terraform or an OpenTofu."""
 
     path: Path
     version: str
+    product: str = "Terraform"
+
+    @property
+    def is_opentofu(self) -> bool:
+        """Whether it is OpenTofu, whatever the file is called."""
+        return self.product == "OpenTofu"
+
+    @property
+    def registry(self) -> str:
+        """Where it gets providers from, and the first part of their addresses."""
+        return _REGISTRIES[self.product]
+
+    def is_at_least(self, *numbers: int) -> bool:
+        """Whether its version is `numbers` or newer."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.version.partition("-")[0])) >= numbers
 
 
-def find_terraform(environment: Mapping[str, str] | None = None) -> Binary:
-    """The binary named by LOADBENCH_TERRAFORM, else `terraform`, else `tofu` on the PATH.
+def find_terraform(environment: Mapping[str, str] | None = None, private_dir: Path | None = None) -> Binary:
+    """The binary named by LOADBENCH_TERRAFORM, else the first of these that is new enough: `terraform` on the
+    PATH, the one that `loadbench setup` fetched into `private_dir` (default: the current folder's), `tofu`.
 
     Raises PreflightError when there is none, or none that is new enough.
     """
     variables = os.environ if environment is None else environment
     explicit = variables.get(BINARY_VARIABLE)
-    found = [
-        Path(path)
-        for name in ((explicit,) if explicit else ("terraform", "tofu"))
-        if (path := shutil.which(name, path=variables.get("PATH")))
-    ]
-    if not found:
+    fetched = fetched_terraform(private_dir or Workspace.here().private_dir)
+    terraform, tofu = (shutil.which(name, path=variables.get("PATH")) for name in ("terraform", "tofu"))
+    candidates: list[str | Path | None] = [terraform, fetched, tofu]
+    if explicit:
+        candidates = [shutil.which(explicit, path=variables.get("PATH"))]
+    binaries = [_identify(Path(path)) for path in candidates if path]
+    for binary in binaries:
+        if binary.is_at_least(*_MINIMUM_VERSIONS[binary.product]):
+            return binary
+    if not binaries:
         what = f"{BINARY_VARIABLE}={explicit}" if explicit else "terraform"
         raise PreflightError(f"{what} was not found", remedy=_HOW_TO_INSTALL)
-    binaries = [Binary(path, _version(path)) for path in found]
-    for binary in binaries:
-        if _numbers(binary.version) >= MINIMUM_VERSION:
-            return binary
+    old = binaries[0]
+    oldest = ".".join(map(str, _MINIMUM_VERSIONS[old.product]))
     raise PreflightError(
-        f"{binaries[0].path} is version {binaries[0].version}, and 1.7 is the oldest that will do",
+        f"{old.path} is version {old.version}, and {oldest} is the oldest {old.product} that will do",
         remedy=_HOW_TO_INSTALL,
     )
 
 
-def _version(path: Path) -> str:
+def fetched_terraform(private_dir: Path) -> Path | None:
+    """The newest Terraform that was fetched into `private_dir`, None without one."""
+    files = sorted(
+        tools_dir(private_dir).glob("terraform-*/terraform"), key=lambda file: file.stat().st_mtime
+    )
+    return files[-1].resolve() if files else None
+
+
+def tools_dir(private_dir: Path) -> Path:
+    """Where programs lie that were fetched for this folder."""
+    return private_dir / "tools"
+
+
+def _identify(path: Path) -> Binary:
     try:
         done = subprocess.run(
-            [str(path), "version", "-json"],
+            [str(path), "version"],  # with -json OpenTofu calls itself Terraform
             env=child_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -90,13 +127,14 @@ def _version(path: Path) -> str:
             timeout=60,
             check=True,
         )
-        return str(json.loads(done.stdout)["terraform_version"])
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise PreflightError(f"{path} does not tell its version: {error}", remedy=_HOW_TO_INSTALL) from error
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0]))
+    match = re.search(r"^(Terraform|OpenTofu) v(\d\S*)", done.stdout, re.MULTILINE)
+    if match is None:
+        raise PreflightError(
+            f"{path} does not tell its version, but {done.stdout[:80]!r}", remedy=_HOW_TO_INSTALL
+        )
+    return Binary(path, match[2], match[1])
 
 
 def child_environment(
@@ -123,39 +161,41 @@ def data_dir_of(root: Path, private_dir: Path) -> Path:
     return (private_dir / "terraform" / root.name).resolve()
 
 
+def plugin_cache(private_dir: Path) -> Path:
+    """Providers from the registry: downloaded once for all roots (150 MB packed, 700 MB unpacked)."""
+    return (private_dir / "terraform" / "plugin-cache").resolve()
+
+
 def terraform_environment(root: Path, private_dir: Path) -> dict[str, str]:
     """The environment for commands on one root that reach no account (fmt, validate, test)."""
     return child_environment(data_dir=data_dir_of(root, private_dir))
 
 
-def install_providers(
-    roots: Sequence[Path], private_dir: Path, on_progress: OnProgress = ignore_progress
-) -> None:
-    """Make every root ready to apply; nothing to do for one that is.
-
-    Raises PreflightError without Terraform, RunError with Terraform's words when the provider cannot be had.
-    """
-    binary = find_terraform()
-    for index, root in enumerate(roots):
-        on_progress(Progress(f"provider for {root.name}", index, len(roots), "roots"))
-        initialize(binary, root, data_dir_of(root, private_dir))
-    on_progress(Progress("providers", len(roots), len(roots), "roots"))
-
-
-def initialize(binary: Binary, root: Path, data_dir: Path) -> bool:
+def initialize(
+    binary: Binary,
+    root: Path,
+    data_dir: Path,
+    *,
+    account: Mapping[str, str] | None = None,
+    cache_dir: Path,
+    on_progress: OnProgress = ignore_progress,
+) -> bool:
     """`terraform init`, unless it was done for these very files; returns whether it ran.
 
-    Raises RunError with Terraform's own words.
+    `account` holds the AWS_* variables that a backend in S3 needs; `cache_dir` keeps what comes
+    from the registry. Raises RunError with Terraform's own words.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     marker = data_dir / "initialized"
     with _only_one(data_dir):
-        fingerprint = _fingerprint(root)
-        if _is_initialized(root, data_dir, marker, fingerprint):
+        if _is_initialized(binary, root, data_dir, marker):
             return False
         marker.unlink(missing_ok=True)
-        _run_init(binary, root, data_dir)
-        marker.write_text(fingerprint, encoding="utf-8")
+        environment = child_environment(account, data_dir=data_dir)
+        environment.setdefault("TF_PLUGIN_CACHE_DIR", str(cache_dir))
+        _run_init(binary, root, data_dir, environment, on_progress)
+        # After it: it adds this platform's hash to the lock file when it is missing.
+        marker.write_text(_fingerprint(root), encoding="utf-8")
         return True
 
 
@@ -171,67 +211,84 @@ def _fingerprint(root: Path) -> str:
     """Changes with the lock file and with any HCL that the root may reach."""
     digest = hashlib.sha256()
     modules = root.parent / "modules"
-    for file in [root / ".terraform.lock.hcl", *sorted(root.glob("*.tf*")), *sorted(modules.rglob("*.tf"))]:
+    for file in [root / LOCK_FILE, *sorted(root.glob("*.tf*")), *sorted(modules.rglob("*.tf"))]:
         if file.is_file():
             digest.update(f"{file}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
 
-def _is_initialized(root: Path, data_dir: Path, marker: Path, fingerprint: str) -> bool:
-    if not marker.is_file() or marker.read_text(encoding="utf-8") != fingerprint:
+def _is_initialized(binary: Binary, root: Path, data_dir: Path, marker: Path) -> bool:
+    if not marker.is_file() or marker.read_text(encoding="utf-8") != _fingerprint(root):
         return False
     version = locked_version(root)
     # A link into a shared folder dangles when that folder is gone.
-    return version is None or (data_dir / "providers" / _PROVIDER / version / machine_name()).exists()
+    provider = data_dir / "providers" / binary.registry / _PROVIDER_NAME
+    return version is None or (provider / version / machine_name()).exists()
 
 
 def locked_version(root: Path) -> str | None:
     """The AWS provider's version in the root's lock file; None without one."""
-    file = root / ".terraform.lock.hcl"
+    file = root / LOCK_FILE
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    match = re.search(rf'provider "{re.escape(_PROVIDER)}" \{{\s*version\s*=\s*"([^"]+)"', text)
+    match = re.search(rf'provider "[^"]+/{_PROVIDER_NAME}" \{{\s*version\s*=\s*"([^"]+)"', text)
     return match[1] if match else None
 
 
-def _run_init(binary: Binary, root: Path, data_dir: Path) -> None:
+def _run_init(
+    binary: Binary, root: Path, data_dir: Path, environment: dict[str, str], on_progress: OnProgress
+) -> None:
     arguments = ["init", "-input=false", "-no-color"]
-    environment = child_environment(data_dir=data_dir)
     # Not -lockfile=readonly: on a platform whose hash is not locked yet, every later command would fail.
     version = locked_version(root)
-    folder = find_plugins(version) if version is not None else None
+    folder = find_plugins(version, registry=binary.registry) if version is not None else None
     if folder is not None:
         arguments.append(f"-plugin-dir={folder}")
-    elif "TF_PLUGIN_CACHE_DIR" not in environment:
-        # From the registry: downloaded once for all roots (150 MB packed, 700 MB unpacked).
-        cache = data_dir.parent / "plugin-cache"
-        cache.mkdir(exist_ok=True)
-        environment["TF_PLUGIN_CACHE_DIR"] = str(cache)
-    try:
-        done = subprocess.run(
-            [str(binary.path), *arguments],
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # a Ctrl-C must not leave half a provider
-            check=False,
-        )
-    except OSError as error:
-        raise RunError(f"cannot run {binary.path}: {error}", remedy=_HOW_TO_INSTALL) from error
-    if done.returncode != 0:
+        del environment["TF_PLUGIN_CACHE_DIR"]  # a link is enough
+    else:
+        Path(environment["TF_PLUGIN_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="download-", dir=data_dir) as scratch:
+        environment["TMPDIR"] = scratch  # a download lies there, and its size can be told
+        try:
+            process = subprocess.Popen(
+                [str(binary.path), *arguments],
+                cwd=root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise RunError(f"cannot run {binary.path}: {error}", remedy=_HOW_TO_INSTALL) from error
+        words = _wait(process, Path(scratch), on_progress)
+    if process.returncode != 0:
         raise RunError(
             f"terraform init failed in {root.name}",
-            details=done.stdout.strip(),
-            remedy=f"Without a way to registry.terraform.io, name a folder that holds {_PROVIDER}"
-            f" with {PLUGINS_VARIABLE}=.",
+            details=words,
+            remedy=f"Without a way to {binary.registry}, name a folder that holds"
+            f" {binary.registry}/{_PROVIDER_NAME} with {PLUGINS_VARIABLE}=.",
         )
+
+
+def _wait(process: subprocess.Popen[str], downloads: Path, on_progress: OnProgress) -> str:
+    """What the process said, once it has ended; meanwhile tell how much has been downloaded."""
+    try:
+        while True:
+            try:
+                return process.communicate(timeout=_POLL_S)[0].strip()
+            except subprocess.TimeoutExpired:
+                size_bytes = sum(file.stat().st_size for file in downloads.rglob("*") if file.is_file())
+                on_progress(Progress("provider", size_bytes, unit="bytes" if size_bytes else ""))
+    finally:
+        process.kill()  # only where we were interrupted: half a provider does not match its hash next time
+        process.wait()
 
 
 def find_plugins(
     version: str,
     *,
+    registry: str = _REGISTRIES["Terraform"],
     environment: Mapping[str, str] | None = None,
     shared_folders: Sequence[Path] = _SHARED_FOLDERS,
 ) -> Path | None:
@@ -243,25 +300,27 @@ def find_plugins(
     """
     variables = os.environ if environment is None else environment
     explicit = variables.get(PLUGINS_VARIABLE)
+    provider = f"{registry}/{_PROVIDER_NAME}"
     if explicit:
-        if not _holds(Path(explicit), version):
+        if not _holds(Path(explicit), provider, version):
             raise PreflightError(
-                f"{PLUGINS_VARIABLE}={explicit} holds no {_PROVIDER} {version} for {machine_name()}",
+                f"{PLUGINS_VARIABLE}={explicit} holds no {provider} {version} for {machine_name()}",
                 remedy="Name a folder made by `terraform providers mirror`, or unset it to use the registry.",
             )
         return Path(explicit).resolve()
-    if _is_configured(variables) or any(_holds(folder, version) for folder in _implied_folders(variables)):
+    implied = _implied_folders(variables)
+    if _is_configured(variables) or any(_holds(folder, provider, version) for folder in implied):
         return None
     for shared in shared_folders:
         for folder in sorted(shared.iterdir()) if shared.is_dir() else ():
-            if _holds(folder, version):
+            if _holds(folder, provider, version):
                 return folder
     return None
 
 
-def _holds(folder: Path, version: str) -> bool:
+def _holds(folder: Path, provider: str, version: str) -> bool:
     """Unpacked or packed, the two layouts that Terraform reads."""
-    base = folder / _PROVIDER
+    base = folder / provider
     packed = base / f"terraform-provider-aws_{version}_{machine_name()}.zip"
     return (base / version / machine_name()).is_dir() or packed.is_file()
 

@@ -16,10 +16,11 @@ ROOTS = Path(__file__).parents[3] / "terraform"
 VERSION = "5.100.0"
 
 
-def make_binary(folder: Path, name: str, version: str) -> Path:
+def make_binary(folder: Path, name: str, version: str, product: str = "Terraform") -> Path:
+    """A program that says its version as both products do."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / name
-    file.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
+    file.write_text(f"#!/bin/sh\necho '{product} v{version}'\necho 'on linux_amd64'\n")
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
     return file
 
@@ -37,14 +38,31 @@ def make_plugins(folder: Path, version: str = VERSION, *, packed: bool = False) 
 
 class TestFindTerraform:
     def test_terraform_comes_before_opentofu(self, tmp_path: Path) -> None:
-        make_binary(tmp_path, "tofu", "1.9.0")
+        make_binary(tmp_path, "tofu", "1.9.0", "OpenTofu")
         expected = make_binary(tmp_path, "terraform", "1.11.4")
         assert find_terraform({"PATH": str(tmp_path)}) == Binary(expected, "1.11.4")
 
     def test_opentofu_stands_in_for_an_old_terraform(self, tmp_path: Path) -> None:
         make_binary(tmp_path, "terraform", "1.5.7")
-        expected = make_binary(tmp_path, "tofu", "1.9.0")
-        assert find_terraform({"PATH": str(tmp_path)}).path == expected
+        expected = make_binary(tmp_path, "tofu", "1.9.0", "OpenTofu")
+        assert find_terraform({"PATH": str(tmp_path)}) == Binary(expected, "1.9.0", "OpenTofu")
+
+    def test_opentofu_under_terraforms_name_is_known_for_what_it_is(self, tmp_path: Path) -> None:
+        make_binary(tmp_path, "terraform", "1.8.0", "OpenTofu")
+        assert find_terraform({"PATH": str(tmp_path)}).registry == "registry.opentofu.org"
+        make_binary(tmp_path, "terraform", "1.7.3", "OpenTofu")
+        with pytest.raises(PreflightError, match=r"1\.8 is the oldest OpenTofu"):
+            find_terraform({"PATH": str(tmp_path)})
+
+    def test_the_fetched_one_comes_after_the_path_and_before_opentofu(self, tmp_path: Path) -> None:
+        private_dir, programs = tmp_path / "private", tmp_path / "bin"
+        fetched = make_binary(private_dir / "tools" / "terraform-1.11.4", "terraform", "1.11.4")
+        make_binary(programs, "tofu", "1.9.0", "OpenTofu")
+        assert find_terraform({"PATH": str(programs)}, private_dir).path == fetched
+        make_binary(programs, "terraform", "1.5.7")
+        assert find_terraform({"PATH": str(programs)}, private_dir).path == fetched
+        on_path = make_binary(programs, "terraform", "1.9.0")
+        assert find_terraform({"PATH": str(programs)}, private_dir).path == on_path
 
     @pytest.mark.parametrize("version", ["1.7.0", "1.10.0", "2.0.0-beta1"])
     def test_new_enough(self, tmp_path: Path, version: str) -> None:
@@ -58,12 +76,12 @@ class TestFindTerraform:
         make_binary(tmp_path, "terraform", version)
         with pytest.raises(PreflightError, match=version) as caught:
             find_terraform({"PATH": str(tmp_path)})
-        assert "Install Terraform" in caught.value.remedy
+        assert "install Terraform" in caught.value.remedy
 
     def test_missing_is_said_with_the_way_to_install(self, tmp_path: Path) -> None:
         with pytest.raises(PreflightError, match="terraform was not found") as caught:
             find_terraform({"PATH": str(tmp_path)})
-        assert "Install Terraform" in caught.value.remedy
+        assert "install Terraform" in caught.value.remedy
 
     def test_a_named_binary_wins_and_is_not_silently_replaced(self, tmp_path: Path) -> None:
         named = make_binary(tmp_path / "mine", "terraform-next", "1.12.0")
@@ -125,22 +143,22 @@ class TestFindPlugins:
 class TestInitialize:
     def test_once_is_enough_until_a_file_changes(self, tiny_root: Path, tmp_path: Path) -> None:
         binary, data_dir = find_terraform(), tmp_path / "data"
-        assert initialize(binary, tiny_root, data_dir)
-        assert not initialize(binary, tiny_root, data_dir)
+        assert initialize(binary, tiny_root, data_dir, cache_dir=tmp_path)
+        assert not initialize(binary, tiny_root, data_dir, cache_dir=tmp_path)
         (tiny_root / "main.tf").write_text("# nothing\n")
-        assert initialize(binary, tiny_root, data_dir)
+        assert initialize(binary, tiny_root, data_dir, cache_dir=tmp_path)
 
     def test_a_failed_one_is_not_taken_for_done(self, tiny_root: Path, tmp_path: Path) -> None:
         binary, data_dir = find_terraform(), tmp_path / "data"
         good = (tiny_root / "main.tf").read_text()
         (tiny_root / "main.tf").write_text('module "gone" {\n  source = "../gone"\n}\n')
         with pytest.raises(RunError, match="terraform init failed in tiny") as caught:
-            initialize(binary, tiny_root, data_dir)
+            initialize(binary, tiny_root, data_dir, cache_dir=tmp_path)
         assert "gone" in caught.value.details
         with pytest.raises(RunError):
-            initialize(binary, tiny_root, data_dir)
+            initialize(binary, tiny_root, data_dir, cache_dir=tmp_path)
         (tiny_root / "main.tf").write_text(good)
-        assert initialize(binary, tiny_root, data_dir)
+        assert initialize(binary, tiny_root, data_dir, cache_dir=tmp_path)
 
     def test_a_provider_that_has_gone_away_is_fetched_again(self, tmp_path: Path) -> None:
         """A link into a shared folder outlives the folder."""
@@ -157,10 +175,10 @@ class TestInitialize:
         stand_in.chmod(0o755)
         (tmp_path / "shared").mkdir()
         binary = Binary(stand_in, "1.11.4")
-        assert initialize(binary, root, data_dir)
-        assert not initialize(binary, root, data_dir)
+        assert initialize(binary, root, data_dir, cache_dir=tmp_path)
+        assert not initialize(binary, root, data_dir, cache_dir=tmp_path)
         (tmp_path / "shared").rmdir()
-        assert initialize(binary, root, data_dir)
+        assert initialize(binary, root, data_dir, cache_dir=tmp_path)
         assert calls.read_text().splitlines() == ["init", "init"]
 
 
