@@ -89,6 +89,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
 	@touch $@
 
-$(READY): $(INSTALLED) terraform/standard/.terraform.lock.hcl terraform/fast/.terraform.lock.hcl
+$(READY): $(INSTALLED) $(wildcard terraform/*/.terraform.lock.hcl)
 	@$(LOADBENCH) setup $(if $(CONFIG),--config $(CONFIG)) $(if $(YES),--yes)
 	@mkdir -p $(@D) && touch $@

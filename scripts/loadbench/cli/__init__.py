@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from loadbench.cli import checks, local, removal, reports, runs
+from loadbench import diary
+from loadbench.cli import checks, local, removal, reports, runs, scale
+from loadbench.cli.completion import completion
+from loadbench.cli.options import verbosity_options
 from loadbench.errors import InterruptedRunError, LoadbenchError
+from loadbench.redaction import redact
 
 _COMMANDS = (
     runs.run,
     runs.compare,
+    scale.scale_out,
     runs.invoke,
     runs.optimize,
     removal.destroy,
@@ -25,7 +32,9 @@ _COMMANDS = (
     checks.terraform_test,
     reports.report,
     local.local,
+    completion,
 )
+_LOG = logging.getLogger(__name__)
 
 
 class Commands(click.Group):
@@ -44,10 +53,18 @@ class Commands(click.Group):
             raise
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="loadbench")
+@verbosity_options
 def cli() -> None:
-    """How fast does a model come up on Amazon SageMaker, and what does loading it the fast way gain?"""
+    """How fast does a model come up on Amazon SageMaker, and what does loading it the fast way gain?
+
+    \b
+    Without an account, on this machine:   loadbench compare
+    On a real account:                     loadbench doctor --config my.yaml
+                                           loadbench compare --config my.yaml
+    Remove everything:                     loadbench destroy
+    """
 
 
 for _command in _COMMANDS:
@@ -59,9 +76,10 @@ def _terminate(*_: object) -> None:
 
 
 def main() -> None:
-    """Entry point: one message and an exit code for every error, no traceback for a user's mistake."""
+    """Entry point: one message and an exit code for every error, no traceback on the terminal."""
     for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends like Ctrl-C: cleaned up
         signal.signal(getattr(signal, name), _terminate)
+    log = diary.begin(Path.cwd(), sys.argv[1:])
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
@@ -77,9 +95,26 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except LoadbenchError as error:
-        click.echo(f"Error: {error.message}", err=True)
-        if error.details:
-            click.echo(error.details.rstrip(), err=True)
-        if error.remedy:
-            click.echo(f"→ {error.remedy}", err=True)
+        _show_error(error, log)
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 -- a defect of ours: the log gets the traceback, the user a sentence
+        _LOG.critical("unexpected error", exc_info=True)
+        what = redact(f"{type(error).__name__}: {error}".rstrip(": "))
+        click.echo(f"Error: something unexpected happened ({what}). This is a defect of loadbench.", err=True)
+        click.echo(f"→ Please open an issue with the log, secrets are taken out of it: {log.path}", err=True)
+        click.echo("→ If a deployment was under way: loadbench destroy", err=True)
+        sys.exit(1)
+
+
+def _show_error(error: LoadbenchError, log: diary.Diary) -> None:
+    """The message, what helps, what to do next; the log's place where a run failed."""
+    click.echo(redact(f"Error: {error.message}"), err=True)
+    if error.details:
+        click.echo(redact(error.details.rstrip()), err=True)
+    if error.remedy:
+        click.echo(f"→ {redact(error.remedy)}", err=True)
+    if error.exit_code == 2:
+        return  # the call or the configuration: the message says it all
+    _LOG.error("%s\n%s\n%s", error.message, error.details, error.remedy, exc_info=error)
+    if log.path:
+        click.echo(f"Log: {log.path}", err=True)

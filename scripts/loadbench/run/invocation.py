@@ -60,6 +60,14 @@ def invoke(
     return _invoke(_client(session), names, payload, kind, clock)
 
 
+def open_requests(
+    session: Any, names: ResourceNames, payload: Mapping[str, Any], clock: Callable[[], float] = time.time
+) -> Callable[[], Invocation]:
+    """A function that sends one warm request each time it is called, over one client."""
+    client = _client(session)
+    return lambda: _invoke(client, names, payload, "warm", clock)
+
+
 def stream_text(session: Any, names: ResourceNames, payload: Mapping[str, Any]) -> Iterator[str]:
     """The answer piece by piece, as it is generated. Raises RunError with the model's own words."""
     try:

@@ -19,6 +19,7 @@ from loadbench.results.records import (
     Step,
     Usage,
 )
+from loadbench.results.scale_outs import CountChange, ScaleOutRecord
 from loadbench.results.timeline import Span
 
 EPOCH_S = 1_763_877_600.0
@@ -261,4 +262,59 @@ def _usage(fast: bool, request_s: float, ready_s: float, weights_bytes: int) -> 
                 points=[(request_s + ready_s / 2, 38.0)],
             ),
         ],
+    )
+
+
+def make_scale_out(
+    run: RunRecord,
+    *,
+    ready_s: float = 300.0,
+    number: int = 0,
+    status: Literal["succeeded", "failed", "interrupted"] = "succeeded",
+    failed_requests: int = 0,
+) -> ScaleOutRecord:
+    """One copy added to a run's endpoint, an hour after it came up; it took `ready_s`."""
+    request_s = run.started_s + 3600 + 600 * number
+    done = status == "succeeded"
+    shares: dict[Literal["endpoint", "inference component"], float] = (
+        {"endpoint": 1.0}
+        if run.endpoint_kind == "model_based"
+        else {"endpoint": 0.4, "inference component": 1.0}
+    )
+    return ScaleOutRecord(
+        scale_out_id=f"20251123-{number:06d}-{run.path[:4]}",
+        run_id=run.run_id,
+        path=run.path,
+        status=status,
+        started_s=request_s - 0.2,
+        finished_s=request_s + ready_s + 1,
+        command=["loadbench", "scale-out"],
+        copies_before=1,
+        copies_after=2,
+        changes=[
+            CountChange(
+                resource=resource,
+                before=1,
+                after=2,
+                request_s=request_s if resource == "endpoint" else request_s + 0.4 * ready_s,
+                ready_s=request_s + share * ready_s if done else None,
+            )
+            for resource, share in shares.items()
+        ],
+        spans=make_spans(run.path, request_s, ready_s, 16_060_522_496) if done else [],
+        requests=[
+            Invocation(
+                kind="warm",
+                start_s=request_s + 10 * place,
+                latency_s=0.2,
+                ok=place >= failed_requests,
+                error=None if place >= failed_requests else "the model answered 500: boom",
+            )
+            for place in range(8)
+        ],
+        pair=Pair(series_id="20251123-070000", index=number, position=0, seed=0),
+        failure=None
+        if done
+        else Failure(step="scale-out", message="the endpoint is InService: Unable to provision"),
+        scaled_back_s=request_s + ready_s + 30,
     )

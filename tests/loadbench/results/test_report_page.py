@@ -12,7 +12,7 @@ import pytest
 from loadbench.results.comparison import compare
 from loadbench.results.reports import write_reports
 from tests.loadbench.results.browser import Browser
-from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, seed_records
+from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, make_scale_out, seed_records
 
 pytestmark = pytest.mark.browser
 
@@ -20,6 +20,17 @@ PAGES = {
     "pairs": [*make_pairs([1.31, 1.22, 1.4, 1.28, 1.35]), make_record("fast", number=9, status="failed")],
     "single": seed_records(),
     "failed": [make_record("standard"), make_record("fast", status="failed")],
+}
+SCALE_OUTS = {
+    "pairs": [
+        *(
+            make_scale_out(run, number=n, ready_s=300.0 + 7 * n)
+            for run in PAGES["pairs"][:2]
+            for n in range(3)
+        ),
+        make_scale_out(PAGES["pairs"][1], number=9, status="failed", failed_requests=2),
+    ],
+    "single": [make_scale_out(PAGES["single"][0], ready_s=421.0)],
 }
 
 
@@ -32,7 +43,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module", params=list(PAGES))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp(request.param)
-    write_reports(compare(PAGES[request.param], created_s=EPOCH_S + 9000), place)
+    scale_outs = SCALE_OUTS.get(request.param, [])
+    write_reports(compare(PAGES[request.param], created_s=EPOCH_S + 9000, scale_outs=scale_outs), place)
     return place
 
 
@@ -137,6 +149,21 @@ def test_the_keyboard_reaches_links_wide_tables_and_the_configuration(browser: B
             )
         )
     assert {"Skip to the figures", "Timeline", "Phases", "Runs", "Configuration", "Commands"} <= reached
+
+
+def test_scale_outs_are_shown_with_their_requests_and_reasons(browser: Browser, folder: Path) -> None:
+    section = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))["scale_out"]
+    browser.open(folder / "report.html", width=1200)
+    found = browser.evaluate("document.querySelector('#scale-out')?.innerText ?? null")
+    if section is None:
+        assert found is None
+        return
+    assert section["sentence"] in found
+    for run in (run for side in ("a", "b") for run in section[side]["runs"]):
+        assert run["run_id"] in found
+        assert (run["failure"] or "") in found
+    drawn = browser.evaluate("document.querySelectorAll('#scale-out svg .ready').length")
+    assert drawn == 2 * sum(bool(section[side]["shown"]) for side in ("a", "b"))  # wide and narrow
 
 
 def test_the_charts_change_layout_with_the_width(browser: Browser, folder: Path) -> None:

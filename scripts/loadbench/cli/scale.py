@@ -1,0 +1,84 @@
+"""The command that adds a copy to what serves: `scale-out`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, open_bench
+from loadbench.paths import PATHS
+from loadbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from loadbench.paths import PathName
+    from loadbench.run.bench import Bench
+    from loadbench.run.scale_out import ScaledRun
+
+
+@click.command("scale-out")
+@click.argument("paths", nargs=-1, type=click.Choice(list(PATHS)))
+@config_options
+@YES_OPTION
+@JSON_OPTION
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Scale-outs of each path, in turn.")
+@click.option("--deploy", is_flag=True, help="Deploy what is not up, and remove it afterwards.")
+@click.option("--keep", is_flag=True, help="Leave the last copy, and what was deployed for it, up.")
+def scale_out(
+    paths: tuple[PathName, ...],
+    repeat: int,
+    deploy: bool,
+    keep: bool,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Add one copy to running endpoints, time it until it serves, and take it away again.
+
+    PATHS: the endpoints to scale; all that are up without any. Requests are sent meanwhile; how many of them
+    failed is part of the result. The same endpoint never gets two copies at once.
+    """
+    from loadbench.run.scale_out import scale_out as scale
+    from loadbench.run.scale_out import standing_paths
+
+    bench = open_bench(**options)
+    chosen = list(paths or PATHS) if deploy else standing_paths(bench, paths)
+    _confirm(bench, chosen, deploy, keep, yes)
+    scaled = scale(bench, list(dict.fromkeys(chosen)), repeat=repeat, keep=keep)
+    _show(scaled, as_json)
+    if keep and not as_json:
+        what = " and ".join(item.run.names.endpoint for item in scaled)
+        click.echo(f"Still up with one copy more: {what}. Remove everything with: make destroy")
+
+
+def _confirm(bench: Bench, paths: list[PathName], deploy: bool, keep: bool, yes: bool) -> None:
+    """Say what one more copy costs; asked once on AWS."""
+    from loadbench.run.preflight import cost_summary
+    from loadbench.run.scale_out import cost_of_copy
+
+    if bench.config.target == "local" or yes:
+        return
+    if deploy:
+        click.echo(cost_summary(bench.config, paths), err=True)
+    until = "until you remove it" if keep else "until it is taken away again, minutes later"
+    for path in paths:
+        click.echo(f"{path}: {cost_of_copy(bench, path)}, {until}.", err=True)
+    click.confirm("Go on?", abort=True, err=True)
+
+
+def _show(scaled: list[ScaledRun], as_json: bool) -> None:
+    """The scale-outs of this call side by side, and where the page with all of them lies."""
+    from loadbench.results.commands import compare_each, show_scale_outs
+
+    results_dir = Workspace.here().results_dir
+    runs = [item.run for item in scaled]
+    comparisons = compare_each(runs, results_dir) if len(runs) == 2 else []
+    if as_json:
+        document = {
+            "scale_outs": [record.model_dump(mode="json") for item in scaled for record in item.scale_outs],
+            "comparisons": [comparison.comparison_id for comparison in comparisons],
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    show_scale_outs(runs, [record for item in scaled for record in item.scale_outs], comparisons, results_dir)

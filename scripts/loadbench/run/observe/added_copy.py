@@ -1,0 +1,88 @@
+"""Watching one copy that joins others: only what it says itself, told apart by its log stream.
+
+Inferred for AWS: every copy of an inference component has a log stream of its own, as every instance has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+
+from loadbench.results.records import ResourceNames
+from loadbench.results.scale_outs import ScaleOutRecord
+from loadbench.results.timeline import Span
+from loadbench.run.observe import serving
+from loadbench.run.observe.lines import LogLine
+from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
+from loadbench.run.observe.spans import Seen, assemble
+from loadbench.run.observe.status import ResourceTimes
+
+_LOGS_EVERY_S = 1.0
+# CloudWatch shows a line some seconds after it was written.
+_LATE_LINES_WITHIN_S = 10.0
+_CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
+
+
+class AddedCopy:
+    """Made before the copy is asked for: what is in the logs by then is others'."""
+
+    def __init__(self, session: Any, names: ResourceNames, *, embedded: bool) -> None:
+        """`embedded`: the target is the embedded AWS, whose platform keeps a log of its own."""
+        logs = session.client("logs", config=_CLIENT_CONFIG)
+        self._component = names.inference_component
+        self._container = LogFollower(logs, container_group(names))
+        self._container.fetch()
+        self._old_streams = {line.stream for line in self._container.lines}
+        self._platform = LogFollower(logs, platform_group(names)) if embedded else None
+        self._old_events = self._platform.fetch() if self._platform else 0
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be asked, each thing once."""
+        found = [*self._container.problems, *(self._platform.problems if self._platform else [])]
+        return list(dict.fromkeys(found))
+
+    def collect(self, *, patiently: bool) -> None:
+        """Read what is new; patiently, until the copy's own word that it is ready has come."""
+        deadline_s = time.monotonic() + _LATE_LINES_WITHIN_S
+        while True:
+            self._container.fetch()
+            if self._platform:
+                self._platform.fetch()
+            if not patiently or serving.told_ready(self._lines()) or time.monotonic() > deadline_s:
+                return
+            time.sleep(_LOGS_EVERY_S)
+
+    def log_lines(self) -> list[str]:
+        """What the copy has said."""
+        return [line.message for line in self._lines()]
+
+    def write_log(self, path: Path, secrets: Sequence[str]) -> None:
+        """Keep what the copy has said, without secrets."""
+        file = LogFile(path, secrets)
+        for line in self._lines():
+            file.write(line)
+
+    def spans(self, record: ScaleOutRecord) -> list[Span]:
+        """The timeline of the copy: a request for more counts here as a creation does in a deployment."""
+        times = {
+            change.resource: ResourceTimes(change.request_s, change.ready_s) for change in record.changes
+        }
+        return assemble(
+            Seen(
+                endpoint=times.get("endpoint", ResourceTimes()),
+                component=times.get("inference component", ResourceTimes()),
+                inference_component=self._component,
+                ready_s=record.ready_s,
+                history=record.status_history,
+                container=self._lines(),
+                platform=self._platform.lines[self._old_events :] if self._platform else [],
+            )
+        )
+
+    def _lines(self) -> list[LogLine]:
+        return [line for line in self._container.lines if line.stream not in self._old_streams]

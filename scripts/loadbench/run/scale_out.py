@@ -1,0 +1,282 @@
+"""One more copy for an endpoint that serves: the case that fast loading is for. Read from top to bottom.
+
+A copy is added, timed on the service's clock until it serves, and taken away again, because it costs money.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, RunError, UsageError
+from loadbench.paths import PATHS, PathName
+from loadbench.results.costs import find_price
+from loadbench.results.records import Failure, Pair, RunRecord, RunStatus, save_record
+from loadbench.results.scale_outs import (
+    CountChange,
+    ScaleOutRecord,
+    new_scale_out_id,
+    save_scale_out,
+    scale_out_file,
+)
+from loadbench.run import deployment
+from loadbench.run.bench import Bench, hugging_face_token
+from loadbench.run.counts import Count, Watch, counts_of
+from loadbench.run.explain import explained
+from loadbench.run.observe.added_copy import AddedCopy
+from loadbench.run.runner import run_path, standing_record
+from loadbench.run.series import new_series_id, plan_series
+from loadbench.run.steady_requests import SteadyRequests
+
+_CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
+
+
+@dataclass(frozen=True)
+class ScaledRun:
+    """An endpoint that got copies: the run that made it, and what every scale-out came to."""
+
+    run: RunRecord
+    scale_outs: list[ScaleOutRecord]
+
+
+def standing_paths(bench: Bench, paths: Sequence[PathName]) -> list[PathName]:
+    """Those of the named paths, or of all, whose endpoint is up. UsageError when one that is named is not."""
+    up = [path for path in paths or PATHS if _is_up(bench, path)]
+    missing = [path for path in paths if path not in up]
+    if missing or not up:
+        what = f"no {' and no '.join(missing)} endpoint is up" if missing else "no endpoint is up"
+        verbs = " and ".join(f"`make {path}`" for path in missing or ("standard", "fast"))
+        raise UsageError(
+            what,
+            remedy=f"Start one with {verbs}; or --deploy deploys what is missing and removes it afterwards.",
+        )
+    return up
+
+
+def cost_of_copy(bench: Bench, path: PathName) -> str:
+    """What one more copy of a path runs on, and its price."""
+    up = _is_up(bench, path)
+    instance_type = (
+        standing_record(bench, path).instance_type if up else bench.config.deployment(path).instance_type
+    )
+    price = find_price(instance_type, bench.config.model_dump())
+    cost = f"{price.usd_per_hour:.2f} USD per hour" if price else "at a price that is not known"
+    return f"one more {instance_type} each time, {cost}"
+
+
+def scale_out(
+    bench: Bench, paths: Sequence[PathName], *, repeat: int = 1, keep: bool = False
+) -> list[ScaledRun]:
+    """Add one copy to the endpoint of each path, `repeat` times in turn; deploy what is not up.
+
+    Each copy is taken away again, and what was deployed here is removed, unless `keep`. Raises RunError with
+    the service's reason when a copy does not come up, InterruptedRunError when the user stops it: the
+    endpoint is as it was before then, or LeftoverError says that it is not.
+    """
+    with _endpoints(bench, paths, keep=keep) as runs, ExitStack() as locks:
+        for path in runs:
+            locks.enter_context(bench.path_lock(path))
+        series_id, seed = new_series_id(bench), bench.config.benchmark.seed
+        scaled = {path: ScaledRun(run, []) for path, run in runs.items()}
+        for slot in plan_series(repeat, seed, list(runs)):
+            pair = Pair(series_id=series_id, index=slot.index, position=slot.position, seed=seed)
+            kept = keep and slot.index == repeat - 1
+            scaled[slot.path].scale_outs.append(add_copy(bench, runs[slot.path], pair, keep=kept))
+        return list(scaled.values())
+
+
+def add_copy(bench: Bench, run: RunRecord, pair: Pair | None, *, keep: bool) -> ScaleOutRecord:
+    """One scale-out, from its first call to its record; the count is as before at the end unless `keep`."""
+    counts = counts_of(_sagemaker(bench), run.names)
+    _take_back(bench, run, counts, f"{run.path}: taking away copies of an earlier scale-out")
+    record = _begin(bench, run, pair)
+    copy = AddedCopy(bench.account.session, run.names, embedded=run.target == "local")
+    try:
+        with bench.ui.step(f"{run.path}: adding copy {record.copies_after}"), _service_errors(run):
+            _measure(bench, run, record, counts, copy)
+    except LoadbenchError as error:
+        failure = explained(error, copy.log_lines())
+        record.failure = Failure(
+            step="scale-out",
+            message=failure.message,
+            reason=failure.details or None,
+            remedy=failure.remedy or None,
+            log_lines=copy.log_lines()[-15:],
+        )
+        _finish(bench, record, "failed")
+        _scale_back(bench, run, counts, record, because=failure.message)
+        raise failure from error.__cause__
+    except KeyboardInterrupt as error:
+        _finish(bench, record, "interrupted")
+        _scale_back(bench, run, counts, record)
+        raise InterruptedRunError(
+            f"the scale-out of the {run.path} endpoint was interrupted; it has {_copies(run)} again",
+            remedy=f"What was seen until then is in {_file(bench, record)}.",
+        ) from error
+    _finish(bench, record, "succeeded")
+    if not keep:
+        _scale_back(bench, run, counts, record)
+    return record
+
+
+def _measure(
+    bench: Bench, run: RunRecord, record: ScaleOutRecord, counts: Sequence[Count], copy: AddedCopy
+) -> None:
+    """Every count up by one, in order, while requests are sent; then the timeline of the new copy."""
+    payload = bench.config.sample_input(run.path)
+    requests = SteadyRequests(bench.account.session, run.names, payload, bench.clock)
+    watch = Watch(
+        clock=bench.clock,
+        on_status=lambda resource, status: bench.ui.detail(f"{resource} {status} · {requests.words()}"),
+    )
+    try:
+        with requests:
+            for count in counts:
+                _grow(bench, record, count, watch)
+    finally:
+        record.requests = requests.answered
+        record.status_history = watch.history
+        copy.collect(patiently=record.ready_s is not None)
+        token = hugging_face_token()
+        copy.write_log(scale_out_file(bench.workspace.results_dir, record, ".log"), [token] if token else [])
+        record.spans = copy.spans(record)
+    for problem in copy.problems:
+        bench.ui.warn(f"not observed: {problem}")
+    failed = [item for item in record.requests if not item.ok]
+    if failed:
+        share = f"{len(failed)} of {len(record.requests)}"
+        bench.ui.warn(f"{run.path}: {share} requests failed meanwhile: {failed[0].error}")
+
+
+def _grow(bench: Bench, record: ScaleOutRecord, count: Count, watch: Watch) -> None:
+    def asked(request_s: float) -> None:
+        record.changes.append(
+            CountChange(
+                resource=count.resource,
+                before=record.copies_before,
+                after=record.copies_after,
+                request_s=request_s,
+            )
+        )
+        save_scale_out(bench.workspace.results_dir, record)
+
+    ready_s = watch.change(count, record.copies_after, asked)
+    record.changes[-1].ready_s = ready_s
+    save_scale_out(bench.workspace.results_dir, record)
+
+
+def _begin(bench: Bench, run: RunRecord, pair: Pair | None) -> ScaleOutRecord:
+    """The record, written before anything is asked for."""
+    now_s = bench.clock()
+    record = ScaleOutRecord(
+        scale_out_id=new_scale_out_id(datetime.datetime.fromtimestamp(now_s, datetime.UTC)),
+        run_id=run.run_id,
+        path=run.path,
+        started_s=now_s,
+        command=bench.command,
+        copies_before=run.instance_count,
+        copies_after=run.instance_count + 1,
+        pair=pair,
+    )
+    save_scale_out(bench.workspace.results_dir, record)
+    return record
+
+
+def _finish(bench: Bench, record: ScaleOutRecord, status: RunStatus) -> None:
+    record.status = status
+    record.finished_s = bench.clock()
+    save_scale_out(bench.workspace.results_dir, record)
+
+
+def _scale_back(
+    bench: Bench, run: RunRecord, counts: Sequence[Count], record: ScaleOutRecord, because: str = ""
+) -> None:
+    _take_back(bench, run, counts, f"{run.path}: taking the copy away", because)
+    record.scaled_back_s = bench.clock()
+    save_scale_out(bench.workspace.results_dir, record)
+
+
+def _take_back(bench: Bench, run: RunRecord, counts: Sequence[Count], title: str, because: str = "") -> None:
+    """Down to the count that the run deployed, once whatever is under way has ended.
+
+    LeftoverError when something that costs money stays; `because` is the failure that came before it.
+    """
+    watch = Watch(
+        clock=bench.clock, on_status=lambda resource, status: bench.ui.detail(f"{resource} {status}")
+    )
+    try:
+        with _service_errors(run):
+            surplus = [count for count in counts if watch.settled(count).current > run.instance_count]
+            if not surplus:
+                return
+            with bench.ui.step(title):
+                for count in reversed(surplus):
+                    watch.change(count, run.instance_count)
+    except UsageError:
+        raise
+    except (LoadbenchError, KeyboardInterrupt) as error:
+        said = error.message if isinstance(error, LoadbenchError) else "it was interrupted"
+        raise LeftoverError(
+            f"the endpoint {run.names.endpoint} may still have more than {_copies(run)}: {said}",
+            details=because,
+            remedy="`make destroy` removes it with all its copies.",
+        ) from error
+
+
+@contextmanager
+def _endpoints(bench: Bench, paths: Sequence[PathName], *, keep: bool) -> Iterator[dict[PathName, RunRecord]]:
+    """The runs of these paths that are up; what is deployed for this is removed afterwards."""
+    deployed: list[RunRecord] = []
+    runs: dict[PathName, RunRecord] = {}
+    try:
+        for path in paths:
+            if not _is_up(bench, path):
+                deployed.append(run_path(bench, path))
+            runs[path] = standing_record(bench, path)
+        yield runs
+    finally:
+        for record in [] if keep else deployed:
+            with bench.ui.step(f"{record.path}: removing the endpoint"):
+                deployment.destroy_run(bench, record.path, record.run_id)
+            record.destroyed_s = bench.clock()
+            save_record(bench.workspace.results_dir, record)
+
+
+def _is_up(bench: Bench, path: PathName) -> bool:
+    try:
+        standing_record(bench, path)
+    except UsageError:
+        return False
+    return True
+
+
+@contextmanager
+def _service_errors(run: RunRecord) -> Iterator[None]:
+    """The service's own errors as ours. An endpoint that is gone is the user's to deploy again."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        if "could not find" in str(error).lower():
+            raise UsageError(
+                f"the {run.path} endpoint {run.names.endpoint} is not there any more",
+                remedy=f"Deploy it again with `make {run.path}`.",
+            ) from error
+        raise RunError(f"the {run.path} endpoint could not be scaled: {error}") from error
+
+
+def _sagemaker(bench: Bench) -> Any:
+    return bench.account.session.client("sagemaker", config=_CLIENT_CONFIG)
+
+
+def _copies(run: RunRecord) -> str:
+    return f"{run.instance_count} cop{'y' if run.instance_count == 1 else 'ies'}"
+
+
+def _file(bench: Bench, record: ScaleOutRecord) -> str:
+    return str(scale_out_file(bench.workspace.results_dir, record))
