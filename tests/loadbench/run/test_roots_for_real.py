@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).parents[3]
 REGION = "us-west-2"
 BUCKET = "roots-for-real"
 PREFIX = f"s3://{BUCKET}/models/tiny/"
-ENDPOINT = "module.endpoint.aws_sagemaker_endpoint.this"
+ENDPOINT = "module.deployment.module.endpoint.aws_sagemaker_endpoint.this"
 # SageMaker's own limits on names and values leave these out.
 ENVIRONMENT = {f"TEXT_{name}": text for name, text in NASTY.items() if name not in ("controls", "empty")}
 
