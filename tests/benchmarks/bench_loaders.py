@@ -1,6 +1,7 @@
 """How fast weights come from S3 into tensors: fastload beside the loaders people use, in one run.
 
-    python -m tests.benchmarks.bench_loaders [--runs 5] [--layers 16] [--parts loopback,shaped,start,shard]
+    python -m tests.benchmarks.bench_loaders [--runs 5] [--layers 16]
+        [--parts loopback,copying,shaped,start,shard]
 
 Server and clients share two cores. Loaders take turns, each run in a fresh process, so that a drift of the
 machine touches all alike; compare figures within one run only. Writes bench.json (every run, the machine, all
@@ -86,6 +87,12 @@ def _measure_loopback(bench: Bench) -> None:
         _take_turns(bench, "loopback", _LOADERS)
 
 
+def _measure_copying(bench: Bench) -> None:
+    """The same from a server that reads each body and writes it out again, as most servers do."""
+    with _server(bench.folder, "--copy-bodies"):
+        _take_turns(bench, "copying", _LOADERS)
+
+
 def _measure_shaped(bench: Bench) -> None:
     """Like S3."""
     with _server(bench.folder, **_SHAPE):
@@ -110,6 +117,7 @@ def _measure_shard(bench: Bench) -> None:
 
 _PARTS: dict[str, Callable[[Bench], None]] = {
     "loopback": _measure_loopback,
+    "copying": _measure_copying,
     "shaped": _measure_shaped,
     "start": _measure_start,
     "shard": _measure_shard,
@@ -117,10 +125,10 @@ _PARTS: dict[str, Callable[[Bench], None]] = {
 
 
 @contextmanager
-def _server(folder: Path, **shape: float) -> Iterator[None]:
+def _server(folder: Path, *flags: str, **shape: float) -> Iterator[None]:
     """An S3 server over the folder, and the AWS variables that point at it."""
     options = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "tests.benchmarks.s3_server", str(folder / "s3"), *options]
+    command = [sys.executable, "-m", "tests.benchmarks.s3_server", str(folder / "s3"), *flags, *options]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         port = int(process.stdout.readline()) if process.stdout else 0

@@ -1,7 +1,9 @@
 """An S3 server for measurements: localbucket with bodies sent by the kernel, and shaped like S3 on request.
 
-    python -m tests.benchmarks.s3_server FOLDER --port 0 [--connection-rate 90e6 --total-rate 1.25e9 --first-
-byte 0.02]
+    python -m tests.benchmarks.s3_server FOLDER --port 0 [--copy-bodies]
+        [--connection-rate 90e6 --total-rate 1.25e9 --first-byte 0.02]
+
+With --copy-bodies it sends them as localbucket does, read into the server and written out again.
 
 Prints the port. Shaping concerns the bodies and answers of GetObject only; rates are bytes per second.
 """
@@ -50,6 +52,7 @@ class Handler(localbucket.S3Handler):  # type: ignore[misc]
     protocol_version = "HTTP/1.1"
     connection_rate_bytes_per_s = 0.0
     first_byte_delay_s = 0.0
+    copies_bodies = False
     total = Pace(0.0)
 
     def setup(self) -> None:
@@ -62,6 +65,9 @@ class Handler(localbucket.S3Handler):  # type: ignore[misc]
     def _send_file(
         self, status: Any, file: Any, start: int, length: int, headers: Any, include_body: bool
     ) -> None:
+        if self.copies_bodies:
+            super()._send_file(status, file, start, length, headers, include_body)
+            return
         if include_body and self.first_byte_delay_s:
             time.sleep(self.first_byte_delay_s)
         self._send_headers(status, length, headers)
@@ -110,11 +116,13 @@ def main() -> None:
     parser.add_argument("--connection-rate", type=float, default=0.0)
     parser.add_argument("--total-rate", type=float, default=0.0)
     parser.add_argument("--first-byte", type=float, default=0.0)
+    parser.add_argument("--copy-bodies", action="store_true")
     args = parser.parse_args()
     localbucket.object_etag = _version_tag
     localbucket.S3Handler.data_root = args.folder.resolve()
     Handler.connection_rate_bytes_per_s = args.connection_rate
     Handler.first_byte_delay_s = args.first_byte
+    Handler.copies_bodies = args.copy_bodies
     Handler.total = Pace(args.total_rate)
     server = _Server(("127.0.0.1", args.port), Handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
