@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 from botocore.stub import Stubber
 
 from loadbench.config import Config, load_config
+from loadbench.errors import UsageError
 from loadbench.paths import PathName
-from loadbench.run import synthetic
+from loadbench.run import hub, synthetic
 from loadbench.run.models import cached_folder
 from loadbench.run.preflight import Check, account, checks, container, cost_summary, run_checks, weights
 from loadbench.run.preflight.check import Context
@@ -125,6 +128,53 @@ def test_a_check_that_hangs_does_not_hold_up_the_others(
     found = run_checks(config, ["fast"], aws_session)
     assert time.monotonic() - started_s < 1.5
     assert [(check.name, check.status) for check in found] == [("slow", "warning"), ("image", "ok")]
+
+
+def test_a_check_that_hangs_does_not_keep_the_process_from_ending() -> None:
+    script = """
+import threading
+from loadbench.config import load_config
+from loadbench.run.preflight import checks
+
+checks._DEADLINE_S = 0.2
+checks._ENTRIES = (checks._Entry("hangs", lambda context: iter([threading.Event().wait()])),)
+print(checks.run_checks(load_config(%r), ["fast"], None)[0].message)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("%r", f"__import__('pathlib').Path({str(CONFIG_FILE)!r})")],
+        capture_output=True,
+        text=True,
+        timeout=60,  # without the deadline it would wait for ever
+        check=True,
+    )
+    assert done.stdout.startswith("no answer within")
+
+
+def test_an_error_in_a_check_is_not_swallowed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Context) -> Iterator[Check]:
+        raise KeyError("a mistake of ours")
+        yield
+
+    monkeypatch.setattr(checks, "_ENTRIES", (checks._Entry("broken", broken),))
+    with pytest.raises(KeyError, match="a mistake of ours"):
+        run_checks(config, BOTH, None)
+
+
+def test_on_aws_an_address_in_the_environment_is_told(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(target: Config) -> Check:
+        session = Account()
+        session.answers("sts", "get_caller_identity", CALLER)
+        return only(account.credentials(context(target, session)))
+
+    assert found(on_aws(config)).status == "ok"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:20000")
+    assert found(config).status == "ok"
+    check = found(on_aws(config))
+    assert check.status == "warning"
+    assert "http://127.0.0.1:20000" in check.message
+    assert "unset AWS_ENDPOINT_URL" in check.remedy
 
 
 def test_what_cannot_be_asked_is_a_warning_and_no_crash(
@@ -256,6 +306,51 @@ def test_no_token_is_looked_for_when_none_is_wanted(config: Config) -> None:
     assert list(weights.token(context(config))) == []
 
 
+@pytest.mark.parametrize(
+    ("with_token", "hub_says", "status", "words"),
+    [
+        (True, None, "ok", "the token may read org/model"),
+        (False, None, "ok", "everybody may read org/model"),
+        (True, "is gated", "failure", "is gated"),
+        (False, "is gated", "failure", "is gated"),
+        (True, "unreachable", "warning", "does not answer"),
+    ],
+)
+def test_a_model_on_the_hub_is_tried_with_what_the_container_will_have(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    with_token: bool,
+    hub_says: str | None,
+    status: str,
+    words: str,
+) -> None:
+    tried: list[str | None] = []
+
+    def check_access(model_id: str, token: str | None) -> None:
+        tried.append(token)
+        if hub_says:
+            raise UsageError(f"{model_id} {hub_says}")
+
+    monkeypatch.setattr(hub, "check_access", check_access)
+    monkeypatch.setattr(hub, "is_reachable", lambda: hub_says != "unreachable")
+    wanted = changed(config, hf_model_id="org/model", use_hf_token=with_token, weights_from="hub")
+    check = only(weights.token(context(wanted, paths=["fast"], token="hf_mine")))
+    assert check.status == status
+    assert words in check.message
+    assert tried == ([] if hub_says == "unreachable" else ["hf_mine" if with_token else None])
+
+
+def test_the_hub_is_asked_once_whether_it_answers(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(hub, "is_reachable", lambda: asked.append(True))
+    wanted = context(
+        changed(config, hf_model_id="org/model", use_hf_token=True, weights_from="hub"), token="t"
+    )
+    for check in (weights.memory, weights.token):
+        list(check(wanted))
+    assert asked == [True]
+
+
 def test_on_aws_a_bucket_is_needed_where_something_goes_to_s3(config: Config) -> None:
     assert only(weights.bucket(context(on_aws(config), paths=["fast"]))).status == "failure"
     assert list(weights.bucket(context(on_aws(config), paths=["standard"]))) == []
@@ -300,6 +395,17 @@ def endpoint(name: str, status: str = "InService") -> dict[str, Any]:
     }
 
 
+def job(name: str, status: str = "INPROGRESS") -> dict[str, Any]:
+    return {
+        "OptimizationJobName": name,
+        "OptimizationJobArn": f"arn:aws:sagemaker:us-west-2:123456789012:optimization-job/{name}",
+        "CreationTime": 0,
+        "OptimizationJobStatus": status,
+        "DeploymentInstanceType": "ml.g5.2xlarge",
+        "OptimizationTypes": ["Sharding"],
+    }
+
+
 def test_endpoints_of_this_project_and_path_that_are_up_are_told(config: Config) -> None:
     session = Account()
     listed = [
@@ -309,10 +415,16 @@ def test_endpoints_of_this_project_and_path_that_are_up_are_told(config: Config)
         endpoint("somebody-loadbench-1-fast-2222"),
     ]
     session.answers("sagemaker", "list_endpoints", {"Endpoints": listed})
-    check = only(account.standing_endpoints(context(config, session, ["fast"])))
+    jobs = [
+        job("loadbench-20261123-061530-fast-3333"),
+        job("loadbench-20261123-061530-fast-4444", "COMPLETED"),
+    ]
+    session.answers("sagemaker", "list_optimization_jobs", {"OptimizationJobSummaries": jobs})
+    check = only(account.standing(context(config, session, ["fast"])))
     assert check.status == "warning"
     assert "loadbench-20261123-061530-fast-4f2a (Failed)" in check.message
-    assert not any(word in check.message for word in ("1111", "dead", "2222"))
+    assert "loadbench-20261123-061530-fast-3333 (INPROGRESS)" in check.message
+    assert not any(word in check.message for word in ("1111", "dead", "2222", "4444"))
 
 
 @pytest.mark.parametrize(("offered", "status"), [(True, "ok"), (False, "failure")])
@@ -323,15 +435,37 @@ def test_a_region_without_the_instance_type_is_told(config: Config, offered: boo
     assert only(account.offering(context(on_aws(config), session))).status == status
 
 
+def quota_named(name: str, value: float) -> dict[str, Any]:
+    return {"QuotaName": f"{name} for endpoint usage", "Value": value}
+
+
+@pytest.mark.parametrize(("value", "status"), [(2.0, "ok"), (1.0, "failure"), (0.0, "failure")])
+def test_a_quota_that_does_not_allow_the_endpoint_is_told(config: Config, value: float, status: str) -> None:
+    session = Account()
+    session.answers("service-quotas", "get_service_quota", {"Quota": quota_named("ml.g5.2xlarge", value)})
+    wanted = changed(on_aws(config), instance_count=2)
+    check = only(account.quota(context(wanted, session)))
+    assert check.status == status
+    assert f"{value:.0f}, wanted 2" in check.message
+
+
 @pytest.mark.parametrize(
-    ("listed", "status"),
-    [([("ml.g5.2xlarge", 2.0)], "ok"), ([("ml.g5.2xlarge", 0.0)], "failure"), ([], "warning")],
+    "by_code",
+    [
+        lambda a: a.answers("service-quotas", "get_service_quota", {"Quota": quota_named("ml.g5.large", 9)}),
+        lambda a: a.refuses("service-quotas", "get_service_quota", "NoSuchResourceException"),
+    ],
 )
-def test_a_quota_that_does_not_allow_the_endpoint_is_told(
-    config: Config, listed: list[tuple[str, float]], status: str
+@pytest.mark.parametrize(("listed", "status"), [([("ml.g5.2xlarge", 1.0)], "ok"), ([], "warning")])
+def test_a_quota_whose_code_is_not_right_is_looked_up_by_name(
+    config: Config,
+    by_code: Callable[[Account], object],
+    listed: list[tuple[str, float]],
+    status: str,
 ) -> None:
     session = Account()
-    quotas = [{"QuotaName": f"{name} for endpoint usage", "Value": value} for name, value in listed]
+    by_code(session)
+    quotas = [quota_named(name, value) for name, value in listed]
     session.answers("service-quotas", "list_service_quotas", {"Quotas": quotas})
     assert only(account.quota(context(on_aws(config), session))).status == status
 
@@ -375,10 +509,21 @@ def decision(word: str) -> dict[str, Any]:
         (
             lambda a: (
                 a.answers("iam", "get_role", role_document("sagemaker.amazonaws.com")),
-                a.answers("iam", "simulate_principal_policy", decision("allowed")),
+                *(a.answers("iam", "simulate_principal_policy", decision("allowed")) for _ in range(4)),
             ),
             "ok",
-            "may be passed",
+            "may be passed and read the bucket",
+        ),
+        (
+            lambda a: (
+                a.answers("iam", "get_role", role_document("sagemaker.amazonaws.com")),
+                *(
+                    a.answers("iam", "simulate_principal_policy", decision(word))
+                    for word in ("allowed", "allowed", "implicitDeny", "allowed")
+                ),
+            ),
+            "warning",
+            "do not allow s3:GetObject on arn:aws:s3:::the-bucket/models/x",
         ),
         (
             lambda a: (
@@ -386,7 +531,7 @@ def decision(word: str) -> dict[str, Any]:
                 a.refuses("iam", "simulate_principal_policy", "InvalidInput"),
             ),
             "ok",
-            "may it be passed?",
+            "is not known",
         ),
     ],
 )
@@ -396,7 +541,8 @@ def test_a_role_that_will_not_do_is_told(
     session = Account()
     session.answers("sts", "get_caller_identity", CALLER)
     prepare(session)
-    check = only(account.role(context(on_aws(changed(config, sagemaker_exec_role=ROLE)), session)))
+    wanted = changed(config, sagemaker_exec_role=ROLE, bucket="the-bucket")
+    check = only(account.role(context(on_aws(wanted), session)))
     assert check.status == status
     assert words in check.message
 

@@ -3,45 +3,80 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from typing import Any
 
 from botocore.exceptions import ClientError
 
+from loadbench.paths import PATHS
 from loadbench.run.preflight.check import Check, Context, error_code, is_denied
+from loadbench.run.staging import configured_bucket
 
-_QUOTA_CODE_FREE_TEXT = "{instance_type} for endpoint usage"
+_QUOTA_NAME = "{instance_type} for endpoint usage"
+# Codes of those quotas, as public code and documents name them (second-hand): one request instead of the
+# listing, which has thousands of rows. The name in the answer decides whether a code is right.
+_QUOTA_CODES = {
+    "ml.g5.xlarge": "L-1928E07B",
+    "ml.g5.2xlarge": "L-9614C779",
+    "ml.g5.4xlarge": "L-C1B9A48D",
+    "ml.g5.8xlarge": "L-065D610E",
+    "ml.g5.12xlarge": "L-65C4BD00",
+    "ml.g5.16xlarge": "L-962705EA",
+    "ml.g5.24xlarge": "L-6821867B",
+    "ml.g5.48xlarge": "L-0100B823",
+    "ml.g6.xlarge": "L-D470D954",
+    "ml.g6.2xlarge": "L-98BDE811",
+}
+_BUSY_JOB = ("STARTING", "INPROGRESS", "STOPPING")
 
 
 def credentials(context: Context) -> Iterator[Check]:
-    """The credentials are those of an account."""
+    """The credentials are those of an account, and on AWS nothing in the environment leads elsewhere."""
     identity = context.client("sts").get_caller_identity()
-    yield Check("credentials", "ok", f"account {identity['Account']} as {identity['Arn']}")
-
-
-def standing_endpoints(context: Context) -> Iterator[Check]:
-    """Nothing of this project is up already."""
-    pages = (
-        context.client("sagemaker")
-        .get_paginator("list_endpoints")
-        .paginate(NameContains=f"{context.config.project}-")
-    )
-    found = [item for page in pages for item in page["Endpoints"]]
-    standing = [
-        f"{item['EndpointName']} ({item['EndpointStatus']})"
-        for item in found
-        if item["EndpointName"].startswith(f"{context.config.project}-")
-        and any(f"-{path}-" in item["EndpointName"] for path in context.paths)
-        and item["EndpointStatus"] != "Deleting"
-    ]
-    if standing:
+    who = f"account {identity['Account']} as {identity['Arn']}"
+    elsewhere = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
+    if context.config.target == "aws" and elsewhere:
         yield Check(
-            "standing endpoints",
+            "credentials",
             "warning",
-            f"already up and costing money: {', '.join(standing)}",
+            f"{who}; {elsewhere[0]} sends requests to {os.environ[elsewhere[0]]}, not to AWS's own address",
+            f"Unless that is meant: unset {' '.join(elsewhere)}.",
+        )
+    else:
+        yield Check("credentials", "ok", who)
+
+
+def standing(context: Context) -> Iterator[Check]:
+    """Nothing of this project is up or running already."""
+    project, sagemaker = f"{context.config.project}-", context.client("sagemaker")
+    endpoints = (
+        (item["EndpointName"], item["EndpointStatus"])
+        for page in sagemaker.get_paginator("list_endpoints").paginate(NameContains=project)
+        for item in page["Endpoints"]
+    )
+    jobs = (
+        (item["OptimizationJobName"], item["OptimizationJobStatus"])
+        for page in sagemaker.get_paginator("list_optimization_jobs").paginate(NameContains=project)
+        for item in page["OptimizationJobSummaries"]
+        if item["OptimizationJobStatus"] in _BUSY_JOB
+    )
+    found = [
+        f"{name} ({status})"
+        for name, status in (*endpoints, *jobs)
+        if name.startswith(project)
+        and any(f"-{path}-" in name for path in context.paths)
+        and status != "Deleting"
+    ]
+    if found:
+        yield Check(
+            "standing",
+            "warning",
+            f"already there and costing money: {', '.join(found)}",
             "A new run replaces its own; `make destroy` or `loadbench leftovers` removes the others.",
         )
     else:
-        yield Check("standing endpoints", "ok", "nothing of this project is up")
+        yield Check("standing", "ok", "nothing of this project is up")
 
 
 def offering(context: Context) -> Iterator[Check]:
@@ -66,29 +101,48 @@ def quota(context: Context) -> Iterator[Check]:
     """The quota "for endpoint usage" allows as many instances as the run wants."""
     wanted: dict[str, int] = {}
     for _, info in context.deployments():
-        name = _QUOTA_CODE_FREE_TEXT.format(instance_type=info.instance_type)
-        wanted[name] = max(wanted.get(name, 0), info.instance_count)
+        wanted[info.instance_type] = max(wanted.get(info.instance_type, 0), info.instance_count)
+    for instance_type, count in wanted.items():
+        name = _QUOTA_NAME.format(instance_type=instance_type)
+        value = _quota_by_code(context, instance_type, name)
+        if value is None:
+            value = _quota_by_name(context, name)
+        if value is None:
+            yield Check("quota", "warning", f"Service Quotas lists no {name!r}", "Look it up in the console.")
+        elif value >= count:
+            yield Check("quota", "ok", f"{name}: {value:.0f}, wanted {count}")
+        else:
+            yield Check(
+                "quota",
+                "failure",
+                f"{name}: {value:.0f}, wanted {count}",
+                "Request a higher quota in Service Quotas (SageMaker); small ones are granted soon.",
+            )
+
+
+def _quota_by_code(context: Context, instance_type: str, name: str) -> float | None:
+    code = _QUOTA_CODES.get(instance_type)
+    if code is None:
+        return None
+    try:
+        found = context.client("service-quotas").get_service_quota(ServiceCode="sagemaker", QuotaCode=code)
+    except ClientError as error:
+        if error_code(error) == "NoSuchResourceException":
+            return None
+        raise
+    return float(found["Quota"]["Value"]) if found["Quota"].get("QuotaName") == name else None
+
+
+def _quota_by_name(context: Context, name: str) -> float | None:
     pages = (
         context.client("service-quotas")
         .get_paginator("list_service_quotas")
         .paginate(ServiceCode="sagemaker", PaginationConfig={"PageSize": 100})
     )
     for item in (item for page in pages for item in page["Quotas"]):
-        if (count := wanted.pop(item["QuotaName"], None)) is None:
-            continue
-        enough = item["Value"] >= count
-        yield Check(
-            "quota",
-            "ok" if enough else "failure",
-            f"{item['QuotaName']}: {item['Value']:.0f}, wanted {count}",
-            ""
-            if enough
-            else "Request a higher quota in Service Quotas (SageMaker); small ones are granted soon.",
-        )
-        if not wanted:
-            return
-    for name in wanted:
-        yield Check("quota", "warning", f"Service Quotas lists no {name!r}", "Look it up in the console.")
+        if item["QuotaName"] == name:
+            return float(item["Value"])
+    return None
 
 
 def role(context: Context) -> Iterator[Check]:
@@ -129,18 +183,49 @@ def _role(context: Context, arn: str) -> Check:
 def _may_be_passed(context: Context, arn: str) -> Check:
     caller = context.client("sts").get_caller_identity()["Arn"]
     try:
-        answer = context.client("iam").simulate_principal_policy(
-            PolicySourceArn=_principal(caller), ActionNames=["iam:PassRole"], ResourceArns=[arn]
-        )
+        if _denied(context, _principal(caller), ["iam:PassRole"], [arn]):
+            remedy = "Allow the caller iam:PassRole on this role."
+            return Check("role", "failure", f"{caller} may not pass {arn}", remedy)
+        unreadable = _unreadable(context, arn)
     except ClientError as error:  # the caller may not simulate, or is one that cannot be simulated (root)
         return Check(
-            "role", "ok", f"{arn} exists and trusts SageMaker ({error_code(error)}: may it be passed?)"
+            "role",
+            "ok",
+            f"{arn} exists and trusts SageMaker ({error_code(error)}: whether it may be passed and read the"
+            " bucket is not known)",
         )
-    if answer["EvaluationResults"][0]["EvalDecision"] != "allowed":
+    if unreadable:
         return Check(
-            "role", "failure", f"{caller} may not pass {arn}", "Allow the caller iam:PassRole on this role."
+            "role",
+            "warning",
+            f"the policies of {arn} do not allow {', '.join(unreadable)}",
+            "Allow it in the role, unless the bucket's own policy does.",
         )
-    return Check("role", "ok", f"{arn} exists, trusts SageMaker and may be passed")
+    return Check("role", "ok", f"{arn} exists, trusts SageMaker, may be passed and read the bucket")
+
+
+def _unreadable(context: Context, arn: str) -> list[str]:
+    """What the role needs of the bucket and its own policies do not allow, as `action on resource`."""
+    name = configured_bucket(context.config)
+    if name is None:
+        return []
+    bucket = f"arn:aws:s3:::{name}"
+    needed = {"s3:ListBucket": bucket, "s3:GetObject": f"{bucket}/models/x"}
+    if any(PATHS[path].optimized for path in context.paths):
+        needed["s3:PutObject"] = f"{bucket}/optimized/x"
+    return [
+        f"{action} on {resource}"
+        for action, resource in needed.items()
+        if _denied(context, arn, [action], [resource])
+    ]
+
+
+def _denied(context: Context, principal: str, actions: list[str], resources: list[str]) -> bool:
+    """Whether IAM's own simulation of the principal's policies says no."""
+    answer: dict[str, Any] = context.client("iam").simulate_principal_policy(
+        PolicySourceArn=principal, ActionNames=actions, ResourceArns=resources
+    )
+    return any(result["EvalDecision"] != "allowed" for result in answer["EvaluationResults"])
 
 
 def _principal(caller_arn: str) -> str:

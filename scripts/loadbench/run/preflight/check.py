@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import Config, DeploymentInfo
 from loadbench.paths import PathName
+from loadbench.run import hub
 
 Status = Literal["ok", "warning", "failure"]
 
@@ -41,6 +42,8 @@ class Context:
     token: str | None
     _clients: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _hub: list[bool] = field(default_factory=list)
+    _hub_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self, service: str) -> Any:
         """The client of a service; making one from a session is not safe in several threads."""
@@ -48,6 +51,13 @@ class Context:
             if service not in self._clients:
                 self._clients[service] = self.session.client(service, config=_CLIENT_CONFIG)
             return self._clients[service]
+
+    def hub_answers(self) -> bool:
+        """Whether the Hugging Face Hub can be reached; asked once, because no answer takes seconds."""
+        with self._hub_lock:
+            if not self._hub:
+                self._hub.append(hub.is_reachable())
+            return self._hub[0]
 
     def deployments(self) -> list[tuple[PathName, DeploymentInfo]]:
         """The paths' sections."""

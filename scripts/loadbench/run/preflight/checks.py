@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,10 @@ from loadbench.run.bench import hugging_face_token
 from loadbench.run.preflight import account, container, weights
 from loadbench.run.preflight.check import Check, Context
 from loadbench.run.progress import OnProgress, Progress, ignore_progress
-from loadbench.run.terraform_setup import find_terraform
+from loadbench.run.terraform_setup import find_terraform, locked_version
+from loadbench.workspace import Workspace
 
 _DEADLINE_S = 5.0
-_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,16 @@ class _Entry:
 
 
 def _terraform(context: Context) -> Iterator[Check]:
-    """Terraform is there and new enough."""
+    """Terraform is there and new enough; which version of the provider every root has locked."""
     try:
         binary = find_terraform()
     except PreflightError as error:
         yield Check("terraform", "failure", error.message, error.remedy)
-    else:
-        yield Check("terraform", "ok", f"{binary.path.name} {binary.version}")
+        return
+    roots = [Workspace.here().terraform_root(path) for path in context.paths]
+    versions = {locked_version(root) or "not locked" for root in roots}
+    provider = f"provider hashicorp/aws {', '.join(sorted(versions))}"
+    yield Check("terraform", "ok", f"{binary.path.name} {binary.version}, {provider}")
 
 
 _ENTRIES = (
@@ -52,7 +56,7 @@ _ENTRIES = (
     _Entry("machine memory", weights.machine_memory, ("local",)),
     _Entry("token", weights.token),
     _Entry("bucket", weights.bucket),
-    _Entry("standing endpoints", account.standing_endpoints),
+    _Entry("standing", account.standing),
     _Entry("instance type", account.offering, ("aws",)),
     _Entry("quota", account.quota, ("aws",)),
     _Entry("role", account.role, ("aws",)),
@@ -70,21 +74,28 @@ def run_checks(
     context = Context(config, paths, session, hugging_face_token())
     entries = [entry for entry in _ENTRIES if config.target in entry.targets]
     deadline_s = time.monotonic() + _DEADLINE_S
-    pool = ThreadPoolExecutor(_THREADS)
-    futures = [pool.submit(_findings, entry, context) for entry in entries]
+    futures = [_started(entry, context) for entry in entries]
     found: list[Check] = []
     for number, (entry, future) in enumerate(zip(entries, futures, strict=True)):
         on_progress(Progress("checks before anything is created", number, len(entries), "checks"))
         found += _result(entry, future, deadline_s)
-    pool.shutdown(wait=False, cancel_futures=True)
     return found
 
 
-def _findings(entry: _Entry, context: Context) -> list[Check]:
-    try:
-        return list(entry.find(context))
-    except (ClientError, BotoCoreError) as error:
-        return [Check(entry.name, "warning", f"could not be checked: {error}")]
+def _started(entry: _Entry, context: Context) -> Future[list[Check]]:
+    """The check's findings, made in a thread that does not keep the process from ending."""
+    future: Future[list[Check]] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(list(entry.find(context)))
+        except (ClientError, BotoCoreError) as error:
+            future.set_result([Check(entry.name, "warning", f"could not be checked: {error}")])
+        except BaseException as error:  # noqa: BLE001 (raised again where the result is taken)
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=f"check {entry.name}", daemon=True).start()
+    return future
 
 
 def _result(entry: _Entry, future: Future[list[Check]], deadline_s: float) -> list[Check]:

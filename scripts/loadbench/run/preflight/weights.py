@@ -100,28 +100,35 @@ def machine_memory(context: Context) -> Iterator[Check]:
 
 
 def token(context: Context) -> Iterator[Check]:
-    """Where a token is asked for it is there, and reads the model."""
+    """Where a token is asked for it is there; what the hub serves may be read with it, or without one."""
     for path, info in context.deployments():
-        if not info.use_hf_token:
-            continue
-        if not context.token:
-            from_hub = context.config.weights_from(path) == "hub"
+        from_hub = context.config.weights_from(path) == "hub"
+        if info.use_hf_token and not context.token:
             yield Check(
                 "token",
                 "failure" if from_hub else "warning",
                 f"HUGGING_FACE_HUB_TOKEN not found in environment variables, and the {path} path asks for it",
                 "Create a .env file with HUGGING_FACE_HUB_TOKEN=… (https://huggingface.co/settings/tokens).",
             )
-        elif "/" in info.hf_model_id and hub.is_reachable():
-            yield _readable(info.hf_model_id, context.token)
+        elif "/" in info.hf_model_id and (
+            from_hub or (info.use_hf_token and _folder(info.hf_model_id) is None)
+        ):
+            yield _readable(context, info)
 
 
-def _readable(model_id: str, token: str) -> Check:
+def _readable(context: Context, info: DeploymentInfo) -> Check:
+    model_id = info.hf_model_id
+    if not context.hub_answers():
+        return Check(
+            "token",
+            "warning",
+            f"the Hugging Face Hub does not answer from here: whether {model_id} may be read is not known",
+        )
     try:
-        hub.check_access(model_id, token)
+        hub.check_access(model_id, context.token if info.use_hf_token else None)
     except LoadbenchError as error:
         return Check("token", "failure", error.message, error.remedy)
-    return Check("token", "ok", f"the token may read {model_id}")
+    return Check("token", "ok", f"{'the token' if info.use_hf_token else 'everybody'} may read {model_id}")
 
 
 def source(context: Context) -> Iterator[Check]:
@@ -133,7 +140,7 @@ def source(context: Context) -> Iterator[Check]:
             yield Check("model", "ok", f"{model_id} is on this disk")
         elif synthetic.is_synthetic(model_id):
             yield _synthetic(model_id)
-        elif model_id == default_model.MODEL_ID or hub.is_reachable():
+        elif model_id == default_model.MODEL_ID or context.hub_answers():
             yield Check("model", "ok", f"{model_id} will be downloaded")
         else:
             yield Check(
@@ -212,7 +219,7 @@ def _size(model_id: str, context: Context) -> _Size | None:
         return _Size(default_model.PARAMETERS, default_model.ATTENTION_HEADS)
     folder = _folder(model_id)
     if folder is None:
-        return _size_on_hub(model_id, context.token)
+        return _size_on_hub(model_id, context)
     try:
         parameters = inspect_checkpoint(folder).parameters
         configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -222,11 +229,11 @@ def _size(model_id: str, context: Context) -> _Size | None:
     return _Size(parameters, heads if isinstance(heads, int) else None)
 
 
-def _size_on_hub(model_id: str, token: str | None) -> _Size | None:
-    if not hub.is_reachable():
+def _size_on_hub(model_id: str, context: Context) -> _Size | None:
+    if not context.hub_answers():
         return None
     try:
-        parameters = hub.parameters(model_id, token)
+        parameters = hub.parameters(model_id, context.token)
     except LoadbenchError:  # resolving the model says what is wrong with it
         return None
     return None if parameters is None else _Size(parameters, None)
