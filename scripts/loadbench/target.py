@@ -6,6 +6,7 @@ This is the only place that knows how the two differ: an address, a key pair, an
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadbench.config import Config, Target
 from loadbench.errors import RunError, UsageError
@@ -21,6 +22,7 @@ from loadbench.errors import RunError, UsageError
 if TYPE_CHECKING:
     import boto3
 
+_LOG = logging.getLogger(__name__)
 _START_TIMEOUT_S = 60
 
 
@@ -54,6 +56,7 @@ def open_account(config: Config, home: Path) -> Account:
 
     try:
         session = boto3.Session(region_name=config.region)
+        session.events.register("needs-retry", _note_failed_attempt)
         account_id = session.client("sts").get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
         raise UsageError(
@@ -63,6 +66,16 @@ def open_account(config: Config, home: Path) -> Account:
         ) from error
     inherited = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return Account(config.target, config.region, account_id, session, inherited)
+
+
+def _note_failed_attempt(
+    operation: Any, attempts: int, response: Any, caught_exception: Any, **_: Any
+) -> None:
+    """Every attempt that a client may repeat goes to the log: botocore repeats in silence."""
+    error = response[1].get("Error", {}).get("Code") if response else caught_exception
+    if error and (caught_exception or response[0].status_code in (429, *range(500, 600)) or attempts > 1):
+        service = operation.service_model.service_name
+        _LOG.info("%s %s, attempt %d: %s", service, operation.name, attempts, error)
 
 
 def start_local(config: Config, home: Path) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -36,3 +38,38 @@ def test_plain_output_holds_no_escape_codes() -> None:
         ui.detail("endpoint Creating")
     assert "✓ deploy" in text.getvalue()
     assert "\x1b" not in text.getvalue()
+
+
+@pytest.fixture
+def own_handlers() -> Iterator[None]:
+    """What a test adds to the root logger is taken away again."""
+    root, ours = logging.getLogger(), logging.getLogger("loadbench")
+    before, level = list(root.handlers), ours.level
+    ours.setLevel(logging.DEBUG)
+    yield
+    root.handlers[:] = before
+    ours.setLevel(level)
+
+
+def test_detail_is_shown_only_when_asked_for(own_handlers: None) -> None:
+    quiet, normal, verbose = io.StringIO(), io.StringIO(), io.StringIO()
+    for text, asked in ((quiet, {"quiet": True}), (normal, {}), (verbose, {"verbose": True})):
+        ui = Ui(Console(file=text), **asked)
+        with ui.step("deploy"):
+            ui.detail("terraform: a · endpoint Creating", said="endpoint Creating")
+        ui.note("pair 1 of 5")
+        ui.warn("token file is readable")
+    assert quiet.getvalue() == "! token file is readable\n"
+    assert "endpoint Creating" not in normal.getvalue()
+    assert verbose.getvalue().count("endpoint Creating") == 1
+    assert "terraform: a" not in verbose.getvalue()
+    assert verbose.getvalue().count("pair 1 of 5") == 1
+
+
+def test_verbose_shows_what_other_modules_log_without_secrets(own_handlers: None) -> None:
+    text = io.StringIO()
+    Ui(Console(file=text), verbose=True)
+    logging.getLogger("loadbench.target").info("sagemaker DescribeEndpoint, attempt 2: Throttling")
+    logging.getLogger("loadbench.run").debug("container: token hf_PlantedForThisTestAndNothingElse0004")
+    assert "attempt 2: Throttling" in text.getvalue()
+    assert "hf_Planted" not in text.getvalue()

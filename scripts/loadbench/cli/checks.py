@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 @config_options
 @JSON_OPTION
 def doctor(as_json: bool, **options: Any) -> None:
-    """Check everything that can be known to fail before anything costs money."""
+    """Check what can be known to fail before anything costs money.
+
+    \b
+    Examples:
+      loadbench doctor --config my.yaml
+      loadbench doctor --target aws --json
+    """
     from loadbench.run.preflight import run_checks
 
     bench = open_bench(**options)
@@ -40,19 +46,37 @@ def doctor(as_json: bool, **options: Any) -> None:
 @PATH_ARGUMENT
 @config_options
 def render(path: PathName, **options: Any) -> None:
-    """Print the Terraform variables that a run of PATH would use; creates nothing."""
+    """Print the Terraform variables that a run would use.
+
+    Creates nothing.
+
+    \b
+    Examples:
+      loadbench render fast --config my.yaml
+    """
     from loadbench.run.runner import rendered_variables
 
     click.echo(rendered_variables(open_bench(**options), path))
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), default=Path("config.yaml"))
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    default=Path("config.yaml"),
+    help="The configuration file.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before fetching Terraform where there is none.")
 def setup(config_file: Path, yes: bool) -> None:
-    """Find or fetch Terraform, install its provider, prepare the configured model.
+    """Find or fetch Terraform, its provider and the configured model.
 
     Every other command does what it needs of this by itself, except fetching Terraform.
+
+    \b
+    Examples:
+      loadbench setup
+      loadbench setup --config my.yaml --yes
     """
     from loadbench.config import load_config
     from loadbench.run.setup import set_up

@@ -13,10 +13,10 @@ from loadbench.workspace import Workspace
 
 @click.group()
 def local() -> None:
-    """The embedded AWS: start it, stop it, look at it, point other clients at it."""
+    """The embedded AWS: start, stop, look at it, point other clients at it."""
 
 
-def _local_command(name: str, summary: str) -> None:
+def _local_command(name: str, summary: str, *examples: str) -> None:
     @config_options
     @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
     def command(as_json: bool, **options: Any) -> None:
@@ -33,12 +33,23 @@ def _local_command(name: str, summary: str) -> None:
         arguments = [shown, "--json"] if as_json and shown == "status" else [shown]
         click.echo(target.localaws(arguments, config, home), nl=False)
 
-    command.__doc__ = summary
+    lines = "\n".join(f"  {example}" for example in examples or (f"loadbench local {name}",))
+    command.__doc__ = f"{summary}\n\n\b\nExamples:\n{lines}"
     local.command(name)(command)
 
 
 _local_command("up", "Start it; once running, apply the configuration's `local` section.")
 _local_command("down", "Stop it and every model server.")
-_local_command("status", "Say whether it runs, where, and with which endpoints.")
-_local_command("env", 'Print exports for a shell: eval "$(loadbench local env)".')
+_local_command(
+    "status",
+    "Say whether it runs, where, and with which endpoints.",
+    "loadbench local status",
+    "loadbench local status --json",
+)
+_local_command(
+    "env",
+    "Print exports for a shell, so that any AWS client uses it.",
+    'eval "$(loadbench local env)"',
+    "loadbench local env --json",
+)
 _local_command("logs", "Show its own log.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from loadbench.config import Config
     from loadbench.paths import PathName
     from loadbench.run.bench import Bench
+    from loadbench.ui import Ui
 
 PATH_ARGUMENT = click.argument("path", type=click.Choice(list(PATHS)))
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -21,9 +22,37 @@ YES_OPTION = click.option(
     "--yes", is_flag=True, help="Do not ask before creating or removing what costs money."
 )
 
+_VERBOSITY = "loadbench.verbosity"
+
+
+def _remember_verbosity(context: click.Context, option: click.Parameter, given: bool) -> None:
+    if given:
+        context.meta[_VERBOSITY] = option.name
+
+
+def verbosity_options(command: Any) -> Any:
+    """`-v` and `-q`, before the verb or after it; the last one counts."""
+    for name, text in (
+        ("--quiet", "Show results, warnings and errors only."),
+        ("--verbose", "Show what Terraform, the service and the container say, and each retry."),
+    ):
+        command = click.option(
+            name[1:3], name, is_flag=True, expose_value=False, callback=_remember_verbosity, help=text
+        )(command)
+    return command
+
+
+def make_ui() -> Ui:
+    """Progress as loud as this call asked for."""
+    from loadbench.ui import Ui
+
+    asked = click.get_current_context().meta.get(_VERBOSITY)
+    return Ui(verbose=asked == "verbose", quiet=asked == "quiet")
+
 
 def config_options(command: Any) -> Any:
     """Options that say which configuration, shared by every command that reads one."""
+    command = verbosity_options(command)
     for option in (
         click.option(
             "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one key."
@@ -37,6 +66,7 @@ def config_options(command: Any) -> Any:
             type=click.Path(path_type=Path),
             default=Path("config.yaml"),
             show_default=True,
+            help="The configuration file.",
         ),
     ):
         command = option(command)
@@ -57,9 +87,8 @@ def open_bench(**options: Any) -> Bench:
     from loadbench.run.bench import Bench
     from loadbench.run.journal import command_line
     from loadbench.target import open_account
-    from loadbench.ui import Ui
 
-    config, workspace, ui = read_config(**options), Workspace.here(), Ui()
+    config, workspace, ui = read_config(**options), Workspace.here(), make_ui()
     secrets = workspace.home / ".env"
     if load_dotenv(secrets) and secrets.stat().st_mode & 0o077:
         ui.warn(f"{secrets} can be read by others: chmod 600 {secrets}")

@@ -16,7 +16,16 @@ from loadbench.cli.options import JSON_OPTION, YES_OPTION, asking, config_option
 @JSON_OPTION
 @click.option("--shards", is_flag=True, help="Remove the sharded weights in S3 as well.")
 def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
-    """Remove everything of this project and check by listing that nothing is left."""
+    """Remove everything of this project and check that nothing is left.
+
+    Exit code 3, with names and prices, if something that costs money is still there.
+
+    \b
+    Examples:
+      loadbench destroy
+      loadbench destroy --config my.yaml --yes
+      loadbench destroy --shards                   the sharded weights in S3 too
+    """
     from loadbench.run.removal import destroy_everything
 
     bench = open_bench(**options)
@@ -31,7 +40,15 @@ def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
 @click.option("--remove", "do_remove", is_flag=True, help="Remove what is listed; otherwise only list.")
 @YES_OPTION
 def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **options: Any) -> None:
-    """List what any run, checkout or colleague left under the project's tags."""
+    """List what any run, checkout or colleague left behind.
+
+    Found by the project's tags, with what each costs an hour.
+
+    \b
+    Examples:
+      loadbench leftovers --config my.yaml
+      loadbench leftovers --older-than 4h --remove --yes
+    """
     from loadbench.run.removal import find_leftovers
 
     bench = open_bench(**options)

@@ -12,7 +12,14 @@ from loadbench.workspace import Workspace
 @click.argument("comparison_id", required=False)
 @JSON_OPTION
 def report(comparison_id: str | None, as_json: bool) -> None:
-    """Show a comparison again, the newest by default."""
+    """Show a comparison again, the newest by default.
+
+    \b
+    Examples:
+      loadbench report
+      loadbench report 20261123-202029-2a45
+      loadbench report --json | jq .verdict
+    """
     from loadbench.results.commands import latest_comparison_id
 
     show_comparison(comparison_id or latest_comparison_id(Workspace.here().results_dir), as_json)

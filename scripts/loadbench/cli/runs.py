@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 @JSON_OPTION
 @click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment up, to look at it.")
 def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **options: Any) -> None:
-    """Deploy one path, time it, invoke it; its endpoint stays up."""
+    """Deploy one path, time it, invoke it; its endpoint stays up.
+
+    \b
+    Examples:
+      loadbench run standard
+      loadbench run fast --config my.yaml --yes
+      loadbench run fast --set benchmark.warm_invocations=10 -v
+    """
     from loadbench.run.deployment import price_of
     from loadbench.run.runner import run_path
 
@@ -75,7 +82,18 @@ def compare(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run what is missing, or PAIRS fresh pairs, or take recorded RUNS, and compare."""
+    """Compare both paths: runs what is missing, removes it again.
+
+    With RUNS, nothing is deployed: recorded runs are compared.
+
+    \b
+    Examples:
+      loadbench compare                            what is recorded, and what is missing
+      loadbench compare --pairs 5                  five fresh pairs and a verdict
+      loadbench compare --pairs 5 --resume         go on after an interruption
+      loadbench compare RUN RUN                    two recorded runs, by their ids
+      loadbench compare --baseline RUN --fail-if-slower-than 1.05
+    """
     from loadbench.results.commands import compare_each, require_not_slower
     from loadbench.results.selection import recorded_runs
 
@@ -113,7 +131,13 @@ def make_runs(
 @YES_OPTION
 @JSON_OPTION
 def optimize(yes: bool, as_json: bool, **options: Any) -> None:
-    """Run the sharding job alone, or find the shards of an earlier one."""
+    """Run the sharding job alone, or find the shards of an earlier one.
+
+    \b
+    Examples:
+      loadbench optimize
+      loadbench optimize --config my.yaml --json
+    """
     from loadbench.run.runner import optimize_only
 
     bench = open_bench(**options)
@@ -128,7 +152,13 @@ def optimize(yes: bool, as_json: bool, **options: Any) -> None:
 @config_options
 @JSON_OPTION
 def invoke(path: PathName | None, prompt: str | None, as_json: bool, **options: Any) -> None:
-    """Send PROMPT (or the sample input) to a running endpoint; tokens appear as they come."""
+    """Ask a running endpoint; its answer appears as it is generated.
+
+    \b
+    Examples:
+      loadbench invoke
+      loadbench invoke fast "Why is the sky blue?"
+    """
     from loadbench.run.runner import invoke_standing
 
     bench = open_bench(**options)

@@ -34,10 +34,15 @@ def scale_out(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Add one copy to running endpoints, time it until it serves, and take it away again.
+    """Add a copy to what is up, time it until it serves, remove it.
 
     PATHS: the endpoints to scale; all that are up without any. Requests are sent meanwhile; how many of them
     failed is part of the result. The same endpoint never gets two copies at once.
+
+    \b
+    Examples:
+      loadbench scale-out fast
+      loadbench scale-out standard fast --deploy --repeat 3
     """
     from loadbench.run.scale_out import scale_out as scale
     from loadbench.run.scale_out import standing_paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from loadbench.errors import InterruptedRunError, LoadbenchError, PreflightError, UsageError
 from loadbench.paths import PATHS, PathName
+from loadbench.redaction import redacted_environment
 from loadbench.results.index import latest, list_points
 from loadbench.results.records import (
     ModelInfo,
@@ -35,6 +37,7 @@ from loadbench.run.preflight import run_checks
 from loadbench.run.pricing import look_up_price
 from loadbench.run.render import Plan, render
 
+_LOG = logging.getLogger(__name__)
 _MODEL_FOLDER_VARIABLE = "HF_MODEL_ID"
 _DOWNLOAD_TIMEOUT_S = 3600
 _UNSET_DTYPE = "auto"
@@ -93,6 +96,8 @@ def _run(bench: Bench, path: PathName, journal: Journal) -> None:
 
     with journal.step("build"), ui.step(f"{path}: Terraform variables and plugins"):
         plan = make_plan(bench, path, record, source)
+        for name, value in redacted_environment(plan.environment).items():
+            _LOG.info("container environment: %s=%s", name, value)
         terraform, variables = deployment.prepare(bench, plan)
         record.system = system_description(terraform.version(), terraform.provider_version())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,11 +17,13 @@ from loadbench.paths import EndpointKind
 from loadbench.results.records import Deployment, ResourceNames, RunRecord, Usage
 from loadbench.results.timeline import Span
 from loadbench.run.observe import serving
+from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
-from loadbench.run.observe.spans import Seen, assemble
+from loadbench.run.observe.spans import Seen, assemble, read_container
 from loadbench.run.observe.status import StatusPoller
 from loadbench.run.observe.usage import read_usage
 
+_LOG = logging.getLogger(__name__)
 _STATUS_EVERY_S = 0.4
 _LOGS_EVERY_S = 1.0
 # CloudWatch shows a line some seconds after it was written.
@@ -60,10 +63,11 @@ class Observer:
             clock,
             lambda resource, status: self.on_status(resource, status),
         )
-        self._container = LogFollower(logs, container_group(names), self._log_file.write)
+        self._container = LogFollower(logs, container_group(names), self._keep_line)
         self._platform = LogFollower(logs, platform_group(names)) if embedded else None
         self._metrics = session.client("cloudwatch", config=_CLIENT_CONFIG)
         self._metric_problems: list[str] = []
+        self._told_phases: set[str] = set()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -154,9 +158,21 @@ class Observer:
             self._fetch_logs()
 
     def _fetch_logs(self) -> None:
-        self._container.fetch()
+        if self._container.fetch():
+            self._tell_phases()
         if self._platform:
             self._platform.fetch()
+
+    def _keep_line(self, line: LogLine) -> None:
+        self._log_file.write(line)
+        _LOG.debug("container: %s", line.message)
+
+    def _tell_phases(self) -> None:
+        """Each phase once, as soon as the container's lines show its end."""
+        for span in read_container(self._container.lines):
+            if span.name not in self._told_phases:
+                self._told_phases.add(span.name)
+                _LOG.info("phase %s: %.2f s", span.name, span.duration_s)
 
 
 def _first_response(record: RunRecord) -> list[Span]:

@@ -1,0 +1,87 @@
+"""The log of one call: everything with its time and without secrets, in `.loadbench/logs/`.
+
+The file is made when the first thing is worth keeping, so that `--help` and a mistyped option leave none.
+Code anywhere writes to it through Python's `logging`; what libraries warn about goes there too, not onto the
+terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+from loadbench.redaction import redact
+
+LOGS = Path(".loadbench") / "logs"
+KEPT = 30  # newest files; older ones are removed when a new one is made
+_LOG = logging.getLogger("loadbench")
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats as usual, tracebacks included, then takes the secrets out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as text."""
+        return redact(super().format(record))
+
+
+class Diary(logging.FileHandler):
+    """The file of one call; a folder that cannot be written costs the log, never the run."""
+
+    def __init__(self, home: Path, command: list[str]) -> None:
+        self._command = command
+        verb = next((word for word in command if word.isalpha()), "call")
+        name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{verb}-{os.getpid()}.log"
+        super().__init__(home / LOGS / name, encoding="utf-8", delay=True)
+        formatter = RedactingFormatter(
+            "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, None as long as nothing was worth keeping."""
+        return Path(self.baseFilename) if self.stream is not None else None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, the first one after a line that says what this call is."""
+        try:
+            if self.stream is None:
+                self._begin()
+            super().emit(record)
+        except OSError:
+            self.setLevel(logging.CRITICAL + 1)  # no disk, no permission: be silent from now on
+
+    def _begin(self) -> None:
+        import platform  # with metadata: too slow for a call that leaves no log
+        from importlib import metadata
+
+        file = Path(self.baseFilename)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in sorted(file.parent.glob("*.log"))[: -KEPT + 1]:
+            old.unlink(missing_ok=True)
+        self.stream = os.fdopen(
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8"
+        )
+        what = f"loadbench {metadata.version('loadbench')}, Python {platform.python_version()}, "
+        what += f"{platform.system()} {platform.machine()}: loadbench {' '.join(self._command)}"
+        super().emit(_LOG.makeRecord(_LOG.name, logging.INFO, "", 0, what, (), None))
+
+
+def begin(home: Path, command: list[str]) -> Diary:
+    """Start the log of this call: every logger's words go to it, and nothing of them to the terminal."""
+    logging.raiseExceptions = False
+    logging.captureWarnings(True)
+    diary = Diary(home, command)
+    logging.getLogger().addHandler(diary)
+    _LOG.setLevel(logging.DEBUG)
+    threading.excepthook = lambda failed: _LOG.error(
+        "thread %s ended by an unexpected error",
+        failed.thread.name if failed.thread else "?",
+        exc_info=(failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback),
+    )
+    return diary
