@@ -23,7 +23,7 @@ from .instance import DeploymentError, Instance
 from .model_data import ModelData
 from .processes import Child, Usage
 from .s5cmd_tool import DownloadError
-from .settings import FaultKind
+from .settings import FaultKind, FaultSpec
 
 _PING_INTERVAL_S = 0.02
 # No request takes longer (InvokeEndpoint's own limit).
@@ -196,17 +196,20 @@ class ModelCopy:
         """Start the process and wait for `/ping`; gives the time at which the server says it was ready."""
         spawned_s = time.time()
         self.port = _free_port()
-        child = Child([sys.executable, "-m", "localaws.container"], self._environment(data, spawned_s))
+        timeout_s, fault = self.spec.startup_timeout_s, self._container_fault()
+        if fault is not None and fault.kind == "health_check" and fault.delay_s:
+            timeout_s = fault.delay_s
+        child = Child([sys.executable, "-m", "localaws.container"], self._environment(data, spawned_s, fault))
         self.child = child
         self._children.append(child)
         for error in (False, True):
             self._followers.append(asyncio.create_task(self._follow(child, error)))
         try:
-            async with asyncio.timeout(self.spec.startup_timeout_s):
+            async with asyncio.timeout(timeout_s):
                 ready_s = await self._healthy(child)
         except TimeoutError as error:
             raise DeploymentError(
-                f"{self._unhealthy()} within {self.spec.startup_timeout_s:.0f} seconds. {self._see_logs()}"
+                f"{self._unhealthy()} within {timeout_s:.0f} seconds. {self._see_logs()}"
             ) from error
         self._tasks.append(asyncio.create_task(self._watch(child)))
         return ready_s
@@ -250,7 +253,7 @@ class ModelCopy:
             usage.record(self)
             await asyncio.sleep(usage.SAMPLE_INTERVAL_S)
 
-    def _environment(self, data: ModelData, spawned_s: float) -> dict[str, str]:
+    def _environment(self, data: ModelData, spawned_s: float, fault: FaultSpec | None) -> dict[str, str]:
         environment = self.spec.environment | self.instance.environment()
         environment |= {
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
@@ -261,21 +264,22 @@ class ModelCopy:
         }
         if data.shards is not None:
             environment["SM_FAST_MODEL_LOADER_S3_URI"] = data.shards
-        faults: tuple[FaultKind, ...] = ("container_exit", "health_check")
-        for fault in faults:
-            if self._struck(fault):
-                environment["LOCALAWS_CONTAINER_FAULT"] = fault
+        if fault is not None:
+            environment["LOCALAWS_CONTAINER_FAULT"] = fault.kind
+            environment["LOCALAWS_CONTAINER_WORDS"] = fault.words
         return environment
 
-    def _struck(self, kind: FaultKind) -> bool:
-        fault = self.instance.world.faults.take(
+    def _container_fault(self) -> FaultSpec | None:
+        return self._struck("container_exit") or self._struck("health_check")
+
+    def _struck(self, kind: FaultKind) -> FaultSpec | None:
+        return self.instance.world.faults.take(
             kind,
             endpoint=self.instance.place.endpoint,
             instance_type=self.instance.place.instance_type,
             inference_component=self.spec.inference_component,
             model=self.spec.model_name,
         )
-        return fault is not None
 
     def _event(
         self, phase: str, start_s: float, end_s: float, *, simulated: bool = False, size_bytes: int = 0

@@ -25,7 +25,10 @@ FaultKind = Literal[
     "health_check",
     "container_exit",
     "download_timeout",
+    "image_not_found",
+    "role_not_assumable",
     "access_denied",
+    "expired_token",
     "throttling",
     "slow_down",
     "connection_reset",
@@ -76,8 +79,11 @@ class FaultSpec(_Strict):
     requests_per_s: PositiveFloat | None = None
     # connection_reset, truncated_body: bytes of the body that still arrive; flipped_byte: offset in the body.
     after_bytes: int = Field(default=0, ge=0)
-    # slow_first_byte: seconds before the first byte.
+    # slow_first_byte: seconds before the first byte; health_check: seconds until the platform gives up
+    # (0: the endpoint's own timeout, which is a minute at least).
     delay_s: NonNegativeFloat = 0.0
+    # container_exit: what the container says before it exits.
+    words: str = ""
 
 
 class Settings(_Strict):

@@ -158,6 +158,16 @@ def test_control_calls_are_signed_and_strict(aws: EmbeddedAws) -> None:
     assert aws.control("GET", "nonsense")[0] == 404
 
 
+@pytest.mark.parametrize("kind", ["access_denied", "throttling", "expired_token"])
+def test_no_fault_keeps_its_owner_from_taking_it_back(aws: EmbeddedAws, kind: str) -> None:
+    aws.apply(faults=[{"kind": kind}])
+    with pytest.raises(ClientError):
+        aws.client("sts").get_caller_identity()
+    assert aws.control("GET", "status")[0] == 200
+    assert aws.control("POST", "faults", {"faults": []})[0] == 200
+    aws.client("sts").get_caller_identity()
+
+
 # Failures on order
 
 

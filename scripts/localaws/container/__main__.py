@@ -2,7 +2,8 @@
 
 Environment: `LOCALAWS_MODEL_DIR`, `SAGEMAKER_BIND_TO_PORT`, `OPTION_*`, `SM_FAST_MODEL_LOADER_S3_URI`,
 the usual AWS variables, and from the platform `LOCALAWS_SPAWNED_S` (epoch seconds of this process's start),
-`LOCALAWS_MODEL_NAME`, `LOCALAWS_IMAGE` and `LOCALAWS_CONTAINER_FAULT` (`container_exit` or `health_check`).
+`LOCALAWS_MODEL_NAME`, `LOCALAWS_IMAGE`, `LOCALAWS_CONTAINER_FAULT` (`container_exit` or `health_check`) and
+`LOCALAWS_CONTAINER_WORDS` (its last ones).
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def main() -> int:
     lines.server_line("Starting model server ...")
     try:
         if os.environ.get("LOCALAWS_CONTAINER_FAULT") == "container_exit":
-            raise ContainerError("the container was told to exit at its start (fault container_exit)")
+            words = os.environ.get("LOCALAWS_CONTAINER_WORDS")
+            raise ContainerError(
+                words or "the container was told to exit at its start (fault container_exit)"
+            )
         options = read_options(os.environ)
         streams = _open_streams(options)
         asyncio.run(_serve(options, streams, started_s))

@@ -93,6 +93,8 @@ async def receive_file(storage: Storage, request: S3Request, operation: str) -> 
 def strike(request: S3Request, operation: str) -> None:
     """Fail before anything is done, where that was ordered."""
     faults, fields = request.call.world.faults, match(request, operation)
+    if faults.take("expired_token", **fields):
+        raise AwsError("ExpiredToken", "The provided token has expired.", 400)
     if faults.take("access_denied", **fields):
         raise AwsError("AccessDenied", "Access Denied", 403)
     if faults.take("slow_down", **fields) or faults.take("throttling", **fields):

@@ -25,6 +25,7 @@ def create_model(context: Context, request: Request) -> Document:
             raise AwsError(
                 "ValidationException", "Specify either ModelDataUrl or ModelDataSource, and not both."
             )
+    _strike(context, request)
     defaults = {"EnableNetworkIsolation": False}
     return context.records.create("model", request, {**defaults, **_described(request)})
 
@@ -120,6 +121,20 @@ def delete_tags(context: Context, request: Request) -> Document:
     kept = {key: value for key, value in context.records.tags(arn).items() if key not in gone}
     context.records.put_tags(arn, kept)
     return {}
+
+
+def _strike(context: Context, request: Request) -> None:
+    """Refuse the model where that was ordered, in SageMaker's words."""
+    faults, name = context.platform.world.faults, request["ModelName"]
+    if faults.take("image_not_found", model=name):
+        containers = request.get("Containers") or [request["PrimaryContainer"]]
+        raise AwsError("ValidationException", f"Requested image {containers[0].get('Image')} not found.")
+    if faults.take("role_not_assumable", model=name):
+        raise AwsError(
+            "ValidationException",
+            f"Could not assume role {request['ExecutionRoleArn']}. Please ensure that the role exists and "
+            "allows principal 'sagemaker.amazonaws.com' to assume the role.",
+        )
 
 
 def _described(request: Request) -> Document:
