@@ -14,7 +14,7 @@ from loadbench.results.comparison_model import Comparison, load_comparison
 from loadbench.results.gate import check_limit
 from loadbench.results.records import RunRecord
 from loadbench.results.reports import write_reports
-from loadbench.results.reports.terminal import WIDTH, print_comparison, render_scale_out
+from loadbench.results.reports.terminal import WIDTH, print_comparison, print_scale_out
 from loadbench.results.scale_out_section import make_section
 from loadbench.results.scale_outs import ScaleOutRecord, scale_outs_of
 from loadbench.results.selection import COMPARISON_PREFIX, comparison_folder, recorded_runs, sides_of
@@ -66,7 +66,7 @@ def show_scale_outs(
     for other in others or [("", [])]:
         section = make_section(first, other, scale_outs)
         if section:
-            console.print(render_scale_out(section), width=WIDTH)
+            print_scale_out(section, console)
     for comparison in comparisons:
         _show_page(console, comparison_folder(results_dir, comparison.comparison_id))
 

@@ -46,26 +46,20 @@ def _sentence(a: Side, b: Side, estimate: Estimate | None) -> str:
     known = [side for side in (a, b) if side.time_to_ready]
     if not known:
         return "No copy that was asked for came to serve; the reasons stand below."
-    parts = [
-        f"of {side.label} after {words.seconds(side.time_to_ready.median)}{_count(side)}"
-        for side in known
-        if side.time_to_ready
-    ]
-    sentence = f"One more copy serves: {', '.join(parts)}"
+    sentence = f"One more copy serves {', '.join(_figures(side) for side in known)}"
     if estimate is None:
         return f"{sentence}."
+    ratio = words.times(estimate.ratio)
     if estimate.low is None:
-        return (
-            f"{sentence}: {words.times(estimate.ratio)}. Figures and no verdict: --repeat 5 shows the spread."
-        )
+        return f"{sentence}: {ratio}. Figures and no verdict: make scale-out PAIRS=5 shows the spread."
     verdict = (
         f"{b.label} is {'faster' if estimate.ratio > 1 else 'slower'}"
         if estimate.decides
         else f"cannot tell whether {b.label} is faster or slower"
     )
-    ratio = f"{words.times(estimate.ratio)}, 95 % {words.interval(estimate)}"
-    return f"{sentence}; {verdict} ({a.label} over {b.label}: {ratio})."
+    return f"{sentence}: {verdict}, {ratio} (95 % {words.interval(estimate)})."
 
 
-def _count(side: Side) -> str:
-    return f" (n = {len(side.usable)})"
+def _figures(side: Side) -> str:
+    median_s = side.time_to_ready.median if side.time_to_ready else None
+    return f"after {words.seconds(median_s)} with {side.label} (n = {len(side.usable)})"

@@ -36,6 +36,11 @@ class Reading:
     modified_s: float
     failure_reason: str
 
+    @property
+    def in_progress(self) -> bool:
+        """Whether it changes by itself."""
+        return self.status in _IN_PROGRESS
+
 
 class Count(Protocol):
     """Something that can be counted up and down."""
@@ -128,7 +133,7 @@ class Watch:
         count.ask(wanted)
         reading = self._read(count)
         # LastModifiedTime is then when the service took it. Where all is over at once, that time is lost.
-        taken = reading.status in _IN_PROGRESS and reading.modified_s > before.modified_s
+        taken = reading.in_progress and reading.modified_s > before.modified_s
         if on_request:
             on_request(reading.modified_s if taken else asked_s)
         # A status from before the request may be seen once more.
@@ -142,7 +147,7 @@ class Watch:
         deadline_s = self.clock() + _PATIENCE_S
         while True:
             reading = self._read(count)
-            if reading.status not in _IN_PROGRESS and true(reading):
+            if not reading.in_progress and true(reading):
                 return reading
             if self.clock() > deadline_s:
                 raise RunError(

@@ -212,12 +212,13 @@ def _take_back(bench: Bench, run: RunRecord, counts: Sequence[Count], title: str
     )
     try:
         with _service_errors(run):
-            surplus = [count for count in counts if watch.settled(count).current > run.instance_count]
-            if not surplus:
+            readings = [count.read() for count in counts]
+            if all(item.current <= run.instance_count and not item.in_progress for item in readings):
                 return
             with bench.ui.step(title):
-                for count in reversed(surplus):
-                    watch.change(count, run.instance_count)
+                for count in reversed(counts):
+                    if watch.settled(count).current > run.instance_count:
+                        watch.change(count, run.instance_count)
     except UsageError:
         raise
     except (LoadbenchError, KeyboardInterrupt) as error:

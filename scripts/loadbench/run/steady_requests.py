@@ -46,7 +46,7 @@ class SteadyRequests:
     def words(self) -> str:
         """How many were sent and how many failed, for progress."""
         failed = sum(not item.ok for item in self.answered)
-        return f"{len(self.answered)} requests, {failed} failed"
+        return f"requests: {len(self.answered)}, failed: {failed}"
 
     def _work(self) -> None:
         while not self._stop.is_set():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loadbench.results.comparison_model import Comparison
 from loadbench.results.records import RunRecord, write_atomically
-from loadbench.results.reports import csv, html, json, markdown, seed_files, text, trace
+from loadbench.results.reports import csv, html, json, markdown, seed_files, snippet, text, trace
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
@@ -35,6 +35,7 @@ def write_run_files(record: RunRecord, folder: Path) -> list[Path]:
         {
             "timing_results.json": seed_files.timing_results(record),
             "deployment_summary.txt": seed_files.deployment_summary(record),
+            "invoke.py": snippet.render(record),
             "trace.json": trace.render_run(record),
         },
     )

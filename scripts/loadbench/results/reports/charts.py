@@ -15,6 +15,7 @@ from loadbench.results.timeline import PHASES, Span, weights_phases_of
 WIDE = 960
 NARROW = 360
 _LEFT = 206.0  # pixels for labels beside a wide chart
+_LETTER = 7.0  # pixels, on the generous side
 _SHORTEST_S = 0.001  # what is no phase and shorter is a moment, not a span
 _LONG_UNITS = ((3600, "h"), (60, "min"))
 _MAX_POINTS = 400  # of a curve; more cannot be told apart
@@ -66,7 +67,7 @@ def _waterfall_row(
     bar_y, bar_height = (y + 18, 13.0) if narrow else (y + 2, 16.0)
     if narrow:
         drawing.text(0, y + 13, label)
-        drawing.text(124, y + 13, length, "value")
+        drawing.text(max(124, 8 + _LETTER * len(label)), y + 13, length, "value")
     else:
         drawing.text(scale.start - 14, y + 15, label, "", "end")
         end = max(scale(span.end_s) for span in spans)

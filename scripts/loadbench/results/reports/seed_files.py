@@ -7,8 +7,11 @@ import json
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from loadbench.paths import PATHS
+from loadbench.redaction import redacted_environment
 from loadbench.results import words
 from loadbench.results.records import RunRecord
+from loadbench.results.reports import snippet
 from loadbench.workspace import Workspace
 
 
@@ -36,22 +39,36 @@ def timing_results(record: RunRecord) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def deployment_head(record: RunRecord) -> str:
+    """The summary's first part, which a terminal shows: timings and details."""
+    return _render("deployment_head.txt.j2", record)
+
+
 def deployment_summary(record: RunRecord) -> str:
-    """The summary text, from templates/deployment_summary.txt.j2."""
+    """The whole summary: what the first users had, then the container's environment and how to call it."""
+    return _render("deployment_summary.txt.j2", record)
+
+
+def _render(template: str, record: RunRecord) -> str:
     environment = Environment(
         loader=FileSystemLoader(Workspace.here().assets / "templates"),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 - plain text
+        trim_blocks=True,
         keep_trailing_newline=True,
     )
     setup_s = sum(record.seconds_of(step) or 0.0 for step in ("initialization", "optimization", "build"))
     deployment_s = record.seconds_of("deployment")
-    return environment.get_template("deployment_summary.txt.j2").render(
+    section = PATHS[record.path].section if record.path in PATHS else ""
+    configured = (record.configuration.get(section) or {}).get("container_env_vars") or {}
+    return environment.get_template(template).render(
         record=record,
         setup=words.duration(setup_s),
         deployment=words.MISSING if deployment_s is None else words.duration(deployment_s),
         total=words.duration(_total_s(record)),
         completed_at=_completed_at(record),
+        environment=redacted_environment(configured),
+        snippet=snippet.render(record),
     )
 
 

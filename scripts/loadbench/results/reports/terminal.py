@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -51,7 +52,7 @@ def render(comparison: Comparison) -> RenderableType:
         *_notes(comparison),
     ]
     if comparison.scale_out:
-        parts += ["", render_scale_out(comparison.scale_out)]
+        parts += ["", _scale_out(comparison.scale_out)]
     if comparison.differences:
         parts += ["", _differences(comparison)]
     if comparison.warnings:
@@ -60,8 +61,14 @@ def render(comparison: Comparison) -> RenderableType:
     return Group(*parts)
 
 
-def render_scale_out(section: ScaleOutSection) -> RenderableType:
-    """What adding one copy took: a sentence, the phases of the copy, the requests meanwhile."""
+def print_scale_out(section: ScaleOutSection, console: Console) -> None:
+    """Print what adding one copy took, on its own."""
+    ratio = [Text(f"Ratio: {section.a.label} over {section.b.label}.", style="dim")] if section.b.runs else []
+    console.print(Group(_scale_out(section), *ratio, *_marks(section.phases)), width=WIDTH)
+
+
+def _scale_out(section: ScaleOutSection) -> RenderableType:
+    """A sentence, the phases of the copy, the requests meanwhile."""
     sides = (section.a, section.b)
     figures = _new_figures(section.a.label, section.b.label, section.total.estimate)
     figures.phase(section.total, "time to one more copy", style="bold")
@@ -179,10 +186,19 @@ def _notes(comparison: Comparison) -> list[Text]:
     if prices:
         billed = "Nothing was billed; at the prices of AWS: " if comparison.is_local else "Price: "
         notes.append(Text(f"{billed}{'; '.join(prices)}.", style="dim"))
-    certainties = {certainty for row in comparison.phases for certainty in (row.a_certainty, row.b_certainty)}
+    return [
+        *notes,
+        *_marks([*comparison.phases, *(comparison.scale_out.phases if comparison.scale_out else [])]),
+    ]
+
+
+def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
+    """What the signs in a table of phases mean, those that stand in it."""
+    notes = []
+    certainties = {certainty for row in phases for certainty in (row.a_certainty, row.b_certainty)}
     if any(
         words.ran_beside(own_s, busy_s)
-        for row in comparison.phases
+        for row in phases
         for own_s, busy_s in ((row.a_s, row.a_busy_s), (row.b_s, row.b_busy_s))
     ):
         notes.append(

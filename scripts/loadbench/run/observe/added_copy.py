@@ -19,7 +19,7 @@ from loadbench.run.observe import serving
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
 from loadbench.run.observe.spans import Seen, assemble
-from loadbench.run.observe.status import ResourceTimes
+from loadbench.run.observe.status import IN_SERVICE, ResourceTimes
 
 _LOGS_EVERY_S = 1.0
 # CloudWatch shows a line some seconds after it was written.
@@ -68,11 +68,14 @@ class AddedCopy:
             file.write(line)
 
     def spans(self, record: ScaleOutRecord) -> list[Span]:
-        """The timeline of the copy: a request for more counts here as a creation does in a deployment."""
+        """The timeline of the copy: a request for more counts here as a creation does in a deployment.
+
+        That others were in service before and after is left out.
+        """
         times = {
             change.resource: ResourceTimes(change.request_s, change.ready_s) for change in record.changes
         }
-        return assemble(
+        spans = assemble(
             Seen(
                 endpoint=times.get("endpoint", ResourceTimes()),
                 component=times.get("inference component", ResourceTimes()),
@@ -83,6 +86,7 @@ class AddedCopy:
                 platform=self._platform.lines[self._old_events :] if self._platform else [],
             )
         )
+        return [span for span in spans if not span.name.endswith(f" {IN_SERVICE}")]
 
     def _lines(self) -> list[LogLine]:
         return [line for line in self._container.lines if line.stream not in self._old_streams]
