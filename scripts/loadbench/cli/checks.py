@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import JSON_OPTION, PATH_ARGUMENT, config_options, open_bench
+from loadbench.cli.options import JSON_OPTION, PATH_ARGUMENT, config_options, cost_of_run, open_bench
 from loadbench.paths import PATHS
 from loadbench.workspace import Workspace
 
@@ -38,6 +38,7 @@ def doctor(as_json: bool, **options: Any) -> None:
         for check in checks:
             remedy = f" {check.remedy}" if check.remedy and check.status != "ok" else ""
             click.echo(f"{check.status:8} {check.name}: {check.message}{remedy}")
+        click.echo(f"\n{cost_of_run(bench, list(PATHS))}")
     if any(check.status == "failure" for check in checks):
         raise SystemExit(2)
 

@@ -101,10 +101,19 @@ def confirm_cost(bench: Bench, paths: list[PathName], yes: bool) -> None:
     """On AWS, say what will be created and what it costs, and ask once."""
     if bench.config.target == "local" or yes:
         return
-    from loadbench.run.preflight import cost_summary
-
-    click.echo(cost_summary(bench.config, paths), err=True)
+    click.echo(cost_of_run(bench, paths), err=True)
     click.confirm("Go on?", abort=True, err=True)
+
+
+def cost_of_run(bench: Bench, paths: list[PathName]) -> str:
+    """What a run of these paths creates and costs; on AWS at the price that AWS tells now."""
+    from loadbench.run.preflight import cost_summary
+    from loadbench.run.pricing import look_up_price
+
+    if bench.config.target == "local":
+        return cost_summary(bench.config, paths)
+    session, region = bench.account.session, bench.config.region
+    return cost_summary(bench.config, paths, lambda name: look_up_price(session, name, region))
 
 
 def asking(bench: Bench, yes: bool) -> Any:

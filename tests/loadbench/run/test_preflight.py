@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 from loadbench.config import Config, load_config
 from loadbench.errors import UsageError
 from loadbench.paths import PathName
+from loadbench.results.costs import Price
 from loadbench.run import hub, synthetic
 from loadbench.run.models import cached_folder
 from loadbench.run.preflight import Check, account, checks, container, cost_summary, run_checks, weights
@@ -570,10 +571,32 @@ def test_a_tag_that_the_registry_does_not_have_is_told(
 
 
 def test_the_question_before_money_names_what_will_be_created(config: Config) -> None:
-    summary = cost_summary(on_aws(config), BOTH)
-    assert "standard: an endpoint on 1 × ml.g5.2xlarge" in summary
-    assert "USD per hour" in summary
-    assert "optimization job on ml.g5.2xlarge" in summary
+    summary = cost_summary(changed(on_aws(config), "standard", instance_count=2), BOTH)
+    assert "standard: a model-based endpoint on 2 × ml.g5.2xlarge, 3.03 USD per hour" in summary
+    assert "fast: an optimization job on ml.g5.2xlarge, 1.51 USD per hour" in summary
+    assert "fast: an endpoint with an inference component on 1 × ml.g5.2xlarge" in summary
+    assert "times" not in summary
+
+
+def test_the_cost_of_a_like_for_like_series_is_that_of_its_endpoints(config: Config) -> None:
+    benchmark = config.benchmark.model_copy(update={"like_for_like": True, "pairs": 5})
+    summary = cost_summary(on_aws(config, benchmark=benchmark), BOTH)
+    assert "standard: an endpoint with an inference component" in summary
+    assert "each endpoint 5 times" in summary
+    assert "models and shards in S3" in summary
+
+
+def test_what_aws_tells_goes_before_the_table_and_says_where_it_is_from(config: Config) -> None:
+    asked: list[str] = []
+
+    def look_up(instance_type: str) -> Price:
+        asked.append(instance_type)
+        return Price(usd_per_hour=1.9, source="AWS price list", date="2026-11-01", region="us-west-2")
+
+    summary = cost_summary(on_aws(config), BOTH, look_up)
+    assert asked == ["ml.g5.2xlarge"]
+    assert "1.90 USD per hour" in summary
+    assert "Prices: AWS price list, 2026-11-01, region us-west-2." in summary
 
 
 def test_a_price_that_is_not_known_is_said_to_be_so(config: Config) -> None:

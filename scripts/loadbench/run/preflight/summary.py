@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loadbench.config import Config
 from loadbench.paths import PATHS, PathName
-from loadbench.results.costs import find_price
+from loadbench.results.costs import Price, find_price
+from loadbench.run.stored import USD_PER_GB_MONTH
+
+LookUp = Callable[[str], Price | None]
+
+_KINDS = {
+    "model_based": "a model-based endpoint",
+    # A component is not charged for: the instances under it are.
+    "inference_component": "an endpoint with an inference component",
+}
 
 
-def cost_summary(config: Config, paths: Sequence[PathName]) -> str:
-    """One line a path, for the question that is asked before money is spent; no price where none is known."""
-    lines = ["This run creates, and charges for until they are removed:"]
+def cost_summary(config: Config, paths: Sequence[PathName], look_up: LookUp = lambda _: None) -> str:
+    """What the paths create, for the question that is asked before money is spent.
+
+    `look_up` gives the price that the target itself tells for an instance type; without it the repository's
+    table stands in, and where that has none the line says so.
+    """
+    prices: dict[str, Price | None] = {}
+
+    def hourly(instance_type: str, count: int) -> str:
+        if instance_type not in prices:
+            prices[instance_type] = find_price(instance_type, config.model_dump(), look_up(instance_type))
+        price = prices[instance_type]
+        return f"{price.usd_per_hour * count:.2f} USD per hour" if price else "price not known"
+
+    lines = []
     for path in paths:
         info = config.deployment(path)
-        price = find_price(info.instance_type, config.model_dump())
-        each = f"{price.usd_per_hour * info.instance_count:.2f} USD per hour" if price else "price not known"
-        lines.append(f"  {path}: an endpoint on {info.instance_count} × {info.instance_type}, {each}")
+        kind, count, instance = _KINDS[config.endpoint_kind(path)], info.instance_count, info.instance_type
         if PATHS[path].optimized:
-            instance = config.fast_model_loading_info.optimization_instance_type or info.instance_type
-            lines.append(f"  {path}: an optimization job on {instance}, once per model and degree")
-    return "\n".join(lines)
+            # Charged like hosting (inferred: the price list has no row for these jobs).
+            job = config.fast_model_loading_info.optimization_instance_type or instance
+            lines.append(
+                f"  {path}: an optimization job on {job}, {hourly(job, 1)}, once per model and degree"
+            )
+        lines.append(f"  {path}: {kind} on {count} × {instance}, {hourly(instance, count)}")
+    if config.benchmark.pairs > 1:
+        lines.append(f"  each endpoint {config.benchmark.pairs} times, removed after each run")
+    if any(PATHS[path].optimized or config.weights_from(path) == "s3" for path in paths):
+        lines.append(f"  models and shards in S3, which stay: {USD_PER_GB_MONTH} USD per GB and month")
+    sources = {f"{price.source}, {price.date}, region {price.region}" for price in prices.values() if price}
+    told = [f"Prices: {source}." for source in sorted(sources)]
+    heading = "This run creates, and AWS charges for until they are removed:"
+    if config.target == "local":
+        heading = "The embedded AWS charges nothing. On AWS this run would create and be charged for:"
+    return "\n".join([heading, *lines, *told])
