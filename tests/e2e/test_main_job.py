@@ -16,6 +16,7 @@ RUN_FILES = {
     "run.json",
     "timing_results.json",
     "deployment_summary.txt",
+    "invoke.py",
     "trace.json",
     "terraform.jsonl",
     "container.log",

@@ -43,6 +43,8 @@ def test_help_imports_nothing_heavy() -> None:
         (["compare", "--set", "benchmark.pair=3"], "did you mean 'pairs'?"),
         (["compare", "--set", "benchmrk.pairs=3"], "did you mean 'benchmark'?"),
         (["run", "fastest"], "'standard', 'fast'"),
+        (["invoke", "fats"], "Did you mean 'fast'"),
+        (["invoke", "slow", "Why?"], "standard, fast"),
         (["run", "fast", "--config", "absent.yaml"], "absent.yaml"),
         (["compare", "no-such-run"], "no-such-run"),
         (["report"], "make compare"),

@@ -102,7 +102,7 @@ def main() -> None:
         what = redact(f"{type(error).__name__}: {error}".rstrip(": "))
         click.echo(f"Error: something unexpected happened ({what}). This is a defect of loadbench.", err=True)
         click.echo(f"→ Please open an issue with the log, secrets are taken out of it: {log.path}", err=True)
-        click.echo("→ If a deployment was under way: loadbench destroy", err=True)
+        click.echo("→ See that nothing is left that costs money: loadbench destroy", err=True)
         sys.exit(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from loadbench.cli.options import (
     open_bench,
 )
 from loadbench.cli.reports import show_comparison
+from loadbench.errors import UsageError
 from loadbench.paths import PATHS
 from loadbench.workspace import Workspace
 
@@ -38,6 +40,8 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
       loadbench run fast --config my.yaml --yes
       loadbench run fast --set benchmark.warm_invocations=10 -v
     """
+    from loadbench.results.reports import snippet
+    from loadbench.results.reports.seed_files import deployment_head
     from loadbench.run.deployment import price_of
     from loadbench.run.runner import run_path
 
@@ -47,13 +51,13 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
     if as_json:
         click.echo(record.model_dump_json(indent=2))
         return
-    click.echo(
-        (bench.workspace.results_dir / record.run_id / "deployment_summary.txt").read_text(encoding="utf-8")
-    )
+    click.echo(deployment_head(record))
+    click.echo(f"Ask it: loadbench invoke {path}, or from Python (results/{record.run_id}/invoke.py):\n")
+    click.echo(textwrap.indent(snippet.render(record), "    "))
     price = price_of(bench, record)
     cost = f" and costs {price:.2f} USD per hour" if price is not None else ""
     simulated = " on AWS; here it costs nothing" if bench.config.target == "local" and cost else ""
-    click.echo(f"\nThe endpoint {record.names.endpoint} is up{cost}{simulated}. Remove it with: make destroy")
+    click.echo(f"The endpoint {record.names.endpoint} is up{cost}{simulated}. Remove it with: make destroy")
     click.echo(f"Everything about this run: results/{record.run_id}/")
 
 
@@ -147,25 +151,54 @@ def optimize(yes: bool, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("path", type=click.Choice(list(PATHS)), required=False)
+@click.argument("path", required=False, shell_complete=lambda *_: list(PATHS))
 @click.argument("prompt", required=False)
 @config_options
 @JSON_OPTION
-def invoke(path: PathName | None, prompt: str | None, as_json: bool, **options: Any) -> None:
+@click.option("--image", metavar="FILE_OR_URL", help="An image for a vision-language model to look at.")
+@click.option("--snippet", is_flag=True, help="Print Python that asks the endpoint, and ask nothing.")
+def invoke(
+    path: str | None, prompt: str | None, as_json: bool, image: str | None, snippet: bool, **options: Any
+) -> None:
     """Ask a running endpoint; its answer appears as it is generated.
+
+    Without PROMPT it is asked the configuration's sample_input, without PATH the first one that is up. A file
+    is sent inside the request, at most 4.7 MB; a URL is fetched by the container.
 
     \b
     Examples:
       loadbench invoke
       loadbench invoke fast "Why is the sky blue?"
+      loadbench invoke --image photo.jpg "What is written on the sign?"
+      loadbench invoke fast --snippet > ask.py
     """
-    from loadbench.run.runner import invoke_standing
+    from loadbench.results.reports import snippet as script
+    from loadbench.run.runner import invoke_standing, standing_record
 
+    path, prompt = _path_and_prompt(path, prompt)
     bench = open_bench(**options)
-    pieces = invoke_standing(bench, path, prompt)
+    if snippet:
+        click.echo(script.render(standing_record(bench, path)), nl=False)
+        return
+    pieces = invoke_standing(bench, path, prompt, image)
     if as_json:
         click.echo(json.dumps({"generated_text": "".join(pieces)}, ensure_ascii=False))
         return
     for piece in pieces:
         click.echo(piece, nl=False)
     click.echo()
+
+
+def _path_and_prompt(path: str | None, prompt: str | None) -> tuple[PathName | None, str | None]:
+    """A question alone is a prompt, unless it looks like a path that was mistyped."""
+    import difflib
+
+    if path is None or path in PATHS:
+        return path, prompt
+    near = difflib.get_close_matches(path, list(PATHS), n=1)
+    if prompt is None and not near:
+        return None, path
+    raise UsageError(
+        f"{path!r} is no way of loading",
+        remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(PATHS)}.",
+    )

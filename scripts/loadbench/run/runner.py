@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from loadbench.errors import InterruptedRunError, LoadbenchError, PreflightError, UsageError
-from loadbench.paths import PATHS, PathName
+from loadbench.errors import InterruptedRunError, LoadbenchError, PreflightError, RunError, UsageError
+from loadbench.paths import OPTIMIZED, PATHS, PathName
 from loadbench.redaction import redacted_environment
 from loadbench.results.index import latest, list_points
 from loadbench.results.records import (
@@ -27,6 +27,7 @@ from loadbench.results.reports import write_run_files
 from loadbench.run import deployment, staging
 from loadbench.run.bench import Bench, hugging_face_token
 from loadbench.run.explain import explained
+from loadbench.run.images import image_payload
 from loadbench.run.instances import instance_specification
 from loadbench.run.invocation import run_invocations, stream_text
 from loadbench.run.journal import Journal, system_description
@@ -36,11 +37,11 @@ from loadbench.run.optimization import optimize, tensor_parallel_degree
 from loadbench.run.preflight import run_checks
 from loadbench.run.pricing import look_up_price
 from loadbench.run.render import Plan, render
+from loadbench.sample_request import with_prompt
 
 _LOG = logging.getLogger(__name__)
-_MODEL_FOLDER_VARIABLE = "HF_MODEL_ID"
+_MODEL_VARIABLE = "HF_MODEL_ID"
 _DOWNLOAD_TIMEOUT_S = 3600
-_UNSET_DTYPE = "auto"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ def run_path(
                 f"the {path} run was interrupted; what it had created was removed",
                 remedy=f"What was seen until then is in {journal.folder}.",
             ) from error
+        except Exception as error:
+            # A defect of ours must not leave an endpoint running; the command line logs the traceback.
+            journal.fail(RunError(f"unexpected {type(error).__name__}: {error}"), _log_lines(journal)[-15:])
+            _clean_up(bench, journal, keep=keep_on_failure)
+            raise
         return journal.record
 
 
@@ -230,7 +236,7 @@ def run_optimization(bench: Bench, record: RunRecord, source: Source) -> Optimiz
         source_uri=source.uri,
         bucket=source.bucket or "",
         job_name=record.names.endpoint,
-        tags=resource_tags(bench.config, "fast", record.run_id, record.expires_at),
+        tags=resource_tags(bench.config, record.path, record.run_id, record.expires_at),
         account_id=bench.account.account_id,
         token=hugging_face_token(),
         on_progress=bench.ui.progress,
@@ -244,10 +250,12 @@ def make_plan(bench: Bench, path: PathName, record: RunRecord, source: Source) -
     specification = instance_specification(info.instance_type)
     degree = tensor_parallel_degree(info)
     environment = dict(info.container_env_vars)
-    data_uri = record.optimization.output_uri if record.optimization else source.uri
-    if data_uri is not None:
+    weights_uri = record.optimization.output_uri if record.optimization else source.uri
+    if weights_uri is not None and PATHS[path].container_reads_s3:
+        environment[_MODEL_VARIABLE] = weights_uri
+    elif weights_uri is not None:
         # The weights are where the platform puts them (/opt/ml/model), not on the hub.
-        environment.pop(_MODEL_FOLDER_VARIABLE, None)
+        environment.pop(_MODEL_VARIABLE, None)
     if record.optimization:
         environment["OPTION_TENSOR_PARALLEL_DEGREE"] = str(degree)  # shards are tied to it
     return Plan(
@@ -258,15 +266,16 @@ def make_plan(bench: Bench, path: PathName, record: RunRecord, source: Source) -
         names=record.names,
         image=(record.optimization and record.optimization.recommended_image) or record.image,
         environment=environment,
-        model_data_uri=data_uri,
+        model_data_uri=None if PATHS[path].container_reads_s3 else weights_uri,
         instance_type=info.instance_type,
         instance_count=info.instance_count,
         endpoint_kind=record.endpoint_kind,
+        inference_ami_version=info.inference_ami_version,
         health_check_timeout_s=info.container_startup_health_check_timeout,
         download_timeout_s=_DOWNLOAD_TIMEOUT_S,
         role_arn=info.sagemaker_exec_role,
-        readable_s3_uris=[uri for uri in (data_uri,) if uri],
-        use_hf_token=info.use_hf_token and data_uri is None,
+        readable_s3_uris=[uri for uri in (weights_uri,) if uri],
+        use_hf_token=info.use_hf_token and weights_uri is None,
         accelerators=degree,
         min_memory_mib=specification.memory_mib // 2,
         tags=resource_tags(config, path, record.run_id, record.expires_at),
@@ -283,16 +292,16 @@ def rendered_variables(bench: Bench, path: PathName) -> str:
 
 def optimize_only(bench: Bench) -> Optimization:
     """The sharding job without a deployment."""
-    record = begin_record(bench, "fast", None)
+    record = begin_record(bench, OPTIMIZED, None)
     with bench.ui.step("model in place"):
-        source = find_weights(bench, "fast")
+        source = find_weights(bench, OPTIMIZED)
     with bench.ui.step("optimization job"):
         return run_optimization(bench, record, source)
 
 
 def standing_record(bench: Bench, path: PathName | None) -> RunRecord:
     """The record of the endpoint that is up now; UsageError when there is none."""
-    for name in [path] if path else list(PATHS):
+    for name in [path] if path else list(bench.config.paths):
         for run_id in reversed(standing_runs(bench, name)):
             record = load_record(record_file(bench.workspace.results_dir, run_id))
             if record.status == "succeeded":
@@ -301,12 +310,21 @@ def standing_record(bench: Bench, path: PathName | None) -> RunRecord:
     raise UsageError(f"no {wanted}endpoint is up", remedy=f"Start one with `make {path or 'standard'}`.")
 
 
-def invoke_standing(bench: Bench, path: PathName | None, prompt: str | None) -> Iterator[str]:
-    """The answer of the endpoint that is up, piece by piece as it is generated."""
+def invoke_standing(
+    bench: Bench, path: PathName | None, prompt: str | None, image: str | None = None
+) -> Iterator[str]:
+    """The answer of the endpoint that is up, piece by piece as it is generated.
+
+    Raises UsageError for an image that cannot be sent, and where no endpoint is up.
+    """
     record = standing_record(bench, path)
     payload = bench.config.sample_input(record.path)
-    if prompt is not None:
-        payload = {**payload, "inputs": prompt}
+    if image is not None:
+        payload = image_payload(image, prompt, payload)
+    elif prompt is not None and "messages" in payload:
+        payload = {**payload, "messages": [{"role": "user", "content": prompt}]}
+    elif prompt is not None:
+        payload = with_prompt(payload, prompt)
     yield from stream_text(bench.account.session, record.names, payload)
 
 
@@ -319,13 +337,12 @@ def latest_record(bench: Bench, path: PathName) -> RunRecord | None:
 
 def _model_info(bench: Bench, path: PathName, source: Source) -> ModelInfo:
     info = bench.config.deployment(path)
-    dtype = info.container_env_vars.get("OPTION_DTYPE", _UNSET_DTYPE)
     model = source.model
     return ModelInfo(
         model_id=info.hf_model_id,
         digest=model.digest if model else None,
         size_bytes=model.size_bytes if model else None,
-        dtype=dtype,
+        dtype=info.dtype,
         weights_from=bench.config.weights_from(path),
         source_uri=source.uri,
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from loadbench.results.records import RunRecord, Step
-from loadbench.results.reports.seed_files import deployment_summary, timing_results
+from loadbench.results.reports import snippet
+from loadbench.results.reports.seed_files import deployment_head, deployment_summary, timing_results
 from tests.loadbench.results.builders import make_record
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -32,7 +33,21 @@ def test_the_summary_is_the_first_users_line_for_line() -> None:
         "standard", completed, [("initialization", 0.2), ("deployment", 632.4), ("testing", 1)]
     )
     record.names.endpoint = ""
-    assert deployment_summary(record) == (FIXTURES / "deployment_summary.txt").read_text(encoding="utf-8")
+    theirs = (FIXTURES / "deployment_summary.txt").read_text(encoding="utf-8")
+    assert deployment_summary(record).startswith(theirs)
+    assert theirs.startswith(deployment_head(record).rstrip("\n"))
+
+
+def test_the_summary_ends_with_the_environment_without_secrets_and_with_the_call() -> None:
+    record = make_record("standard")
+    record.configuration["standard_deployment_info"] = {
+        "container_env_vars": {"OPTION_DTYPE": "bf16", "HF_TOKEN": "hf_PlantedForThisTestAndNothingElse0006"}
+    }
+    summary = deployment_summary(record)
+    assert "OPTION_DTYPE=bf16\n" in summary
+    assert "HF_TOKEN=***\n" in summary
+    assert "hf_Planted" not in summary
+    assert summary.endswith(snippet.render(record))
 
 
 def test_the_timing_file_has_the_first_users_keys_in_their_order_and_their_values() -> None:

@@ -1,0 +1,41 @@
+"""invoke.py: the Python that asks a run's endpoint, ready to be copied."""
+
+from __future__ import annotations
+
+import json
+import pprint
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from loadbench import sample_request
+from loadbench.paths import PATHS
+from loadbench.results.records import RunRecord
+from loadbench.workspace import Workspace
+
+
+def render(record: RunRecord) -> str:
+    """A script for boto3 with the request that the run itself sent."""
+    environment = Environment(
+        loader=FileSystemLoader(Workspace.here().assets / "templates"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - Python; every text is quoted
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("invoke.py.j2").render(
+        local=record.target == "local",
+        region=json.dumps(record.region),
+        endpoint=json.dumps(record.names.endpoint),
+        component=record.names.inference_component and json.dumps(record.names.inference_component),
+        payload=pprint.pformat(_sample(record), width=92, sort_dicts=False),
+    )
+
+
+def _sample(record: RunRecord) -> Any:
+    """The sample request of the run's own section, or the first that has one, as the run chose it."""
+    traits = PATHS.get(record.path)
+    sections = [traits, *PATHS.values()] if traits else [*PATHS.values()]
+    samples = ((record.configuration.get(item.section) or {}).get("sample_input") for item in sections)
+    sample = next((sample for sample in samples if sample), sample_request.DEFAULT)
+    return sample_request.as_chat(sample) if traits and traits.chat_requests else sample

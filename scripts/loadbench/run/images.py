@@ -1,0 +1,78 @@
+"""A request with an image: the chat form that vision-language models take (OpenAI's, as LMI documents it)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loadbench.errors import UsageError
+
+# SageMaker's own service model: the most that InvokeEndpoint takes as a body.
+MAX_BODY_BYTES = 6_291_456
+_QUESTION = "What do you see in this image?"
+_MAX_TOKENS = 512
+_KINDS = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+    b"BM": "image/bmp",
+}
+
+
+def image_payload(image: str, prompt: str | None, sample: Mapping[str, Any]) -> dict[str, Any]:
+    """The request for one image and one question, with the sample's temperature and length.
+
+    `image` is a file, sent inside the request, or an http(s) or data: URL, which the container fetches.
+    Raises UsageError for what is no image, and for more than an endpoint takes.
+    """
+    parameters = sample.get("parameters") or {}
+    payload = {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": prompt or _QUESTION},
+                    {"type": "image_url", "image_url": {"url": _url_of(image)}},
+                ],
+            }
+        ],
+        "max_tokens": parameters.get("max_new_tokens", _MAX_TOKENS),
+    }
+    if parameters.get("do_sample", True) and "temperature" in parameters:
+        payload["temperature"] = parameters["temperature"]
+    size_bytes = len(json.dumps(payload).encode())
+    if size_bytes > MAX_BODY_BYTES:
+        raise UsageError(
+            f"with {image} the request has {size_bytes / 1e6:.1f} MB,"
+            f" and an endpoint takes {MAX_BODY_BYTES / 1e6:.1f} MB (InvokeEndpoint's limit)",
+            remedy="Make the image smaller: below 4.7 MB it fits, since base64 adds a third.",
+        )
+    return payload
+
+
+def _url_of(image: str) -> str:
+    if image.startswith(("http://", "https://", "data:")):
+        return image
+    try:
+        content = Path(image).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the image {image}: {error.strerror}", remedy="Name a file, or an http(s) URL."
+        ) from error
+    return f"data:{_kind_of(content, image)};base64,{base64.b64encode(content).decode()}"
+
+
+def _kind_of(content: bytes, name: str) -> str:
+    """The type by the file's first bytes; a name may lie."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    for start, kind in _KINDS.items():
+        if content.startswith(start):
+            return kind
+    raise UsageError(
+        f"{name} is no image that can be sent", remedy="Send JPEG, PNG, WebP, GIF or BMP; convert it first."
+    )
