@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from loadbench.errors import UsageError
+from loadbench.sample_request import as_chat
 
 # SageMaker's own service model: the most that InvokeEndpoint takes as a body.
 MAX_BODY_BYTES = 6_291_456
 _QUESTION = "What do you see in this image?"
-_MAX_TOKENS = 512
 _KINDS = {
     b"\xff\xd8\xff": "image/jpeg",
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -29,8 +29,8 @@ def image_payload(image: str, prompt: str | None, sample: Mapping[str, Any]) -> 
     `image` is a file, sent inside the request, or an http(s) or data: URL, which the container fetches.
     Raises UsageError for what is no image, and for more than an endpoint takes.
     """
-    parameters = sample.get("parameters") or {}
     payload = {
+        **as_chat(sample),
         "messages": [
             {
                 "role": "user",
@@ -40,10 +40,7 @@ def image_payload(image: str, prompt: str | None, sample: Mapping[str, Any]) -> 
                 ],
             }
         ],
-        "max_tokens": parameters.get("max_new_tokens", _MAX_TOKENS),
     }
-    if parameters.get("do_sample", True) and "temperature" in parameters:
-        payload["temperature"] = parameters["temperature"]
     size_bytes = len(json.dumps(payload).encode())
     if size_bytes > MAX_BODY_BYTES:
         raise UsageError(

@@ -321,8 +321,6 @@ def invoke_standing(
     payload = bench.config.sample_input(record.path)
     if image is not None:
         payload = image_payload(image, prompt, payload)
-    elif prompt is not None and "messages" in payload:
-        payload = {**payload, "messages": [{"role": "user", "content": prompt}]}
     elif prompt is not None:
         payload = with_prompt(payload, prompt)
     yield from stream_text(bench.account.session, record.names, payload)

@@ -40,7 +40,6 @@ def test_a_url_is_left_to_the_container_and_a_question_is_asked_without_a_prompt
     question, image = payload["messages"][0]["content"]
     assert image["image_url"]["url"] == "https://example.com/cat.jpg"
     assert question["text"]
-    assert "temperature" not in payload
 
 
 def test_the_largest_image_that_fits_is_taken_and_one_byte_group_more_is_refused(tmp_path: Path) -> None:

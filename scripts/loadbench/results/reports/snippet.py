@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from loadbench import sample_request
 from loadbench.paths import PATHS
 from loadbench.results.records import RunRecord
+from loadbench.sample_request import DEFAULT, as_chat
 from loadbench.workspace import Workspace
 
 
@@ -32,10 +33,14 @@ def render(record: RunRecord) -> str:
     )
 
 
-def _sample(record: RunRecord) -> Any:
+def _sample(record: RunRecord) -> dict[str, Any]:
     """The sample request of the run's own section, or the first that has one, as the run chose it."""
     traits = PATHS.get(record.path)
-    sections = [traits, *PATHS.values()] if traits else [*PATHS.values()]
-    samples = ((record.configuration.get(item.section) or {}).get("sample_input") for item in sections)
-    sample = next((sample for sample in samples if sample), sample_request.DEFAULT)
-    return sample_request.as_chat(sample) if traits and traits.chat_requests else sample
+    sections = [traits.section] if traits else []
+    for section in (*sections, *(other.section for other in PATHS.values())):
+        sample: dict[str, Any] | None = (record.configuration.get(section) or {}).get("sample_input")
+        if sample:
+            break
+    else:
+        sample = DEFAULT
+    return as_chat(sample) if traits and traits.chat_requests else sample
