@@ -21,6 +21,7 @@ from loadbench.run.observe.status import IN_SERVICE
 
 Resource = Literal["endpoint", "inference component"]
 
+_COUNTED: dict[Resource, str] = {"endpoint": "instances", "inference component": "copies"}
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 _EVERY_S = 0.4
 # A health check may take an hour.
@@ -139,8 +140,11 @@ class Watch:
         # A status from before the request may be seen once more.
         reading = self._until(count, lambda reading: reading.modified_s > before.modified_s)
         if reading.status != IN_SERVICE or reading.current != wanted:
-            reason = reading.failure_reason or f"{reading.current} instead of {wanted} are in service"
-            raise RunError(f"the {count.resource} is {reading.status}: {reason}")
+            reason = f": {reading.failure_reason}" if reading.failure_reason else ""
+            raise RunError(
+                f"the {count.resource} is {reading.status} with {reading.current} instead of {wanted} "
+                f"{_COUNTED[count.resource]}{reason}"
+            )
         return reading.modified_s
 
     def _until(self, count: Count, true: Callable[[Reading], bool]) -> Reading:

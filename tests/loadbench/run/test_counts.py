@@ -93,7 +93,7 @@ def test_what_is_under_way_is_waited_for_before_anything_is_asked() -> None:
     [
         (reading("InService", 1, 1001.0, "no capacity"), "no capacity"),
         (reading("InService", 1, 1001.0), "1 instead of 2"),
-        (reading("Failed", 0, 1001.0, "a copy died"), "is Failed: a copy died"),
+        (reading("Failed", 0, 1001.0, "a copy died"), "is Failed with 0 instead of 2 instances: a copy died"),
     ],
 )
 def test_a_count_that_does_not_come_is_an_error_with_the_services_reason(last: Reading, says: str) -> None:
