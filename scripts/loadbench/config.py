@@ -9,18 +9,20 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from loadbench import sample_request
 from loadbench.errors import ConfigError
-from loadbench.paths import PATHS, EndpointKind, PathName
+from loadbench.paths import PATHS, EndpointKind, PathName, WeightsFrom
 
 Target = Literal["local", "aws"]
-WeightsFrom = Literal["s3", "hub"]
 
 _MAX_FILE_BYTES = 1 << 20
+_SHORT_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
+_BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
 class _Strict(BaseModel):
@@ -61,10 +63,25 @@ class DeploymentInfo(_Strict):
     sample_input: dict[str, Any] | None = None
     sample_output: list[dict[str, Any]] | dict[str, Any] | None = None
     instance_count: int = Field(default=1, ge=1, le=100, strict=True)
-    bucket: OptionalText = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    bucket: OptionalText = Field(default=None, pattern=_BUCKET)
     # Added by this project.
     endpoint_kind: EndpointKind | None = None
     weights_from: WeightsFrom | None = None
+    inference_ami_version: OptionalText = Field(default=None, pattern=r"^[a-z0-9-]{1,63}$")
+
+    def option(self, name: str) -> str | None:
+        """What the container's environment says of an option of the engine, whichever server reads it.
+
+        LMI's names begin with `OPTION_`, those of the vLLM server's image with `SM_VLLM_`.
+        """
+        variables = self.container_env_vars
+        return variables.get(f"OPTION_{name}", variables.get(f"SM_VLLM_{name}"))
+
+    @property
+    def dtype(self) -> str:
+        """The number format asked for, by LMI's short names; "auto" where none is."""
+        written = self.option("DTYPE") or "auto"
+        return _SHORT_DTYPES.get(written, written)
 
     @property
     def image_tag(self) -> str:
@@ -118,6 +135,12 @@ class LocalSettings(_Strict):
     faults: list[dict[str, Any]] = Field(default_factory=list)
 
 
+class StateSettings(_Strict):
+    """Where Terraform's state lies: in a bucket, or (without one) in a file on this machine."""
+
+    bucket: OptionalText = Field(default=None, pattern=_BUCKET)
+
+
 class Pricing(_Strict):
     """Prices that go before the table in the repository."""
 
@@ -133,14 +156,40 @@ class Config(_Strict):
     project: str = Field(default="loadbench", pattern=r"^[a-z][a-z0-9-]{0,18}[a-z0-9]$")
     standard_deployment_info: DeploymentInfo
     fast_model_loading_info: FastDeploymentInfo
+    streamer_info: DeploymentInfo | None = None
     benchmark: BenchmarkSettings = Field(default_factory=BenchmarkSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
     pricing: Pricing = Field(default_factory=Pricing)
 
     def deployment(self, path: PathName) -> DeploymentInfo:
-        """The section of one path."""
-        section: DeploymentInfo = getattr(self, PATHS[path].section)
+        """The section of one path. ConfigError, with what to add, where the configuration has none."""
+        section: DeploymentInfo | None = getattr(self, PATHS[path].section)
+        if section is None:
+            raise self._not_configured(path)
         return section
+
+    @property
+    def paths(self) -> tuple[PathName, ...]:
+        """The paths that have a section."""
+        return tuple(path for path, traits in PATHS.items() if getattr(self, traits.section) is not None)
+
+    def _not_configured(self, path: PathName) -> ConfigError:
+        other, example = self.standard_deployment_info, PATHS[path].example
+        section: dict[str, Any] = {
+            "hf_model_id": other.hf_model_id,
+            "instance_type": other.instance_type,
+            "image_uri": example.image if example else other.image_uri,
+            "container_env_vars": dict(example.environment) if example else other.container_env_vars,
+        }
+        if example and example.inference_ami_version:
+            section["inference_ami_version"] = example.inference_ami_version
+        text = yaml.safe_dump({PATHS[path].section: section}, sort_keys=False, width=200)
+        return ConfigError(
+            f"the configuration has no section {PATHS[path].section}, which the {path} path needs",
+            details=f"Add for example:\n\n{text}",
+            remedy="The default config.yaml has the whole section.",
+        )
 
     def endpoint_kind(self, path: PathName) -> EndpointKind:
         """Model-based as in the seed for the standard path, unless configured or compared like for like."""
@@ -152,18 +201,18 @@ class Config(_Strict):
         """The seed pulls from the hub on a real account; the embedded target has no hub, so S3."""
         if self.benchmark.like_for_like:
             return "s3"
-        return self.deployment(path).weights_from or ("hub" if self.target == "aws" else "s3")
+        unless_said = PATHS[path].weights_from_on_aws if self.target == "aws" else "s3"
+        return self.deployment(path).weights_from or unless_said
 
     def image(self, path: PathName) -> str:
         """The image with `{region}` filled in."""
         return self.deployment(path).image_uri.replace("{region}", self.region)
 
     def sample_input(self, path: PathName) -> dict[str, Any]:
-        """The sample request; the seed writes it in the fast section only, and both paths answer it."""
-        for name in (path, *PATHS):
-            if (sample := self.deployment(name).sample_input) is not None:
-                return sample
-        return {"inputs": "What is the capital of France?", "parameters": {"max_new_tokens": 100}}
+        """The sample request; the seed writes it in the fast section only, and every path answers it."""
+        samples = (self.deployment(name).sample_input for name in (path, *self.paths))
+        sample = next((sample for sample in samples if sample is not None), sample_request.DEFAULT)
+        return sample_request.as_chat(sample) if PATHS[path].chat_requests else sample
 
     @property
     def digest(self) -> str:
@@ -172,6 +221,7 @@ class Config(_Strict):
             "benchmark": {"pairs", "seed", "expires_after_hours"},
             "pricing": True,
             "project": True,
+            "state": True,
         }
         text = json.dumps(
             self.model_dump(mode="json", exclude=unmeasured), sort_keys=True, ensure_ascii=False
@@ -328,6 +378,9 @@ def _known_keys(section: Iterable[str]) -> list[str]:
     for key in section:
         field = model.model_fields.get(key)
         model = field.annotation if field else None
+        model = next(
+            (part for part in get_args(model) if part is not type(None)), model
+        )  # of an optional one
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return list(NetworkShaping.model_fields) if key == "network" else []
     return list(model.model_fields)

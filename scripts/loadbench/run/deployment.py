@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from loadbench.errors import LeftoverError, LoadbenchError, RunError
+from loadbench.errors import LeftoverError, LoadbenchError, RunError, StateLockedError
 from loadbench.results.costs import find_price
 from loadbench.results.records import RunRecord
+from loadbench.run import remote_state
 from loadbench.run.bench import Bench
 from loadbench.run.cleanup import Resource, find_resources, remove
 from loadbench.run.observe import Observer
@@ -19,9 +20,12 @@ STATE_FILE = "terraform.tfstate"
 
 def terraform_for(bench: Bench, path: str, run_id: str) -> Terraform:
     """Terraform on one path's root with the state of one run."""
+    run_dir = bench.workspace.run_dir(run_id)
+    place = remote_state.place_of(run_dir)
     return Terraform(
         root=bench.workspace.terraform_root(path),
-        state_file=bench.workspace.run_dir(run_id) / STATE_FILE,
+        state_file=run_dir / STATE_FILE,
+        backend=place.backend() if place else None,
         environment=bench.terraform_environment(),
         log_file=bench.workspace.results_dir / run_id / "terraform.jsonl",
     )
@@ -30,8 +34,9 @@ def terraform_for(bench: Bench, path: str, run_id: str) -> Terraform:
 def prepare(bench: Bench, plan: Plan) -> tuple[Terraform, Path]:
     """Render the variables and make the root ready; creates nothing that costs money."""
     variables = render(plan, bench.workspace.run_dir(plan.run_id))
+    remote_state.begin(bench, plan.run_id, variables)
     terraform = terraform_for(bench, plan.path, plan.run_id)
-    terraform.init()
+    terraform.init(bench.ui.progress)
     return terraform, variables
 
 
@@ -47,7 +52,7 @@ def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observe
 
     def show(who: str, what: str) -> None:
         said[who] = what
-        bench.ui.detail(" · ".join(said.values()))
+        bench.ui.detail(" · ".join(said.values()), said=f"{who}: {what}" if who == "terraform" else what)
 
     def on_event(event: TerraformEvent) -> None:
         if event.type == "apply_start" and ".aws_sagemaker_endpoint." in f".{event.resource}":
@@ -73,16 +78,20 @@ def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observe
 def destroy_run(bench: Bench, path: str, run_id: str) -> None:
     """Remove what one run created, by Terraform where there is state, then by listing.
 
-    Raises LeftoverError with names and prices if something is still there.
+    Raises LeftoverError with names and prices if something is still there, StateLockedError when another
+    process works on this run.
     """
     run_dir = bench.workspace.run_dir(run_id)
     variables = run_dir / f"{path}.tfvars.json"
     trouble: LoadbenchError | None = None
-    if (run_dir / STATE_FILE).exists() and variables.exists():
+    place = remote_state.place_of(run_dir)
+    if variables.exists() and (place or (run_dir / STATE_FILE).exists()):
         try:
-            terraform_for(bench, path, run_id).destroy(
-                variables, lambda event: bench.ui.detail(event.message)
-            )
+            terraform = terraform_for(bench, path, run_id)
+            terraform.init(bench.ui.progress)
+            terraform.destroy(variables, lambda event: bench.ui.detail(event.message))
+        except StateLockedError:
+            raise
         except LoadbenchError as error:  # what Terraform could not remove is removed by listing
             trouble = error
     remaining = [
@@ -94,6 +103,8 @@ def destroy_run(bench: Bench, path: str, run_id: str) -> None:
         remaining = remove(bench.account.session, remaining, bench.ui.detail)
     if remaining:
         raise leftover_error(bench, remaining)
+    if place:
+        remote_state.remove(bench, place)
     shutil.rmtree(run_dir, ignore_errors=True)
 
 

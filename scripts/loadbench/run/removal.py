@@ -11,7 +11,7 @@ from typing import Any
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
 from loadbench.paths import PATHS
 from loadbench.results.records import load_record, save_record
-from loadbench.run import deployment
+from loadbench.run import deployment, remote_state
 from loadbench.run.bench import Bench
 from loadbench.run.cleanup import Resource, find_resources, remove
 from loadbench.run.runner import standing_runs
@@ -59,6 +59,8 @@ def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) 
         existing = find_resources(session, project)
     if existing and not confirm(_question(existing)):
         raise InterruptedRunError("nothing was removed", remedy="Answer yes, or pass --yes.")
+    for run_id in remote_state.adopt(bench):
+        bench.ui.note(f"{run_id} was made elsewhere; its state is in s3://{bench.config.state.bucket}")
     for path in PATHS:
         with bench.path_lock(path):
             for run_id in standing_runs(bench, path):

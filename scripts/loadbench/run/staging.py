@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.config import Config
 from loadbench.errors import ConfigError, RunError
+from loadbench.paths import OPTIMIZED
 from loadbench.run.checkpoints import model_files
 from loadbench.run.models import LocalModel, cache_dir, resolve_model
 from loadbench.run.progress import OnProgress, ignore_progress
@@ -26,8 +27,9 @@ __all__ = [
 
 
 def configured_bucket(config: Config) -> str | None:
-    """The bucket the configuration names, the fast section's first; None when neither does."""
-    return config.fast_model_loading_info.bucket or config.standard_deployment_info.bucket
+    """The bucket the configuration names, the optimized path's first; None when no section does."""
+    sections = (config.deployment(path) for path in (OPTIMIZED, *config.paths))
+    return next((info.bucket for info in sections if info.bucket), None)
 
 
 def ensure_bucket(session: Any, config: Config, account_id: str) -> str:
@@ -42,21 +44,24 @@ def ensure_bucket(session: Any, config: Config, account_id: str) -> str:
             "fast_model_loading_info.bucket is empty: models and shards need a bucket",
             remedy=f"Name a bucket of yours in {config.region} in the configuration.",
         )
-    own = bucket is None
     bucket = bucket or own_bucket(config, account_id)
-    client = session.client("s3")
+    ensure_usable(session.client("s3"), bucket, config)
+    return bucket
+
+
+def ensure_usable(client: Any, bucket: str, config: Config) -> None:
+    """See that the bucket is there; on the embedded target make it. RunError when it cannot be used."""
     try:
         client.head_bucket(Bucket=bucket)
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status == 404 and (own or config.target == "local"):
+        if status == 404 and config.target == "local":
             _create(client, bucket, config.region)
         else:
             raise RunError(
                 _head_failure(bucket, status, config.region),
                 remedy="Create it in this region or name another one; the caller needs s3:ListBucket.",
             ) from error
-    return bucket
 
 
 def own_bucket(config: Config, account_id: str) -> str:

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.config import Config
 from loadbench.errors import PreflightError
 from loadbench.paths import PathName
+from loadbench.run import remote_state
 from loadbench.run.bench import hugging_face_token
 from loadbench.run.preflight import account, container, weights
 from loadbench.run.preflight.check import Check, Context
@@ -40,6 +41,14 @@ def _terraform(context: Context) -> Iterator[Check]:
     except PreflightError as error:
         yield Check("terraform", "failure", error.message, error.remedy)
         return
+    oldest = ".".join(map(str, remote_state.MINIMUM_VERSION))
+    if context.config.state.bucket and not binary.is_at_least(*remote_state.MINIMUM_VERSION):
+        yield Check(
+            "terraform",
+            "failure",
+            f"state.bucket needs {binary.product} {oldest} or newer, and {binary.path} is {binary.version}",
+            f"Install a newer {binary.product}, or leave state.bucket empty.",
+        )
     roots = [Workspace.here().terraform_root(path) for path in context.paths]
     versions = {locked_version(root) or "not locked" for root in roots}
     provider = f"provider hashicorp/aws {', '.join(sorted(versions))}"
