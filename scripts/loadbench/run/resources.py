@@ -214,8 +214,14 @@ class Account:
             if is_not_found(error):
                 return None  # the configuration may be removed first, and only it tells the instance type
             raise
+        # The endpoint knows of copies that were added since.
+        now = {variant["VariantName"]: variant for variant in endpoint.get("ProductionVariants", [])}
         prices = [
-            (price(variant["InstanceType"]), variant.get("InitialInstanceCount", 1))
+            (
+                price(variant["InstanceType"]),
+                now.get(variant["VariantName"], {}).get("DesiredInstanceCount")
+                or variant.get("InitialInstanceCount", 1),
+            )
             for variant in configuration["ProductionVariants"]
             if "InstanceType" in variant
         ]

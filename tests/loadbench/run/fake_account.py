@@ -40,6 +40,7 @@ class Thing:
     gone_s: float | None = None
     endpoint: str = ""
     instance_type: str = "ml.g5.2xlarge"
+    instance_count: int = 2
 
 
 @dataclass
@@ -147,7 +148,10 @@ class _SageMaker:
     def _describe(self, operation: str, sort: str, name: str) -> dict[str, Any]:
         self.account.fail(operation, name)
         thing = self.account.find(sort, name)
-        variants = [{"InstanceType": thing.instance_type, "InitialInstanceCount": 2}]
+        variant = {"VariantName": "AllTraffic"}
+        variants: list[dict[str, Any]] = [variant | {"DesiredInstanceCount": thing.instance_count}]
+        if sort == "endpoint_config":
+            variants = [variant | {"InstanceType": thing.instance_type, "InitialInstanceCount": 2}]
         return self._answer(thing) | {
             "EndpointConfigName": name,
             "ProductionVariants": variants,

@@ -110,6 +110,11 @@ class TestFind:
         endpoint = next(item for item in find_resources(account, "loadbench") if item.kind == "endpoint")
         assert endpoint.usd_per_hour is None
 
+    def test_copies_that_were_added_since_cost_too(self, account: FakeAccount) -> None:
+        next(thing for thing in account.things if thing.sort == "endpoint").instance_count = 3
+        endpoint = next(item for item in find_resources(account, "loadbench") if item.kind == "endpoint")
+        assert endpoint.usd_per_hour == 3 * 1.515
+
     def test_a_listing_that_cannot_be_made_is_an_error_not_an_empty_list(self, account: FakeAccount) -> None:
         account.errors["list_endpoints", ""] = [client_error("AccessDeniedException")]
         with pytest.raises(RunError, match="AccessDenied"):
