@@ -42,7 +42,7 @@ _RESOURCES: dict[str, list[str]] = {
         f"arn:aws:s3:::BUCKET/{key}" for key in ("loadbench-write-check", "models/*", "optimized/*")
     ],
     "ContainerLogs": [f"{_LOGS}{kind}/PROJECT-*" for kind in ("Endpoints", "InferenceComponents")],
-    "Image": ["arn:aws:ecr:REGION:763104351884:repository/djl-inference"],
+    "Image": [f"arn:aws:ecr:REGION:763104351884:repository/{name}" for name in ("djl-inference", "vllm")],
     "NoResourceLevel": ["*"],
 }
 _CONDITIONS = {"PassOwnRoles": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}}

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from loadbench.config import load_config
 from loadbench.paths import PATHS
 from loadbench.run import synthetic
 from tests.account import aws_only
@@ -90,7 +91,8 @@ def write_config(home: Path) -> None:
     synthetic.generate(_MODEL, model, lambda progress: None)
     document = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     for traits in PATHS.values():
-        document[traits.section] |= {"hf_model_id": str(model), "weights_from": "s3"}
+        if traits.section in document:
+            document[traits.section] |= {"hf_model_id": str(model), "weights_from": "s3"}
     document["benchmark"]["warm_invocations"] = 1
     document["local"]["network"] = "none"
     (home / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
@@ -116,7 +118,7 @@ def _make_bucket(environment: Mapping[str, str], name: str) -> None:
 def _commands(session: Session, target: str, environment: Mapping[str, str]) -> None:
     options = ["--target", target, "--set", f"fast_model_loading_info.bucket={bucket(target)}"]
     session.loadbench(environment, "doctor", *options)
-    for path in PATHS:
+    for path in load_config(session.home / "config.yaml").paths:
         session.loadbench(environment, "run", path, "--yes", *options)
         session.loadbench(environment, "invoke", path, *options)
     for file in (session.home / ".loadbench" / "runs").glob("*/*.tfvars.json"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from loadbench.paths import PATHS
 from tests.account import policy
 from tests.account.asked import Asked, complaints
 from tests.account.normal import line, normal
@@ -66,11 +65,11 @@ def test_both_targets_create_and_remove_in_the_same_order(session: Session) -> N
         for target, requests in session.asked.items()
     }
     assert orders["local"] == orders["aws"]
-    assert sum("CreateEndpoint " in text for text in orders["aws"]) == len(PATHS)
+    assert sum("CreateEndpoint " in text for text in orders["aws"]) == len(session.variables["aws"]) >= 2
 
 
 def test_terraform_is_told_the_same(session: Session) -> None:
-    assert session.variables["local"].keys() == set(PATHS)
+    assert session.variables["local"].keys() >= {"standard", "fast"}
     assert normal(session.variables["local"]) == normal(session.variables["aws"])
 
 

@@ -10,37 +10,65 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loadbench.cli.options import JSON_OPTION, PATH_ARGUMENT, config_options, cost_of_run, open_bench
-from loadbench.paths import PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from loadbench.paths import PathName
+    from loadbench.run.bench import Bench
 
 
 @click.command()
 @config_options
 @JSON_OPTION
-def doctor(as_json: bool, **options: Any) -> None:
+@click.option(
+    "--live-facts",
+    is_flag=True,
+    help="Ask, for nothing and reading only, what the code takes for true without having seen it on AWS.",
+)
+def doctor(as_json: bool, live_facts: bool, **options: Any) -> None:
     """Check what can be known to fail before anything costs money.
 
     \b
     Examples:
       loadbench doctor --config my.yaml
       loadbench doctor --target aws --json
+      loadbench doctor --target aws --live-facts
     """
     from loadbench.run.preflight import run_checks
 
     bench = open_bench(**options)
-    checks = run_checks(bench.config, list(PATHS), bench.account.session, bench.ui.progress)
+    if live_facts:
+        show_live_facts(bench, as_json)
+        return
+    checks = run_checks(bench.config, list(bench.config.paths), bench.account.session, bench.ui.progress)
     if as_json:
         click.echo(json.dumps([check.__dict__ for check in checks], indent=2))
     else:
         for check in checks:
             remedy = f" {check.remedy}" if check.remedy and check.status != "ok" else ""
             click.echo(f"{check.status:8} {check.name}: {check.message}{remedy}")
-        click.echo(f"\n{cost_of_run(bench, list(PATHS))}")
+        click.echo(f"\n{cost_of_run(bench, list(bench.config.paths))}")
     if any(check.status == "failure" for check in checks):
         raise SystemExit(2)
+
+
+def show_live_facts(bench: Bench, as_json: bool) -> None:
+    """One line a fact; exit 1 when one is contradicted, because code depends on it."""
+    from dataclasses import asdict
+
+    from loadbench.run.bench import hugging_face_token
+    from loadbench.run.preflight.check import Context
+    from loadbench.run.preflight.live_facts import find_out
+
+    context = Context(bench.config, list(bench.config.paths), bench.account.session, hugging_face_token())
+    findings = find_out(context)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.answer:14} {finding.id}: {finding.claim}\n{'':15}{finding.words}")
+    if any(finding.answer == "contradicted" for finding in findings):
+        raise SystemExit(1)
 
 
 @click.command()

@@ -90,7 +90,12 @@ def find_price(
                 date="as configured",
                 region="as configured",
             )
-    return observed or _table().get(instance_type)
+    return observed or table_price(instance_type)
+
+
+def table_price(instance_type: str) -> Price | None:
+    """The price in the repository's table, None where it has none."""
+    return _table().get(instance_type)
 
 
 def cost_of(seconds: float | None, price: Price | None, instance_count: int = 1) -> float | None:

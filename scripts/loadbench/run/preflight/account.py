@@ -13,10 +13,9 @@ from loadbench.paths import PATHS
 from loadbench.run.preflight.check import Check, Context, error_code, is_denied
 from loadbench.run.staging import configured_bucket
 
-_QUOTA_NAME = "{instance_type} for endpoint usage"
 # Codes of those quotas, as public code and documents name them (second-hand): one request instead of the
 # listing, which has thousands of rows. The name in the answer decides whether a code is right.
-_QUOTA_CODES = {
+QUOTA_CODES = {
     "ml.g5.xlarge": "L-1928E07B",
     "ml.g5.2xlarge": "L-9614C779",
     "ml.g5.4xlarge": "L-C1B9A48D",
@@ -83,10 +82,7 @@ def offering(context: Context) -> Iterator[Check]:
     """The region has the instance type. EC2's offering stands for SageMaker's, which no API tells."""
     types = {info.instance_type for _, info in context.deployments()}
     for name in sorted(types):
-        answer = context.client("ec2").describe_instance_type_offerings(
-            Filters=[{"Name": "instance-type", "Values": [name.removeprefix("ml.")]}]
-        )
-        if answer["InstanceTypeOfferings"]:
+        if is_offered(context, name):
             yield Check("instance type", "ok", f"{context.config.region} offers {name}")
         else:
             yield Check(
@@ -97,13 +93,21 @@ def offering(context: Context) -> Iterator[Check]:
             )
 
 
+def is_offered(context: Context, instance_type: str) -> bool:
+    """Whether EC2 has the type in the region."""
+    answer = context.client("ec2").describe_instance_type_offerings(
+        Filters=[{"Name": "instance-type", "Values": [instance_type.removeprefix("ml.")]}]
+    )
+    return bool(answer["InstanceTypeOfferings"])
+
+
 def quota(context: Context) -> Iterator[Check]:
     """The quota "for endpoint usage" allows as many instances as the run wants."""
     wanted: dict[str, int] = {}
     for _, info in context.deployments():
         wanted[info.instance_type] = max(wanted.get(info.instance_type, 0), info.instance_count)
     for instance_type, count in wanted.items():
-        name = _QUOTA_NAME.format(instance_type=instance_type)
+        name = quota_name(instance_type)
         value = _quota_by_code(context, instance_type, name)
         if value is None:
             value = _quota_by_name(context, name)
@@ -120,8 +124,13 @@ def quota(context: Context) -> Iterator[Check]:
             )
 
 
+def quota_name(instance_type: str) -> str:
+    """What SageMaker calls the quota of endpoints on an instance type."""
+    return f"{instance_type} for endpoint usage"
+
+
 def _quota_by_code(context: Context, instance_type: str, name: str) -> float | None:
-    code = _QUOTA_CODES.get(instance_type)
+    code = QUOTA_CODES.get(instance_type)
     if code is None:
         return None
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,6 +17,7 @@ from loadbench.paths import PathName
 from loadbench.run import remote_state
 from loadbench.run.bench import hugging_face_token
 from loadbench.run.preflight import account, container, weights
+from loadbench.run.preflight.background import started
 from loadbench.run.preflight.check import Check, Context
 from loadbench.run.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.terraform_setup import find_terraform, locked_version
@@ -83,7 +84,7 @@ def run_checks(
     context = Context(config, paths, session, hugging_face_token())
     entries = [entry for entry in _ENTRIES if config.target in entry.targets]
     deadline_s = time.monotonic() + _DEADLINE_S
-    futures = [_started(entry, context) for entry in entries]
+    futures = [started(partial(_findings, entry, context), f"check {entry.name}") for entry in entries]
     found: list[Check] = []
     for number, (entry, future) in enumerate(zip(entries, futures, strict=True)):
         on_progress(Progress("checks before anything is created", number, len(entries), "checks"))
@@ -91,20 +92,11 @@ def run_checks(
     return found
 
 
-def _started(entry: _Entry, context: Context) -> Future[list[Check]]:
-    """The check's findings, made in a thread that does not keep the process from ending."""
-    future: Future[list[Check]] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(list(entry.find(context)))
-        except (ClientError, BotoCoreError) as error:
-            future.set_result([Check(entry.name, "warning", f"could not be checked: {error}")])
-        except BaseException as error:  # noqa: BLE001 (raised again where the result is taken)
-            future.set_exception(error)
-
-    threading.Thread(target=work, name=f"check {entry.name}", daemon=True).start()
-    return future
+def _findings(entry: _Entry, context: Context) -> list[Check]:
+    try:
+        return list(entry.find(context))
+    except (ClientError, BotoCoreError) as error:
+        return [Check(entry.name, "warning", f"could not be checked: {error}")]
 
 
 def _result(entry: _Entry, future: Future[list[Check]], deadline_s: float) -> list[Check]:
