@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,30 @@ def test_the_plain_aws_cli_works(checkout: Checkout, standing: dict[str, Any], t
     logs = checkout.aws("logs", "filter-log-events", "--log-group-name", f"/aws/sagemaker/Endpoints/{name}")
     assert "Starting model server" in logs
     assert "PRE" in checkout.aws("s3", "ls", standing["model"]["source_uri"].rsplit("/", 2)[0] + "/")
+
+
+def test_the_python_that_a_run_leaves_asks_its_endpoint(checkout: Checkout, standing: dict[str, Any]) -> None:
+    script = checkout.home / "results" / standing["run_id"] / "invoke.py"
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=checkout.aws_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "generated_text" in done.stdout
+
+
+def test_a_text_model_says_that_it_takes_no_image(
+    checkout: Checkout, standing: dict[str, Any], tmp_path: Path
+) -> None:
+    image = tmp_path / "photo.jpg"
+    image.write_bytes(b"\xff\xd8\xff\xe0 a photograph")
+    done = checkout.loadbench("invoke", "standard", "What is it?", "--image", str(image), exit_code=1)
+    assert "text only" in done.stderr
+    assert "Log: " in done.stderr
 
 
 def test_the_state_is_private(checkout: Checkout, standing: dict[str, Any]) -> None:
