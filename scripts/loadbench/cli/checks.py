@@ -98,7 +98,7 @@ def render(path: PathName, **options: Any) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask before fetching Terraform where there is none.")
 def setup(config_file: Path, yes: bool) -> None:
-    """Find or fetch Terraform, its provider and the configured model.
+    """Find or fetch Terraform, its provider and the model.
 
     Every other command does what it needs of this by itself, except fetching Terraform.
 

@@ -38,7 +38,7 @@ def _local_command(name: str, summary: str, *examples: str) -> None:
     local.command(name)(command)
 
 
-_local_command("up", "Start it; once running, apply the configuration's `local` section.")
+_local_command("up", "Start it, or apply the configuration's `local` section to it.")
 _local_command("down", "Stop it and every model server.")
 _local_command(
     "status",

@@ -16,7 +16,7 @@ from loadbench.cli.options import JSON_OPTION, YES_OPTION, asking, config_option
 @JSON_OPTION
 @click.option("--shards", is_flag=True, help="Remove the sharded weights in S3 as well.")
 def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
-    """Remove everything of this project and check that nothing is left.
+    """Remove everything of this project, and check that it is gone.
 
     Exit code 3, with names and prices, if something that costs money is still there.
 
