@@ -283,11 +283,25 @@ def make_plan(bench: Bench, path: PathName, record: RunRecord, source: Source) -
 
 
 def rendered_variables(bench: Bench, path: PathName) -> str:
-    """The variable file that a run of `path` would use; creates nothing."""
-    record = begin_record(bench, path, None)
-    source = Source(None, "s3://bucket/models/digest/" if record.model.weights_from == "s3" else None, None)
+    """The variable file that a run of `path` would use; creates nothing.
+
+    What only a run can know, the digest of a model and the job of its shards, is put in as a word.
+    """
+    record, info = begin_record(bench, path, None), bench.config.deployment(path)
+    bucket = staging.configured_bucket(bench.config) or "bucket"
+    uri = f"s3://{bucket}/models/digest/" if record.model.weights_from == "s3" else None
+    if PATHS[path].optimized:
+        record.names.optimization_job = record.names.endpoint
+        record.optimization = Optimization(
+            job_name=record.names.endpoint,
+            key="key",
+            reused=False,
+            instance_type=info.instance_type,
+            output_uri=f"s3://{bucket}/optimized/key/{record.names.endpoint}/",
+        )
     with tempfile.TemporaryDirectory() as folder:
-        return render(make_plan(bench, path, record, source), Path(folder)).read_text(encoding="utf-8")
+        plan = make_plan(bench, path, record, Source(None, uri, None))
+        return render(plan, Path(folder)).read_text(encoding="utf-8")
 
 
 def optimize_only(bench: Bench) -> Optimization:

@@ -1,0 +1,125 @@
+"""Every configuration in docs/examples can be used: it loads, renders, and its roots take what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from loadbench.config import Config, load_config
+from loadbench.run.bench import Bench
+from loadbench.run.preflight import Check, container
+from loadbench.run.preflight.check import Context
+from loadbench.run.runner import rendered_variables
+from loadbench.run.terraform_setup import child_environment, find_terraform
+from loadbench.target import Account
+from loadbench.ui import Ui
+from loadbench.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
+PATHS = ("standard", "fast")
+TIMEOUT_S = 120
+
+
+@pytest.fixture(params=EXAMPLES, ids=lambda file: file.stem)
+def config(request: pytest.FixtureRequest) -> Config:
+    return load_config(request.param)
+
+
+def bench(config: Config, home: Path) -> Bench:
+    session = boto3.Session(
+        region_name=config.region, aws_access_key_id="key", aws_secret_access_key="secret"
+    )
+    account = Account(config.target, config.region, "123456789012", session, {})
+    return Bench(config, Workspace(ROOT, home), account, Ui(), ["loadbench"])
+
+
+def test_the_examples_are_those_that_the_readme_names() -> None:
+    named = re.findall(r"docs/examples/([\w.-]+\.yaml)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert sorted(set(named)) == [file.name for file in EXAMPLES]
+
+
+def test_an_example_is_for_a_real_account_and_names_its_own_command(config: Config) -> None:
+    assert config.target == "aws"
+    for path in PATHS:
+        info = config.deployment(path)
+        assert info.container_env_vars["HF_MODEL_ID"] == info.hf_model_id
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_the_command_in_an_example_uses_that_example(file: Path) -> None:
+    assert f"--config docs/examples/{file.name}\n" in file.read_text(encoding="utf-8")
+
+
+def test_image_degree_and_instance_fit_together(config: Config) -> None:
+    context = Context(config, PATHS, None, None)
+    found: list[Check] = [*container.image(context), *container.accelerators(context)]
+    assert found
+    assert [check for check in found if check.status != "ok"] == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_root_takes_what_an_example_renders(config: Config, path: str, tmp_path: Path) -> None:
+    """The real root's variables, types and validations included, without its provider."""
+    shutil.copy(ROOT / "terraform" / path / "variables.tf", tmp_path)
+    variables = tmp_path / f"{path}.auto.tfvars.json"
+    variables.write_text(rendered_variables(bench(config, tmp_path), path), encoding="utf-8")
+    declared = set(re.findall(r'^variable "(\w+)"', (tmp_path / "variables.tf").read_text(), re.MULTILINE))
+    assert set(json.loads(variables.read_text())) == declared - {"hugging_face_token"}
+    (tmp_path / "outputs.tf").write_text(
+        "".join(
+            f'output "{name}" {{\n  value     = var.{name}\n  sensitive = true\n}}\n' for name in declared
+        )
+    )
+    done = subprocess.run(
+        [str(find_terraform().path), "plan", "-input=false", "-no-color"],
+        cwd=tmp_path,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def variables(config: Config, path: str, home: Path) -> Any:
+    return json.loads(rendered_variables(bench(config, home), path))
+
+
+def test_the_seeds_example_is_the_seeds_configuration() -> None:
+    seed = load_config(ROOT / "tests" / "loadbench" / "fixtures" / "seed.yaml")
+    example = load_config(ROOT / "docs" / "examples" / "llama-3.1-8b-g5.2xlarge.yaml")
+    for path in PATHS:
+        ours = example.deployment(path).model_copy(update={"bucket": None})
+        assert ours == seed.deployment(path)
+
+
+def test_like_for_like_both_paths_differ_in_what_they_load_only(tmp_path: Path) -> None:
+    config = load_config(ROOT / "docs" / "examples" / "like-for-like.yaml")
+    standard, fast = (variables(config, path, tmp_path) for path in PATHS)
+    run = re.compile(r"\d{8}-\d{6}-\w+-[0-9a-f]{4}|\d{4}-\d\d-\d\dT[\d:]+Z")
+    different = {
+        name
+        for name in standard.keys() & fast.keys()
+        if run.sub("", json.dumps(standard[name])) != run.sub("", json.dumps(fast[name]))
+    }
+    # The tag with the path's name, and the degree that shards are tied to.
+    assert different == {"environment", "readable_s3_uris", "tags"}
+    assert standard["model_data_uri"].startswith("s3://your-bucket/models/")
+    assert fast["optimized_model_uri"].startswith("s3://your-bucket/optimized/")
+
+
+def test_tensor_parallel_degree_is_the_same_number_everywhere(tmp_path: Path) -> None:
+    config = load_config(ROOT / "docs" / "examples" / "tensor-parallel-g5.12xlarge.yaml")
+    for path in PATHS:
+        found = variables(config, path, tmp_path)
+        assert found["accelerators"] == 4
+        assert found["environment"]["OPTION_TENSOR_PARALLEL_DEGREE"] == "4"
