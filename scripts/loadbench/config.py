@@ -259,7 +259,7 @@ def _read(path: Path) -> str:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
             f"cannot read the configuration {path}: {reason}",
-            remedy="Pass CONFIG=file (make) or --config file, or run in the project's folder.",
+            remedy="Pass CONFIG=file (make) or --config file, or make one here with `loadbench init`.",
         ) from error
 
 

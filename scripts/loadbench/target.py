@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +81,16 @@ def _note_failed_attempt(
 
 
 def start_local(config: Config, home: Path) -> dict[str, str]:
-    """Bring the embedded AWS up with the configured settings; returns the variables that reach it."""
+    """Bring the embedded AWS up with the configured settings; returns the variables that reach it.
+
+    Raises UsageError when something of the extra `local` is not installed.
+    """
+    if missing := missing_of_local(metadata.requires("loadbench") or ()):
+        raise UsageError(
+            f"the embedded AWS needs what is not installed: {', '.join(missing)}",
+            remedy="pip install 'loadbench[local]' (in a checkout: `make setup`), or use a real account:"
+            " `target: aws`.",
+        )
     local = config.local
     settings = {
         "network": local.network.model_dump() if local.network else "none",
@@ -95,6 +106,18 @@ def local_environment(config: Config, home: Path) -> dict[str, str]:
     """The variables that make any AWS client use the embedded AWS."""
     environment: dict[str, str] = json.loads(localaws(["env", "--json"], config, home))
     return environment | {"AWS_REGION": config.region, "AWS_DEFAULT_REGION": config.region}
+
+
+def missing_of_local(requirements: Iterable[str]) -> list[str]:
+    """What the extra `local` names and this environment lacks; a model server would fail on it much later."""
+    named = (re.match(r"([\w.-]+).*\bextra == ['\"]local['\"]", text) for text in requirements)
+    missing = []
+    for match in filter(None, named):
+        try:
+            metadata.version(match[1])
+        except metadata.PackageNotFoundError:
+            missing.append(match[1])
+    return missing
 
 
 def export_lines(environment: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ import click
 from loadbench import diary
 from loadbench.cli import checks, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
+from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
 from loadbench.errors import InterruptedRunError, LoadbenchError
 from loadbench.redaction import redact
@@ -28,6 +29,7 @@ _COMMANDS = (
     removal.leftovers,
     checks.doctor,
     checks.render,
+    init,
     checks.setup,
     checks.terraform_test,
     reports.report,

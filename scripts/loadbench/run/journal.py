@@ -14,6 +14,7 @@ from pathlib import Path
 
 from loadbench.errors import LoadbenchError
 from loadbench.results.records import Failure, RunRecord, RunStatus, Step, save_record
+from loadbench.workspace import Workspace
 
 
 @dataclass
@@ -96,7 +97,9 @@ def _cpu_model() -> str:
 
 
 def _revision() -> str:
-    folder = Path(__file__).resolve().parent
+    folder = Workspace.here().assets
+    if not (folder / ".git").exists():
+        return "unknown"  # an installed package; a repository round it is somebody else's
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--dirty"],
