@@ -1,12 +1,24 @@
-"""The ways of loading, as data: what tells one from another is here, in its section and its template."""
+"""The ways of loading, as data: what tells them apart is here, in sections, templates and roots."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 PathName = str
 EndpointKind = Literal["model_based", "inference_component"]
+WeightsFrom = Literal["s3", "hub"]
+Loader = Literal["fast model loader", "Run:ai model streamer"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a section needs at least, for the message to a user whose configuration lacks it."""
+
+    image: str
+    environment: Mapping[str, str]
+    inference_ami_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -15,10 +27,45 @@ class PathTraits:
 
     section: str
     endpoint_kind: EndpointKind
-    optimized: bool
+    optimized: bool = False
+    """A sharding job runs before the deployment."""
+    container_reads_s3: bool = False
+    """The container gets `HF_MODEL_ID=s3://…` and reads it by itself; else the platform brings model data."""
+    weights_from_on_aws: WeightsFrom = "hub"
+    """Unless the section says otherwise. The embedded target has no hub."""
+    chat_requests: bool = False
+    """The server takes OpenAI's chat requests only, not LMI's `inputs`."""
+    needs: Loader | None = None
+    """The loader that the image must have."""
+    compared: bool = True
+    """Takes part in a comparison that names no paths."""
+    example: Example | None = field(default=None, repr=False)
+    """Where the section may be left out."""
 
 
 PATHS: dict[PathName, PathTraits] = {
-    "standard": PathTraits("standard_deployment_info", "model_based", optimized=False),
-    "fast": PathTraits("fast_model_loading_info", "inference_component", optimized=True),
+    "standard": PathTraits("standard_deployment_info", "model_based"),
+    "fast": PathTraits(
+        "fast_model_loading_info", "inference_component", optimized=True, needs="fast model loader"
+    ),
+    "streamer": PathTraits(
+        "streamer_info",
+        "model_based",
+        container_reads_s3=True,
+        weights_from_on_aws="s3",
+        chat_requests=True,
+        needs="Run:ai model streamer",
+        compared=False,
+        example=Example(
+            image="763104351884.dkr.ecr.{region}.amazonaws.com/vllm:server-sagemaker-cuda-v1.4",
+            environment={
+                "SM_VLLM_LOAD_FORMAT": "runai_streamer",
+                "SM_VLLM_MODEL_LOADER_EXTRA_CONFIG": '{"concurrency": 16}',
+            },
+            inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1",
+        ),
+    ),
 }
+
+OPTIMIZED: PathName = next(path for path, traits in PATHS.items() if traits.optimized)
+COMPARED: tuple[PathName, ...] = tuple(path for path, traits in PATHS.items() if traits.compared)

@@ -45,6 +45,11 @@ variable "image" {
   type        = string
 }
 
+variable "inference_ami_version" {
+  description = "Machine image that SageMaker starts the instances with; null for its default."
+  type        = string
+}
+
 variable "inference_component_name" {
   description = "Name of the inference component; null for a model-based endpoint."
   type        = string

@@ -14,6 +14,7 @@ module "deployment" {
   health_check_timeout_s      = var.health_check_timeout_s
   hugging_face_token          = var.hugging_face_token
   image                       = var.image
+  inference_ami_version       = var.inference_ami_version
   inference_component_name    = var.inference_component_name
   instance_count              = var.instance_count
   instance_type               = var.instance_type

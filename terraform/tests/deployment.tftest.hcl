@@ -16,6 +16,7 @@ variables {
   model_name                  = "bench"
   inference_component_name    = null
   endpoint_kind               = "model_based"
+  inference_ami_version       = null
   role_arn                    = null
   role_name                   = "bench"
   readable_s3_uris            = ["s3://models/digest/"]

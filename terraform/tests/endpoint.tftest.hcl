@@ -102,6 +102,23 @@ run "asks_for_no_accelerator_where_there_is_none" {
   }
 }
 
+run "asks_for_the_machine_image_with_either_kind" {
+  command = plan
+
+  variables {
+    inference_ami_version = "al2-ami-sagemaker-inference-gpu-3-1"
+  }
+
+  module {
+    source = "../modules/endpoint"
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudcontrolapi_resource.configuration[0].desired_state).ProductionVariants[0].InferenceAmiVersion == "al2-ami-sagemaker-inference-gpu-3-1"
+    error_message = "A CUDA 12.9 image needs its driver: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
+  }
+}
+
 run "refuses_a_component_without_a_name" {
   command = plan
 

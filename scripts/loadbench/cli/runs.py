@@ -18,11 +18,12 @@ from loadbench.cli.options import (
 )
 from loadbench.cli.reports import show_comparison
 from loadbench.errors import UsageError
-from loadbench.paths import PATHS
+from loadbench.paths import COMPARED, OPTIMIZED, PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from loadbench.paths import PathName
+    from loadbench.results.records import RunRecord
 
 
 @click.command()
@@ -67,7 +68,16 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
 @JSON_OPTION
 @click.argument("runs", nargs=-1)
 @click.option("--pairs", type=click.IntRange(1, 1000), help="Fresh pairs to run, interleaved, each cold.")
-@click.option("--resume", is_flag=True, help="Go on with the interrupted series of this configuration.")
+@click.option(
+    "--paths",
+    default=",".join(COMPARED),
+    show_default=True,
+    metavar="PATH,PATH",
+    help="What to run; each is compared with the first.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with the interrupted series of this configuration and these paths."
+)
 @click.option("--like-for-like", is_flag=True, help="Same weight source and endpoint kind for both paths.")
 @click.option(
     "--baseline", multiple=True, metavar="RUN", help="A run to compare the others with; repeatable."
@@ -78,6 +88,7 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
 def compare(
     runs: tuple[str, ...],
     pairs: int | None,
+    paths: str,
     resume: bool,
     like_for_like: bool,
     baseline: tuple[str, ...],
@@ -86,7 +97,7 @@ def compare(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compare both paths: runs what is missing, removes it again.
+    """Compare ways of loading; runs what is missing.
 
     With RUNS, nothing is deployed: recorded runs are compared.
 
@@ -95,6 +106,7 @@ def compare(
       loadbench compare                            what is recorded, and what is missing
       loadbench compare --pairs 5                  five fresh pairs and a verdict
       loadbench compare --pairs 5 --resume         go on after an interruption
+      loadbench compare --paths standard,streamer  another way of loading
       loadbench compare RUN RUN                    two recorded runs, by their ids
       loadbench compare --baseline RUN --fail-if-slower-than 1.05
     """
@@ -102,10 +114,12 @@ def compare(
     from loadbench.results.selection import recorded_runs
 
     results_dir = Workspace.here().results_dir
-    records = (
-        recorded_runs(results_dir, runs) if runs else make_runs(pairs, resume, like_for_like, yes, options)
-    )
-    comparisons = compare_each(records, results_dir, baseline=baseline)
+    if runs:
+        records, order = recorded_runs(results_dir, runs), None
+    else:
+        order = chosen_paths(paths)
+        records = make_runs(order, pairs, resume, like_for_like, yes, options)
+    comparisons = compare_each(records, results_dir, baseline=baseline, order=order)
     for comparison in comparisons:
         show_comparison(comparison.comparison_id, as_json)
     if fail_if_slower_than is not None:
@@ -113,9 +127,26 @@ def compare(
             require_not_slower(comparison, fail_if_slower_than)
 
 
+def chosen_paths(text: str) -> list[PathName]:
+    """The paths of `--paths`, in their order. UsageError for unknown ones, and for less than two."""
+    paths = [name.strip() for name in text.split(",")]
+    unknown = [name for name in paths if name not in PATHS]
+    if unknown or len(paths) < 2 or len(set(paths)) < len(paths):
+        raise UsageError(
+            f"--paths {text}: {f'there is no path {unknown[0]!r}' if unknown else 'not two paths or more'}",
+            remedy=f"Name two or more of {', '.join(PATHS)}, each once, with commas between them.",
+        )
+    return paths
+
+
 def make_runs(
-    pairs: int | None, resume: bool, like_for_like: bool, yes: bool, options: dict[str, Any]
-) -> Any:
+    paths: list[PathName],
+    pairs: int | None,
+    resume: bool,
+    like_for_like: bool,
+    yes: bool,
+    options: dict[str, Any],
+) -> list[RunRecord]:
     """The records that `compare` needs, made where they are missing."""
     from loadbench.run import series
 
@@ -123,11 +154,13 @@ def make_runs(
     extra += ["benchmark.like_for_like=true"] if like_for_like else []
     options["overrides"] = (*options["overrides"], *extra)
     bench = open_bench(**options)
-    confirm_cost(bench, list(PATHS), yes)
+    for path in paths:
+        bench.config.deployment(path)  # before the first of them is deployed
+    confirm_cost(bench, paths, yes)
     if not pairs and not resume and bench.config.benchmark.pairs == 1:
-        return series.run_missing(bench)
+        return series.run_missing(bench, paths)
     series_id = series.last_series(bench) if resume else series.new_series_id(bench)
-    return series.run_series(bench, series_id, resume=resume)
+    return series.run_series(bench, series_id, paths, resume=resume)
 
 
 @click.command()
@@ -135,7 +168,7 @@ def make_runs(
 @YES_OPTION
 @JSON_OPTION
 def optimize(yes: bool, as_json: bool, **options: Any) -> None:
-    """Run the sharding job alone, or find the shards of an earlier one.
+    """Run the sharding job alone, or find an earlier one's shards.
 
     \b
     Examples:
@@ -145,7 +178,7 @@ def optimize(yes: bool, as_json: bool, **options: Any) -> None:
     from loadbench.run.runner import optimize_only
 
     bench = open_bench(**options)
-    confirm_cost(bench, ["fast"], yes)
+    confirm_cost(bench, [OPTIMIZED], yes)
     result = optimize_only(bench)
     click.echo(result.model_dump_json(indent=2) if as_json else result.output_uri)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, open_bench
-from loadbench.paths import PATHS
+from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, cost_of_run, open_bench
+from loadbench.paths import COMPARED, PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def scale_out(
     from loadbench.run.scale_out import standing_paths
 
     bench = open_bench(**options)
-    chosen = list(paths or PATHS) if deploy else standing_paths(bench, paths)
+    chosen = list(paths or COMPARED) if deploy else standing_paths(bench, paths)
     _confirm(bench, chosen, deploy, keep, yes)
     scaled = scale(bench, list(dict.fromkeys(chosen)), repeat=repeat, keep=keep)
     _show(scaled, as_json)
@@ -59,13 +59,12 @@ def scale_out(
 
 def _confirm(bench: Bench, paths: list[PathName], deploy: bool, keep: bool, yes: bool) -> None:
     """Say what one more copy costs; asked once on AWS."""
-    from loadbench.run.preflight import cost_summary
     from loadbench.run.scale_out import cost_of_copy
 
     if bench.config.target == "local" or yes:
         return
     if deploy:
-        click.echo(cost_summary(bench.config, paths), err=True)
+        click.echo(cost_of_run(bench, paths), err=True)
     until = "until you remove it" if keep else "until it is taken away again, minutes later"
     for path in paths:
         click.echo(f"{path}: {cost_of_copy(bench, path)}, {until}.", err=True)
@@ -78,7 +77,7 @@ def _show(scaled: list[ScaledRun], as_json: bool) -> None:
 
     results_dir = Workspace.here().results_dir
     runs = [item.run for item in scaled]
-    comparisons = compare_each(runs, results_dir) if len(runs) == 2 else []
+    comparisons = compare_each(runs, results_dir) if len(runs) > 1 else []
     if as_json:
         document = {
             "scale_outs": [record.model_dump(mode="json") for item in scaled for record in item.scale_outs],

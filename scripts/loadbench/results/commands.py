@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from loadbench.errors import RunError, UsageError
+from loadbench.paths import PathName
 from loadbench.results.comparison import compare
 from loadbench.results.comparison_model import Comparison, load_comparison
 from loadbench.results.gate import check_limit
@@ -21,9 +22,17 @@ from loadbench.results.selection import COMPARISON_PREFIX, comparison_folder, re
 
 
 def compare_each(
-    records: Sequence[RunRecord], results_dir: Path, *, baseline: Sequence[str] = ()
+    records: Sequence[RunRecord],
+    results_dir: Path,
+    *,
+    baseline: Sequence[str] = (),
+    order: Sequence[PathName] | None = None,
 ) -> list[Comparison]:
-    """Compare, and write every report into each comparison's own folder; one for each path of a baseline."""
+    """Compare, and write every report into each comparison's own folder.
+
+    One comparison for each path of a baseline; without one, each path against the first of `order` (default:
+    that of `PATHS`).
+    """
     comparisons = [
         compare(
             runs,
@@ -31,7 +40,7 @@ def compare_each(
             created_s=time.time(),
             scale_outs=scale_outs_of(results_dir, [record.run_id for record in (*runs, *before)]),
         )
-        for runs, before in sides_of(records, recorded_runs(results_dir, baseline))
+        for runs, before in sides_of(records, recorded_runs(results_dir, baseline), order)
     ]
     for comparison in comparisons:
         write_reports(comparison, comparison_folder(results_dir, comparison.comparison_id))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadbench.errors import UsageError
+from loadbench.paths import PATHS, PathName
 from loadbench.results.comparison_model import load_comparison
 from loadbench.results.records import RunRecord, load_record, record_file
 
@@ -45,11 +46,14 @@ def comparison_folder(results_dir: Path, comparison_id: str) -> Path:
     return results_dir / f"{COMPARISON_PREFIX}{comparison_id.removeprefix(COMPARISON_PREFIX)}"
 
 
-def sides_of(records: Sequence[RunRecord], baseline: Sequence[RunRecord]) -> list[Sides]:
+def sides_of(
+    records: Sequence[RunRecord], baseline: Sequence[RunRecord], order: Sequence[PathName] | None = None
+) -> list[Sides]:
     """What is compared with what, each as (runs, their baseline; empty for path against path).
 
     With a baseline: each path with the baseline's same path, or all with all when they share none. Without
-    one: standard with fast, or the first of several runs of one path with the others.
+    one: each path with the first in `order` (default: that of `PATHS`), or the first of several runs of one
+    path with the others.
     """
     known = {record.run_id for record in baseline}
     runs = [record for record in records if record.run_id not in known]
@@ -60,7 +64,10 @@ def sides_of(records: Sequence[RunRecord], baseline: Sequence[RunRecord]) -> lis
             remedy="Name other runs, or leave --baseline out.",
         )
     if not baseline:
-        return [(runs[1:], runs[:1])] if len(paths) == 1 and len(runs) > 1 else [(runs, [])]
+        if len(paths) < 2:
+            return [(runs[1:], runs[:1])] if len(runs) > 1 else [(runs, [])]
+        first, *others = sorted(paths, key=[*(order or PATHS), *paths].index)
+        return [(_of_path(runs, other), _of_path(runs, first)) for other in others]
     shared = [path for path in paths if any(record.path == path for record in baseline)]
     if not shared:
         return [(runs, list(baseline))]

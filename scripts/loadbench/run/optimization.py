@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from loadbench.config import Config, DeploymentInfo
 from loadbench.errors import ConfigError, RunError
+from loadbench.paths import OPTIMIZED
 from loadbench.results.records import Optimization
 from loadbench.run import hub_source, optimization_role
 from loadbench.run.explain import explained
@@ -61,7 +62,7 @@ def optimize(
     on_progress: OnProgress = ignore_progress,
     clock: Callable[[], float] = time.time,
 ) -> Optimization:
-    """Shards of the fast path's model in S3, made now or by an earlier job with the same key.
+    """Shards of the optimized path's model in S3, made now or by an earlier job with the same key.
 
     `model` with its `source_uri` where the weights are staged in S3; neither where the job's container pulls
     them from the hub. The role is the configured one, else one made for this job and removed after it.
@@ -73,7 +74,7 @@ def optimize(
     s3 = session.client("s3")
     source = _find_source(session, info, model, source_uri, bucket, token)
     dtype = info.container_env_vars.get("OPTION_DTYPE", model.dtype if model else "auto")
-    key = content_key(source.digest, degree, dtype, config.image("fast"))
+    key = content_key(source.digest, degree, dtype, config.image(OPTIMIZED))
     marker_key = f"optimized/{key}/complete.json"
     if (earlier := _completed(s3, bucket, marker_key)) is not None:
         return earlier.model_copy(update={"reused": True})
@@ -85,7 +86,7 @@ def optimize(
         "optimization_configs": [
             {
                 "model_sharding_config": {
-                    "image": config.image("fast"),
+                    "image": config.image(OPTIMIZED),
                     "override_environment": _environment(info, degree, source),
                 }
             }
@@ -128,7 +129,8 @@ def tensor_parallel_degree(deployment: DeploymentInfo) -> int:
     `max`, and no value, mean every accelerator: djl-serving takes them so, the optimization job takes numbers
     only. Raises ConfigError for anything else.
     """
-    written = deployment.container_env_vars.get(DEGREE_VARIABLE, "max").strip()
+    given = (deployment.option(name) for name in ("TENSOR_PARALLEL_DEGREE", "TENSOR_PARALLEL_SIZE"))
+    written = next((value for value in given if value is not None), "max").strip()
     if written.isascii() and written.isdigit() and int(written) > 0:
         return int(written)
     if written.lower() != "max":

@@ -45,6 +45,7 @@ class Plan:
     accelerators: int
     min_memory_mib: int
     tags: Mapping[str, str]
+    inference_ami_version: str | None = None  # None: the machine image that SageMaker chooses
 
 
 def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path:

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, RunError, UsageError
-from loadbench.paths import PATHS, PathName
+from loadbench.paths import COMPARED, PathName
 from loadbench.results.costs import find_price
 from loadbench.results.records import Failure, Pair, RunRecord, RunStatus, save_record
 from loadbench.results.scale_outs import (
@@ -47,11 +47,11 @@ class ScaledRun:
 
 def standing_paths(bench: Bench, paths: Sequence[PathName]) -> list[PathName]:
     """Those of the named paths, or of all, whose endpoint is up. UsageError when one that is named is not."""
-    up = [path for path in paths or PATHS if _is_up(bench, path)]
+    up = [path for path in paths or bench.config.paths if _is_up(bench, path)]
     missing = [path for path in paths if path not in up]
     if missing or not up:
         what = f"no {' and no '.join(missing)} endpoint is up" if missing else "no endpoint is up"
-        verbs = " and ".join(f"`make {path}`" for path in missing or ("standard", "fast"))
+        verbs = " and ".join(f"`make {path}`" for path in missing or COMPARED)
         raise UsageError(
             what,
             remedy=f"Start one with {verbs}; or --deploy deploys what is missing and removes it afterwards.",
@@ -119,6 +119,12 @@ def add_copy(bench: Bench, run: RunRecord, pair: Pair | None, *, keep: bool) -> 
             f"the scale-out of the {run.path} endpoint was interrupted; it has {_copies(run)} again",
             remedy=f"What was seen until then is in {_file(bench, record)}.",
         ) from error
+    except Exception as error:
+        # A defect of ours must not leave a copy running; the command line logs the traceback.
+        record.failure = Failure(step="scale-out", message=f"unexpected {type(error).__name__}: {error}")
+        _finish(bench, record, "failed")
+        _scale_back(bench, run, counts, record, because=record.failure.message)
+        raise
     _finish(bench, record, "succeeded")
     if not keep:
         _scale_back(bench, run, counts, record)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadbench.errors import LeftoverError, RunError, UsageError
-from loadbench.paths import PATHS, PathName
+from loadbench.paths import COMPARED, PathName
 from loadbench.results.index import list_points
 from loadbench.results.records import Pair, RunRecord, load_record, record_file, save_record
 from loadbench.run import deployment
@@ -42,10 +42,10 @@ def plan_series(pairs: int, seed: int, paths: Sequence[PathName]) -> list[Slot]:
     return slots
 
 
-def run_missing(bench: Bench) -> list[RunRecord]:
+def run_missing(bench: Bench, paths: Sequence[PathName] = COMPARED) -> list[RunRecord]:
     """One record a path: the newest that fits this configuration, or a fresh run that is removed again."""
     records = []
-    for path in PATHS:
+    for path in paths:
         record = latest_record(bench, path)
         if record is not None:
             bench.ui.note(f"{path}: using run {record.run_id}; PAIRS=1 makes a fresh pair")
@@ -55,19 +55,21 @@ def run_missing(bench: Bench) -> list[RunRecord]:
     return records
 
 
-def run_series(bench: Bench, series_id: str, *, resume: bool) -> list[RunRecord]:
-    """Every run of a series of pairs, failed ones included.
+def run_series(
+    bench: Bench, series_id: str, paths: Sequence[PathName] = COMPARED, *, resume: bool
+) -> list[RunRecord]:
+    """Every run of a series of pairs (of as many runs as there are `paths`), failed ones included.
 
     A failed run is recorded and counted, and the series goes on; something left behind ends it.
     With `resume`, runs that the series has already are not repeated.
     """
     settings = bench.config.benchmark
-    slots = plan_series(settings.pairs, settings.seed, list(PATHS))
+    slots = plan_series(settings.pairs, settings.seed, paths)
     records = series_records(bench, series_id) if resume else []
     done = {(record.pair.index, record.path) for record in records if record.pair}
     remaining = [slot for slot in slots if (slot.index, slot.path) not in done]
     for number, slot in enumerate(remaining):
-        bench.ui.note(_where_we_are(bench, slot, records, remaining[number:]))
+        bench.ui.note(_where_we_are(bench, slot, paths, records, remaining[number:]))
         pair = Pair(series_id=series_id, index=slot.index, position=slot.position, seed=settings.seed)
         try:
             run_and_remove(bench, slot.path, pair)
@@ -114,17 +116,23 @@ def run_and_remove(bench: Bench, path: PathName, pair: Pair | None) -> RunRecord
     return record
 
 
-def _where_we_are(bench: Bench, slot: Slot, records: Sequence[RunRecord], remaining: Sequence[Slot]) -> str:
+def _where_we_are(
+    bench: Bench,
+    slot: Slot,
+    paths: Sequence[PathName],
+    records: Sequence[RunRecord],
+    remaining: Sequence[Slot],
+) -> str:
     total = bench.config.benchmark.pairs
     text = f"pair {slot.index + 1} of {total}, {slot.path}"
     typical = {
         path: statistics.median(lengths)
-        for path in PATHS
+        for path in paths
         if (lengths := [r.finished_s - r.started_s for r in records if r.path == path and r.finished_s])
     }
     if slot.path in typical:
         text += f" (took {typical[slot.path]:.0f} s so far)"
-    if len(typical) == len(PATHS):
+    if len(typical) == len(paths):
         left_s = sum(typical[item.path] for item in remaining)
         text += f", about {left_s / 60:.1f} min to go"
     return text

@@ -37,10 +37,10 @@ def set_up(config: Config, workspace: Workspace, ui: Ui, may_fetch: Callable[[st
     binary = _terraform_or_fetched(workspace, ui, may_fetch)
     ui.note(f"{binary.product} {binary.version}: {binary.path}")
     with ui.step("Terraform's AWS provider"):
-        install_providers(binary, [workspace.terraform_root(path) for path in PATHS], workspace, ui)
+        install_providers(binary, [workspace.terraform_root(path) for path in config.paths], workspace, ui)
     if config.target != "local":
         return  # on a real account the hub serves the weights, or staging fetches them when they are needed
-    for model_id in dict.fromkeys(config.deployment(path).hf_model_id for path in PATHS):
+    for model_id in dict.fromkeys(config.deployment(path).hf_model_id for path in config.paths):
         with ui.step(f"model {model_id}"):
             staging.resolve_model(model_id, staging.cache_dir(), hugging_face_token(), ui.progress)
 

@@ -34,6 +34,7 @@ module "endpoint" {
   configuration_name       = var.endpoint_configuration_name
   inference_component_name = var.inference_component_name
   kind                     = var.endpoint_kind
+  inference_ami_version    = var.inference_ami_version
   model_name               = module.model.name
   execution_role_arn       = local._role_arn
   instance_type            = var.instance_type

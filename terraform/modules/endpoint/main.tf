@@ -28,6 +28,7 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
     initial_instance_count                            = var.instance_count
     container_startup_health_check_timeout_in_seconds = var.health_check_timeout_s
     model_data_download_timeout_in_seconds            = var.download_timeout_s
+    inference_ami_version                             = var.inference_ami_version
   }
 
   tags = var.tags
@@ -42,11 +43,14 @@ resource "aws_cloudcontrolapi_resource" "configuration" {
   desired_state = jsonencode({
     EndpointConfigName = var.configuration_name
     ExecutionRoleArn   = var.execution_role_arn
-    ProductionVariants = [{
-      VariantName          = local._variant
-      InstanceType         = var.instance_type
-      InitialInstanceCount = var.instance_count
-    }]
+    ProductionVariants = [merge(
+      {
+        VariantName          = local._variant
+        InstanceType         = var.instance_type
+        InitialInstanceCount = var.instance_count
+      },
+      var.inference_ami_version == null ? {} : { InferenceAmiVersion = var.inference_ami_version },
+    )]
     Tags = local._tags
   })
 }

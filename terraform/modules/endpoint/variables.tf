@@ -39,6 +39,17 @@ variable "health_check_timeout_s" {
   }
 }
 
+variable "inference_ami_version" {
+  description = "Machine image that SageMaker starts the instances with; null for its default. Images with a newer CUDA need one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.inference_ami_version == null || can(regex("^al2(023)?-ami-sagemaker-inference-", var.inference_ami_version))
+    error_message = "A machine image reads, for example, al2-ami-sagemaker-inference-gpu-3-1."
+  }
+}
+
 variable "inference_component_name" {
   description = "Name of the inference component; null for a model-based endpoint."
   type        = string

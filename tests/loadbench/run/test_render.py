@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadbench.errors import ConfigError, RunError
+from loadbench.paths import PATHS
 from loadbench.results.records import ResourceNames
 from loadbench.run.render import Plan, render
 from loadbench.run.terraform_setup import child_environment, find_terraform
@@ -86,7 +87,7 @@ def through_terraform(environment: Mapping[str, str], path: str = "standard") ->
     return answer
 
 
-@pytest.mark.parametrize("path", ["standard", "fast"])
+@pytest.mark.parametrize("path", list(PATHS))
 def test_nasty_values_reach_terraform_unchanged(path: str) -> None:
     assert through_terraform(NASTY, path) == NASTY
 
@@ -125,7 +126,7 @@ def test_terraform_really_changes_text_in_decomposed_form(tmp_path: Path) -> Non
     assert done.stdout.strip() == "4", "three bytes became two"
 
 
-@pytest.mark.parametrize("path", ["standard", "fast"])
+@pytest.mark.parametrize("path", list(PATHS))
 def test_the_file_sets_exactly_the_variables_of_its_root(path: str, tmp_path: Path) -> None:
     declared = set(
         re.findall(r'^variable "(\w+)"', (REPOSITORY / "terraform" / path / "variables.tf").read_text(), re.M)

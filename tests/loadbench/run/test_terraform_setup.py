@@ -182,7 +182,7 @@ class TestInitialize:
         assert calls.read_text().splitlines() == ["init", "init"]
 
 
-@pytest.mark.parametrize("root", ["standard", "fast", "tests"])
+@pytest.mark.parametrize("root", ["standard", "fast", "streamer", "tests"])
 def test_the_lock_file_holds_hashes_of_several_platforms(root: str) -> None:
     text = (ROOTS / root / ".terraform.lock.hcl").read_text()
     assert locked_version(ROOTS / root) == VERSION

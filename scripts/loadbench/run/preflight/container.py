@@ -4,28 +4,50 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
 from loadbench.config import DeploymentInfo
 from loadbench.errors import ConfigError
-from loadbench.paths import PATHS, PathName
+from loadbench.paths import PATHS, Loader, PathName
 from loadbench.run.instances import SHARDING_FAMILIES, InstanceType, instance_specification
 from loadbench.run.optimization import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, Context, error_code, is_denied
 
-# Only lmi-dist of LMI v13 and v14 carries the loader (djl-serving's branches 0.31.0-dlc and 0.32.0-dlc).
-_FAST_LOADER_TAG = re.compile(r"^0\.31\.0-lmi13\.|^0\.32\.0-lmi14\.")
-_LMI_REPOSITORY = "djl-inference"
+
+@dataclass(frozen=True)
+class _Rule:
+    """Which of AWS's own images have a loader; of other images nothing is known here."""
+
+    has: re.Pattern[str]
+    remedy: str
+
+
+# Repository and tag of the images that AWS publishes.
+_PUBLISHED = re.compile(r"/(?P<image>(?:djl-inference|vllm):.+)$")
+_RULES: dict[Loader, _Rule] = {
+    # lmi-dist of LMI v13 and v14 carries it (djl-serving's branches 0.31.0-dlc and 0.32.0-dlc).
+    "fast model loader": _Rule(
+        re.compile(r"^djl-inference:(0\.31\.0-lmi13\.|0\.32\.0-lmi14\.)"),
+        "Use a tag 0.31.0-lmi13.… or 0.32.0-lmi14.… of djl-inference; later ones have lost the loader.",
+    ),
+    # Installed by docker/vllm/Dockerfile.amzn2023 of aws/deep-learning-containers since its first release.
+    "Run:ai model streamer": _Rule(
+        re.compile(r"^vllm:server-sagemaker-cuda"),
+        "Use vllm:server-sagemaker-cuda-v…: LMI images (djl-inference), those after v14 too, install vLLM"
+        " without the streamer, and djl-serving downloads an s3:// model to disk before vLLM sees it.",
+    ),
+}
 _IMAGE = re.compile(
     r"^(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<repository>[^:]+):(?P<tag>.+)$"
 )
 
 
 def image(context: Context) -> Iterator[Check]:
-    """The fast path's image has the fast loader; every image belongs to the region it is pulled in."""
+    """A path's image has the loader that the path needs, and belongs to the region it is pulled in."""
     for path in context.paths:
-        uri = context.config.image(path)
+        uri, needs = context.config.image(path), PATHS[path].needs
         found = _IMAGE.match(uri)
         if not context.config.deployment(path).image_tag:
             yield Check(
@@ -38,28 +60,24 @@ def image(context: Context) -> Iterator[Check]:
                 f"{uri} lies in {found['region']}, the endpoint in {context.config.region}",
                 "Write {region} for the region in image_uri.",
             )
-        elif PATHS[path].optimized:
-            yield _fast_loader(uri, context.config.deployment(path).image_tag)
+        elif needs:
+            yield _loader(path, uri, needs)
         else:
             yield Check("image", "ok", f"{uri} for the {path} path")
 
 
-def _fast_loader(uri: str, tag: str) -> Check:
-    if _FAST_LOADER_TAG.match(tag):
-        return Check("image", "ok", f"{uri} has the fast loader")
-    if f"/{_LMI_REPOSITORY}:" in uri:
+def _loader(path: PathName, uri: str, needs: Loader) -> Check:
+    rule, published = _RULES[needs], _PUBLISHED.search(uri)
+    if published is None:
         return Check(
             "image",
-            "failure",
-            f"{uri} has no fast loader",
-            "Use a tag 0.31.0-lmi13.… or 0.32.0-lmi14.…; later ones have lost the loader.",
+            "warning",
+            f"{path}: whether {uri} has the {needs} is not known here",
+            "Of the images that AWS publishes: " + rule.remedy,
         )
-    return Check(
-        "image",
-        "warning",
-        f"whether {uri} has the fast loader is not known here",
-        "It must hold the lmi-dist engine of LMI v13 or v14.",
-    )
+    if rule.has.match(published["image"]):
+        return Check("image", "ok", f"{uri} has the {needs}")
+    return Check("image", "failure", f"{path}: {uri} has no {needs}", rule.remedy)
 
 
 def image_exists(context: Context) -> Iterator[Check]:

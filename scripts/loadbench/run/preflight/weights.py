@@ -21,7 +21,7 @@ from loadbench.run.optimization import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, Context
 from loadbench.run.staging import configured_bucket
 
-_BYTES_PER_PARAMETER = {"fp32": 4, "float32": 4, "fp8": 1, "int8": 1}
+_BYTES_PER_PARAMETER = {"fp32": 4, "fp8": 1, "int8": 1}
 _HALF_BYTES = 2  # bf16, fp16, and auto on every model of this decade
 # Weights are not all: activations, CUDA context, and at least some cache for keys and values.
 _OVERHEAD = 1.15
@@ -64,7 +64,7 @@ def _memory(path: PathName, info: DeploymentInfo, size: _Size, memory_mib: int) 
             f"{path}: {size.heads} attention heads cannot be divided among {degree} ranks",
             "Choose a tensor-parallel degree that divides the number of heads.",
         )
-    dtype = info.container_env_vars.get("OPTION_DTYPE", "auto")
+    dtype = info.dtype
     per_rank_bytes = size.parameters * _BYTES_PER_PARAMETER.get(dtype, _HALF_BYTES) / degree
     have_bytes = memory_mib * 2**20
     words = (
