@@ -77,7 +77,8 @@ def _show(scaled: list[ScaledRun], as_json: bool) -> None:
 
     results_dir = Workspace.here().results_dir
     runs = [item.run for item in scaled]
-    comparisons = compare_each(runs, results_dir) if len(runs) > 1 else []
+    order = [run.path for run in runs]
+    comparisons = compare_each(runs, results_dir, order=order) if len(runs) > 1 else []
     if as_json:
         document = {
             "scale_outs": [record.model_dump(mode="json") for item in scaled for record in item.scale_outs],
