@@ -30,7 +30,9 @@ def cost_summary(config: Config, paths: Sequence[PathName], look_up: LookUp = la
         if instance_type not in prices:
             prices[instance_type] = find_price(instance_type, config.model_dump(), look_up(instance_type))
         price = prices[instance_type]
-        return f"{price.usd_per_hour * count:.2f} USD per hour" if price else "price not known"
+        if price is None:
+            return "price not known"
+        return f"{price.usd_per_hour * count:.3f}".removesuffix("0") + " USD per hour"
 
     lines = []
     for path in paths:

@@ -15,9 +15,9 @@ from loadbench.results.costs import Price
 from loadbench.run.preflight import account, live_facts
 from loadbench.run.preflight.check import Context
 from loadbench.run.preflight.live_facts import FACTS, find_out
-from tests.loadbench.run.test_preflight import Account, changed, on_aws, quota_named
+from tests.loadbench.run.preflight.stubs import Account, changed, on_aws, quota_named
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PAGE = (ROOT / "docs" / "live-check.md").read_text(encoding="utf-8")
 IDS = [fact.id for fact in FACTS]
 

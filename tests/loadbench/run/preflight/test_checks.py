@@ -1,0 +1,90 @@
+"""Checks run side by side, within a few seconds, and none holds up another or the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from loadbench.config import Config, load_config
+from loadbench.run.preflight import Check, account, checks, container, run_checks
+from loadbench.run.preflight.check import Context
+from loadbench.run.progress import Progress
+from tests.loadbench.run.preflight.stubs import (
+    BOTH,
+    CONFIG_FILE,
+    Account,
+    only,
+)
+
+
+def test_the_committed_default_has_no_failure_on_the_embedded_target(aws_session: Any) -> None:
+    told: list[Progress] = []
+    found = run_checks(load_config(CONFIG_FILE), BOTH, aws_session, told.append)
+    assert {check.status for check in found} == {"ok"}
+    assert {"credentials", "terraform", "image", "accelerators", "model", "memory", "bucket"} <= {
+        check.name for check in found
+    }
+    assert told
+
+
+def test_a_check_that_hangs_does_not_hold_up_the_others(
+    config: Config, aws_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(_: Context) -> Iterator[Check]:
+        time.sleep(2)
+        yield Check("slow", "ok", "too late")
+
+    monkeypatch.setattr(checks, "_DEADLINE_S", 0.3)
+    monkeypatch.setattr(
+        checks, "_ENTRIES", (checks._Entry("slow", hang), checks._Entry("image", container.image))
+    )
+    started_s = time.monotonic()
+    found = run_checks(config, ["fast"], aws_session)
+    assert time.monotonic() - started_s < 1.5
+    assert [(check.name, check.status) for check in found] == [("slow", "warning"), ("image", "ok")]
+
+
+def test_a_check_that_hangs_does_not_keep_the_process_from_ending() -> None:
+    script = """
+import threading
+from loadbench.config import load_config
+from loadbench.run.preflight import checks
+
+checks._DEADLINE_S = 0.2
+checks._ENTRIES = (checks._Entry("hangs", lambda context: iter([threading.Event().wait()])),)
+print(checks.run_checks(load_config(%r), ["fast"], None)[0].message)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("%r", f"__import__('pathlib').Path({str(CONFIG_FILE)!r})")],
+        capture_output=True,
+        text=True,
+        timeout=60,  # without the deadline it would wait for ever
+        check=True,
+    )
+    assert done.stdout.startswith("no answer within")
+
+
+def test_an_error_in_a_check_is_not_swallowed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Context) -> Iterator[Check]:
+        raise KeyError("a mistake of ours")
+        yield
+
+    monkeypatch.setattr(checks, "_ENTRIES", (checks._Entry("broken", broken),))
+    with pytest.raises(KeyError, match="a mistake of ours"):
+        run_checks(config, BOTH, None)
+
+
+def test_what_cannot_be_asked_is_a_warning_and_no_crash(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Account()
+    session.refuses("sts", "get_caller_identity", "ExpiredToken", message="the token is expired")
+    monkeypatch.setattr(checks, "_ENTRIES", (checks._Entry("credentials", account.credentials),))
+    found = only(run_checks(config, BOTH, session))
+    assert found.status == "warning"
+    assert "the token is expired" in found.message

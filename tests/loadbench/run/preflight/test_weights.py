@@ -1,0 +1,166 @@
+"""A model that cannot be had, read, stored or held is found before anything is created."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadbench.config import Config
+from loadbench.errors import UsageError
+from loadbench.run import hub, synthetic
+from loadbench.run.models import cached_folder
+from loadbench.run.preflight import weights
+from loadbench.run.progress import ignore_progress
+from tests.loadbench.run.preflight.stubs import (
+    Account,
+    changed,
+    context,
+    on_aws,
+    only,
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "instance", "dtype", "status"),
+    [
+        ("synthetic:llama-8b", "ml.g5.2xlarge", "bf16", "ok"),
+        ("synthetic:llama-8b", "ml.g5.2xlarge", "fp32", "failure"),
+        ("synthetic:llama-8b", "ml.g5.12xlarge", "fp32", "ok"),
+        ("synthetic:llama-tiny", "ml.g5.2xlarge", "bf16", "ok"),
+    ],
+)
+def test_the_weights_fit_the_accelerators_at_their_dtype(
+    config: Config, model: str, instance: str, dtype: str, status: str
+) -> None:
+    wanted = changed(
+        config, hf_model_id=model, instance_type=instance, container_env_vars={"OPTION_DTYPE": dtype}
+    )
+    assert only(weights.memory(context(wanted, paths=["fast"]))).status == status
+
+
+def test_heads_that_the_degree_does_not_divide_are_told(config: Config) -> None:
+    # llama-tiny has four heads.
+    wanted = changed(
+        config, instance_type="ml.g5.48xlarge", container_env_vars={"OPTION_TENSOR_PARALLEL_DEGREE": "8"}
+    )
+    check = only(weights.memory(context(wanted, paths=["fast"])))
+    assert check.status == "failure"
+    assert "4 attention heads" in check.message
+
+
+def test_the_size_of_a_model_in_the_cache_is_read_from_its_files(config: Config, cache: Path) -> None:
+    wanted = changed(config, hf_model_id="org/model")
+    assert only(weights.memory(context(wanted, paths=["fast"]))).status == "warning"
+    folder = cached_folder("org/model", cache)
+    folder.mkdir(parents=True)
+    synthetic.generate(synthetic.SHAPES["llama-tiny"], folder, ignore_progress)
+    assert only(weights.memory(context(wanted, paths=["fast"]))).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("model", "status"),
+    [
+        ("synthetic:llama-tiny", "ok"),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "ok"),
+        ("synthetic:llama-900b", "failure"),
+        ("org/not-here", "failure"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_told(config: Config, model: str, status: str) -> None:
+    assert only(weights.source(context(changed(config, hf_model_id=model)))).status == status
+
+
+@pytest.mark.parametrize(("weights_from", "status"), [("hub", "failure"), ("s3", "warning")])
+def test_a_token_that_is_asked_for_and_missing_is_told(
+    config: Config, weights_from: str, status: str
+) -> None:
+    wanted = changed(config, use_hf_token=True, weights_from=weights_from)
+    check = only(weights.token(context(wanted, paths=["fast"])))
+    assert check.status == status
+    assert "HUGGING_FACE_HUB_TOKEN" in check.message
+    assert ".env" in check.remedy
+
+
+def test_no_token_is_looked_for_when_none_is_wanted(config: Config) -> None:
+    assert list(weights.token(context(config))) == []
+
+
+@pytest.mark.parametrize(
+    ("with_token", "hub_says", "status", "words"),
+    [
+        (True, None, "ok", "the token may read org/model"),
+        (False, None, "ok", "everybody may read org/model"),
+        (True, "is gated", "failure", "is gated"),
+        (False, "is gated", "failure", "is gated"),
+        (True, "unreachable", "warning", "does not answer"),
+    ],
+)
+def test_a_model_on_the_hub_is_tried_with_what_the_container_will_have(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    with_token: bool,
+    hub_says: str | None,
+    status: str,
+    words: str,
+) -> None:
+    tried: list[str | None] = []
+
+    def check_access(model_id: str, token: str | None) -> None:
+        tried.append(token)
+        if hub_says:
+            raise UsageError(f"{model_id} {hub_says}")
+
+    monkeypatch.setattr(hub, "check_access", check_access)
+    monkeypatch.setattr(hub, "is_reachable", lambda: hub_says != "unreachable")
+    wanted = changed(config, hf_model_id="org/model", use_hf_token=with_token, weights_from="hub")
+    check = only(weights.token(context(wanted, paths=["fast"], token="hf_mine")))
+    assert check.status == status
+    assert words in check.message
+    assert tried == ([] if hub_says == "unreachable" else ["hf_mine" if with_token else None])
+
+
+def test_the_hub_is_asked_once_whether_it_answers(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(hub, "is_reachable", lambda: asked.append(True))
+    wanted = context(
+        changed(config, hf_model_id="org/model", use_hf_token=True, weights_from="hub"), token="t"
+    )
+    for check in (weights.memory, weights.token):
+        list(check(wanted))
+    assert asked == [True]
+
+
+def test_on_aws_a_bucket_is_needed_where_something_goes_to_s3(config: Config) -> None:
+    assert only(weights.bucket(context(on_aws(config), paths=["fast"]))).status == "failure"
+    assert list(weights.bucket(context(on_aws(config), paths=["standard"]))) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "does not exist"), (403, "may not be used"), (301, "another region")]
+)
+def test_a_bucket_that_cannot_be_used_is_told(config: Config, status: int, words: str) -> None:
+    session = Account()
+    session.refuses("s3", "head_bucket", str(status), status)
+    check = only(weights.bucket(context(on_aws(changed(config, bucket="the-bucket")), session, ["fast"])))
+    assert check.status == "failure"
+    assert words in check.message
+
+
+def test_a_bucket_that_takes_no_objects_is_told(config: Config) -> None:
+    session = Account()
+    session.answers(
+        "s3", "head_bucket", {"ResponseMetadata": {"HTTPHeaders": {"x-amz-bucket-region": "us-west-2"}}}
+    )
+    session.refuses("s3", "put_object", "AccessDenied", 403)
+    check = only(weights.bucket(context(on_aws(changed(config, bucket="the-bucket")), session, ["fast"])))
+    assert (check.status, "does not take objects" in check.message) == ("failure", True)
+
+
+def test_a_bucket_of_ones_own_is_written_to_and_left_as_it_was(config: Config, aws_session: Any) -> None:
+    s3 = aws_session.client("s3")
+    s3.create_bucket(Bucket="preflight-bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    check = only(weights.bucket(context(changed(config, bucket="preflight-bucket"), aws_session, ["fast"])))
+    assert check.status == "ok"
+    assert "Contents" not in s3.list_objects_v2(Bucket="preflight-bucket")
