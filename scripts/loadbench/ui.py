@@ -96,7 +96,7 @@ class Ui:
             return
         self._last_plain_s = now_s
         _SHOWN.debug("%s", text)
-        if self._status is None and not self._verbose:
+        if self._status is None and self._title and not self._verbose:
             self._print(f"  {text}", markup=False)
 
     def _print(self, text: str, *, markup: bool = True) -> None:

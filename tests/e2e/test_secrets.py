@@ -75,4 +75,6 @@ def test_the_token_is_nowhere_after_a_run_that_passed_it_on(checkout: Checkout) 
                 searched += 1
                 assert TOKEN.encode() not in file.read_bytes(), file
     assert searched > 5
+    (log,) = (checkout.home / ".loadbench" / "logs").glob("*-run-*.log")
+    assert b"container environment" in log.read_bytes()
     assert (checkout.home / ".localaws").stat().st_mode & 0o077 == 0

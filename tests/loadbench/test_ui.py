@@ -73,3 +73,9 @@ def test_verbose_shows_what_other_modules_log_without_secrets(own_handlers: None
     logging.getLogger("loadbench.run").debug("container: token hf_PlantedForThisTestAndNothingElse0004")
     assert "attempt 2: Throttling" in text.getvalue()
     assert "hf_Planted" not in text.getvalue()
+
+
+def test_progress_outside_a_step_is_no_line() -> None:
+    text = io.StringIO()
+    Ui(Console(file=text)).progress(Progress("checks", 0, 10, "checks"))
+    assert text.getvalue() == ""

@@ -69,8 +69,10 @@ def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observe
     except RunError as error:
         if observer.failure_reason is None:
             raise
+        said_already = observer.failure_reason  # Terraform quotes it
+        details = "\n".join(line for line in error.details.splitlines() if said_already not in line)
         raise RunError(
-            f"the deployment failed: {observer.failure_reason}", details=error.details, remedy=error.remedy
+            f"the deployment failed: {observer.failure_reason}", details=details, remedy=error.remedy
         ) from error
     return clock
 

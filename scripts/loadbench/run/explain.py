@@ -115,13 +115,13 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         r"(worker|container|process|server).{0,160}(died|exited|crashed|terminated|was killed by signal)"
         r"|(exited|ended) with status|exit code",
         "The container's process ended while the service needed it.",
-        "Read the container's last lines below; signal 9 is often the kernel, out of memory.",
+        "Read the container's last lines; signal 9 is often the kernel, out of memory.",
     ),
     _known(
         "health_check",
         r"did not pass the ping health check|health check timeout|failed to pass the health check",
         "The container did not answer /ping in time: it was still loading, or it hung.",
-        "Read the container's last lines below; if it was still loading, raise"
+        "Read the container's last lines; if it was still loading, raise"
         " container_startup_health_check_timeout.",
     ),
     _known(

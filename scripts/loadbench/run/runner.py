@@ -61,7 +61,8 @@ def run_path(
     Whatever goes wrong after the first paid call, what was created is removed before the error is raised.
     """
     with bench.path_lock(path):
-        preflight(bench, path)
+        with bench.ui.step(f"{path}: checks before anything is created"):
+            preflight(bench, path)
         remove_earlier(bench, path)
         journal = begin(bench, path, pair)
         try:
@@ -144,7 +145,7 @@ def preflight(bench: Bench, path: PathName) -> None:
     checks = run_checks(bench.config, [path], bench.account.session, bench.ui.progress)
     for check in checks:
         if check.status == "warning":
-            bench.ui.warn(f"{check.message} {check.remedy}".rstrip())
+            bench.ui.warn(f"{check.message.rstrip('.')}. {check.remedy}".rstrip())
     failures = [check for check in checks if check.status == "failure"]
     if failures:
         raise PreflightError(
