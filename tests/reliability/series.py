@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import queue
+import signal
 import statistics
 import subprocess
 import sys
@@ -194,6 +195,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="reliability-"))).resolve()
     numbers = options.only or range(options.runs)
     cases = [draw(options.seed, number, options.paths.split(",")) for number in numbers]
+    for name in (
+        signal.SIGINT,
+        signal.SIGHUP,
+    ):  # children must not inherit that a job in the background ignores them
+        signal.signal(name, signal.default_int_handler)
     started_s = time.time()
     outcomes = run_cases(cases, folder, options.parallel)
     document: dict[str, Any] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from loadbench.cli import checks, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
+from loadbench.cli.streams import end_like_ctrl_c, keep_talking
 from loadbench.errors import InterruptedRunError, LoadbenchError
 from loadbench.redaction import redact
 
@@ -73,14 +73,10 @@ for _command in _COMMANDS:
     cli.add_command(_command)
 
 
-def _terminate(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point: one message and an exit code for every error, no traceback on the terminal."""
-    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends like Ctrl-C: cleaned up
-        signal.signal(getattr(signal, name), _terminate)
+    end_like_ctrl_c()
+    keep_talking()
     log = diary.begin(Path.cwd(), sys.argv[1:])
     try:
         cli(standalone_mode=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from loadbench.errors import LeftoverError, LoadbenchError, RunError, StateLockedError
@@ -14,6 +16,7 @@ from loadbench.run.cleanup import Resource, find_resources, remove
 from loadbench.run.observe import Observer
 from loadbench.run.render import Plan, render
 from loadbench.run.terraform import Terraform, TerraformEvent
+from loadbench.run.terraform_process import stop_earlier
 
 STATE_FILE = "terraform.tfstate"
 
@@ -77,6 +80,19 @@ def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observe
     return clock
 
 
+@contextmanager
+def interruption_told() -> Iterator[None]:
+    """An interrupted removal leaves something behind: LeftoverError instead of KeyboardInterrupt."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise LeftoverError(
+            "the removal was interrupted: something may still be there and cost money",
+            remedy="Run `make destroy` again; `make leftovers` lists what there is.",
+        ) from error
+
+
+@interruption_told()
 def destroy_run(bench: Bench, path: str, run_id: str) -> None:
     """Remove what one run created, by Terraform where there is state, then by listing.
 
@@ -84,6 +100,7 @@ def destroy_run(bench: Bench, path: str, run_id: str) -> None:
     process works on this run.
     """
     run_dir = bench.workspace.run_dir(run_id)
+    stop_earlier(run_dir, bench.ui.detail)
     variables = run_dir / f"{path}.tfvars.json"
     trouble: LoadbenchError | None = None
     place = remote_state.place_of(run_dir)
@@ -111,17 +128,14 @@ def destroy_run(bench: Bench, path: str, run_id: str) -> None:
 
 
 def leftover_error(bench: Bench, remaining: list[Resource]) -> LeftoverError:
-    """What is still there, by name and price."""
-    lines = [f"  {item.kind} {item.name} ({item.status}){_price(bench, item)}" for item in remaining]
+    """What is still there: names, prices, what keeps it, and on AWS a link to each."""
+    on_aws = bench.config.target == "aws"
+    by_hand = "; what stays, remove in the console" if on_aws else ""
     return LeftoverError(
         f"{len(remaining)} resource(s) of this project are still there:",
-        details="\n".join(lines),
-        remedy="Run `make destroy` again in a minute; what stays, remove in the SageMaker console.",
+        details="\n".join(f"  {item.describe(on_aws=on_aws)}" for item in remaining),
+        remedy=f"Run `make destroy` again in a minute{by_hand}.",
     )
-
-
-def _price(bench: Bench, item: Resource) -> str:
-    return f", {item.usd_per_hour:.2f} USD per hour" if item.usd_per_hour else ""
 
 
 def price_of(bench: Bench, record: RunRecord) -> float | None:

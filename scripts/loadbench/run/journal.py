@@ -13,7 +13,15 @@ from importlib import metadata
 from pathlib import Path
 
 from loadbench.errors import LoadbenchError
-from loadbench.results.records import Failure, RunRecord, RunStatus, Step, save_record
+from loadbench.results.records import (
+    Failure,
+    RunRecord,
+    RunStatus,
+    Step,
+    load_record,
+    record_file,
+    save_record,
+)
 from loadbench.workspace import Workspace
 
 
@@ -64,6 +72,25 @@ class Journal:
     def folder(self) -> Path:
         """The run's folder under results."""
         return self.results_dir / self.record.run_id
+
+
+def close_record(results_dir: Path, run_id: str, removed_s: float) -> None:
+    """Write into a run's record that what it had created is gone; a run that was killed gets its ending."""
+    try:
+        record = load_record(record_file(results_dir, run_id))
+    except LoadbenchError:
+        return  # the record is gone or unreadable; what costs money is removed, which is what was asked
+    record.destroyed_s = removed_s
+    if record.status == "running":
+        times_s = [time_s for step in record.steps for time_s in (step.start_s, step.end_s) if time_s]
+        record.status = "interrupted"
+        record.finished_s = max(times_s, default=record.started_s)
+        record.failure = Failure(
+            step=record.steps[-1].name if record.steps else "initialization",
+            message="The benchmark's process ended without a word; what it had created was removed later.",
+            remedy="Run it again. If it happens again, look for what ended it: out of memory, a reboot.",
+        )
+    save_record(results_dir, record)
 
 
 def system_description(terraform_version: str, provider_version: str) -> dict[str, str]:

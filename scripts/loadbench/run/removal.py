@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
+from loadbench.errors import InterruptedRunError, UsageError
 from loadbench.paths import PATHS
-from loadbench.results.records import load_record, save_record
 from loadbench.run import deployment, remote_state
 from loadbench.run.bench import Bench
 from loadbench.run.cleanup import Resource, find_resources, remove
+from loadbench.run.journal import close_record
 from loadbench.run.runner import standing_runs
-from loadbench.run.stored import remove_stored, stored_weights
+from loadbench.run.stored import remove_half_made, remove_stored, stored_weights
 
 _AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 Confirm = Callable[[str], bool]
@@ -29,31 +29,33 @@ class Removal:
     listed: list[Resource] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
+    on_aws: bool = False
+
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        return {"removed": self.removed, "listed": [asdict(item) for item in self.listed], "kept": self.kept}
+        listed = [item.as_json(on_aws=self.on_aws) for item in self.listed]
+        return {"removed": self.removed, "listed": listed, "kept": self.kept}
 
     def as_text(self) -> str:
         """For people."""
         lines = [f"removed {name}" for name in self.removed]
         for item in self.listed:
-            cost = f", {item.usd_per_hour:.2f} USD per hour" if item.usd_per_hour else ""
-            lines.append(
-                f"{item.kind} {item.name} ({item.status}), expires {item.expires_at or 'unknown'}{cost}"
-            )
+            what, *link = item.describe(on_aws=self.on_aws).splitlines()
+            lines += [f"{what}, expires {item.expires_at or 'unknown'}", *link]
         lines += [f"kept {text}" for text in self.kept]
         if not self.listed:
             lines.append("Nothing of this project is left that costs money by the hour.")
         return "\n".join(lines)
 
 
+@deployment.interruption_told()
 def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) -> Removal:
     """Remove every run of this checkout and whatever else carries the project's tags; verify by listing.
 
     Works with state, without it, twice, and while something is still creating.
     Raises LeftoverError (exit 3) with names and prices when something is still there.
     """
-    summary = Removal()
+    summary = Removal(on_aws=bench.config.target == "aws")
     session, project = bench.account.session, bench.config.project
     with bench.ui.step("listing what exists"):
         existing = find_resources(session, project)
@@ -66,7 +68,7 @@ def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) 
             for run_id in standing_runs(bench, path):
                 with bench.ui.step(f"removing run {run_id}"):
                     deployment.destroy_run(bench, path, run_id)
-                _mark_destroyed(bench, run_id)
+                close_record(bench.workspace.results_dir, run_id, bench.clock())
     with bench.ui.step("checking that nothing is left"):
         remaining = find_resources(session, project)
         if remaining:
@@ -74,6 +76,8 @@ def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) 
     if remaining:
         raise deployment.leftover_error(bench, remaining)
     summary.removed = [f"{item.kind} {item.name}" for item in existing]
+    with bench.ui.step("looking for half-made uploads and shards"):
+        summary.removed += remove_half_made(session, bench.config, bench.account.account_id)
     for stored in stored_weights(session, bench.config, bench.account.account_id):
         if include_shards and stored.kind == "shards":
             remove_stored(session, stored)
@@ -96,8 +100,9 @@ def find_leftovers(bench: Bench, older_than: str, do_remove: bool, *, confirm: C
         if item.is_expired(now_s) or item.created_s is None or now_s - item.created_s >= age_s
     ]
     if not do_remove or not found or not confirm(_question(found)):
-        return Removal(listed=found)
-    remaining = remove(bench.account.session, found, bench.ui.detail)
+        return Removal(listed=found, on_aws=bench.config.target == "aws")
+    with deployment.interruption_told():
+        remaining = remove(bench.account.session, found, bench.ui.detail)
     if remaining:
         raise deployment.leftover_error(bench, remaining)
     return Removal(removed=[f"{item.kind} {item.name}" for item in found])
@@ -114,13 +119,3 @@ def parse_age(text: str) -> float:
 def _question(found: list[Resource]) -> str:
     names = "\n".join(f"  {item.kind} {item.name} ({item.status})" for item in found)
     return f"{names}\nRemove these?"
-
-
-def _mark_destroyed(bench: Bench, run_id: str) -> None:
-    file = bench.workspace.results_dir / run_id / "run.json"
-    try:
-        record = load_record(file)
-    except LoadbenchError:
-        return  # the record is gone or unreadable; what costs money is removed, which is what was asked
-    record.destroyed_s = bench.clock()
-    save_record(bench.workspace.results_dir, record)

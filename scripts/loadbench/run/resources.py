@@ -9,7 +9,7 @@ import datetime
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 from botocore.exceptions import (
@@ -27,7 +27,7 @@ Kind = Literal[
 ]
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}-(?P<path>[a-z]+)-[0-9a-f]{4}")
-_BUSY_JOB = {"STARTING", "INPROGRESS", "STOPPING"}
+BUSY_JOB = {"STARTING", "INPROGRESS", "STOPPING"}
 # Errors that pass by themselves, by the name that the service gives them.
 _TRANSIENT = {
     *("Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded"),
@@ -62,6 +62,22 @@ class Resource:
         except ValueError:
             return False
         return due.timestamp() <= now_s
+
+    def describe(self, *, on_aws: bool) -> str:
+        """One line for people: what, in which state, its hourly cost, what is wrong, and where to look at it.
+
+        The embedded target bills nothing and has no console: neither is claimed of it.
+        """
+        text = f"{self.kind} {self.name} ({self.status})"
+        if self.usd_per_hour:
+            text += f", {self.usd_per_hour:.2f} USD per hour" + ("" if on_aws else " on AWS, nothing here")
+        if self.problem:
+            text += f": {self.problem}"
+        return f"{text}\n    {self.console_url}" if on_aws else text
+
+    def as_json(self, *, on_aws: bool) -> dict[str, Any]:
+        """For programs; `console_url` is null on the embedded target, which has no console."""
+        return {**asdict(self), "console_url": self.console_url if on_aws else None}
 
     @property
     def console_url(self) -> str:
@@ -146,7 +162,7 @@ class Account:
                 return None
             raise
         status = str(answer.get(f"{sort.noun}Status", "exists"))
-        return None if kind == "optimization job" and status not in _BUSY_JOB else status
+        return None if kind == "optimization job" and status not in BUSY_JOB else status
 
     def remove(self, kind: Kind, name: str) -> None:
         """Ask for the removal (for a job: for its end). What is gone already is no error."""
@@ -165,7 +181,7 @@ class Account:
         filters = {"NameContains": f"{project}-"} if sort.listed_by_name else {}
         for page in self._pages(self._sagemaker, f"list_{sort.method}s", **filters):
             for summary in page[sort.items]:
-                if sort.kind != "optimization job" or summary["OptimizationJobStatus"] in _BUSY_JOB:
+                if sort.kind != "optimization job" or summary["OptimizationJobStatus"] in BUSY_JOB:
                     yield summary
 
     def _resource(

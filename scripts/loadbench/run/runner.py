@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from loadbench.errors import InterruptedRunError, LoadbenchError, PreflightError, RunError, UsageError
+from loadbench.errors import (
+    InterruptedRunError,
+    LeftoverError,
+    LoadbenchError,
+    PreflightError,
+    RunError,
+    UsageError,
+)
 from loadbench.paths import OPTIMIZED, PATHS, PathName
 from loadbench.redaction import redacted_environment
 from loadbench.results.index import latest, list_points
@@ -30,7 +37,7 @@ from loadbench.run.explain import explained
 from loadbench.run.images import image_payload
 from loadbench.run.instances import instance_specification
 from loadbench.run.invocation import run_invocations, stream_text
-from loadbench.run.journal import Journal, system_description
+from loadbench.run.journal import Journal, close_record, system_description
 from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.observe import Observer
 from loadbench.run.optimization import optimize, tensor_parallel_degree
@@ -70,19 +77,20 @@ def run_path(
         except LoadbenchError as error:
             failure = explained(error, _log_lines(journal))
             journal.fail(failure, _log_lines(journal)[-15:])
-            _clean_up(bench, journal, keep=keep_on_failure)
+            _clean_up(bench, journal, failure.message, keep=keep_on_failure)
             raise failure from error.__cause__
         except KeyboardInterrupt as error:
             journal.finish("interrupted")
-            _clean_up(bench, journal, keep=False)
+            _clean_up(bench, journal, f"the {path} run was interrupted", keep=False)
             raise InterruptedRunError(
                 f"the {path} run was interrupted; what it had created was removed",
                 remedy=f"What was seen until then is in {journal.folder}.",
             ) from error
         except Exception as error:
             # A defect of ours must not leave an endpoint running; the command line logs the traceback.
-            journal.fail(RunError(f"unexpected {type(error).__name__}: {error}"), _log_lines(journal)[-15:])
-            _clean_up(bench, journal, keep=keep_on_failure)
+            defect = RunError(f"unexpected {type(error).__name__}: {error}")
+            journal.fail(defect, _log_lines(journal)[-15:])
+            _clean_up(bench, journal, defect.message, keep=keep_on_failure)
             raise
         return journal.record
 
@@ -159,6 +167,7 @@ def remove_earlier(bench: Bench, path: PathName) -> None:
     for run_id in standing_runs(bench, path):
         with bench.ui.step(f"{path}: removing the endpoint of run {run_id}"):
             deployment.destroy_run(bench, path, run_id)
+        close_record(bench.workspace.results_dir, run_id, bench.clock())
 
 
 def standing_runs(bench: Bench, path: PathName) -> list[str]:
@@ -369,12 +378,20 @@ def _log_lines(journal: Journal) -> list[str]:
     return text.splitlines()
 
 
-def _clean_up(bench: Bench, journal: Journal, *, keep: bool) -> None:
+def _clean_up(bench: Bench, journal: Journal, ending: str, *, keep: bool) -> None:
+    """Remove what an unfinished run has created. LeftoverError with its `ending` if that fails."""
     record = journal.record
     if keep:
         bench.ui.warn(f"kept as asked: {record.names.endpoint}; remove it with `make destroy`")
         return
-    with bench.ui.step(f"{record.path}: removing what the run had created"):
-        deployment.destroy_run(bench, record.path, record.run_id)
+    try:
+        with bench.ui.step(f"{record.path}: removing what the run had created"):
+            deployment.destroy_run(bench, record.path, record.run_id)
+    except LoadbenchError as error:
+        raise LeftoverError(
+            f"{ending}\nWhat the run had created may still be there: {error.message}",
+            details=error.details,
+            remedy=error.remedy,
+        ) from error
     record.destroyed_s = bench.clock()
     journal.save()

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from loadbench.config import Config
+from loadbench.results.records import Optimization
+from loadbench.run.resources import BUSY_JOB, is_not_found
 from loadbench.run.staging import configured_bucket, own_bucket
 
 # S3 Standard, the first 50 TB, us-east-1, as published in January 2025.
@@ -63,6 +65,65 @@ def remove_stored(session: Any, stored: StoredWeights) -> None:
         client.delete_objects(
             Bucket=stored.bucket, Delete={"Objects": keys[first : first + 1000], "Quiet": True}
         )
+
+
+def remove_half_made(session: Any, config: Config, account_id: str) -> list[str]:
+    """Remove what no later run can use: unfinished uploads, and shards of a job that did not complete.
+
+    S3 bills unfinished uploads and shows them in no listing of objects. Returns what was removed.
+    """
+    bucket = configured_bucket(config) or own_bucket(config, account_id)
+    client = session.client("s3")
+    removed = []
+    try:
+        for prefix in _PREFIXES:
+            for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+                for upload in page.get("Uploads", ()):
+                    client.abort_multipart_upload(
+                        Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    removed.append(f"unfinished upload s3://{bucket}/{upload['Key']}")
+        for folder in _unfinished_shards(client, session.client("sagemaker"), bucket):
+            remove_stored(session, folder)
+            removed.append(f"half-made shards {folder.uri}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucket":
+            raise
+    return removed
+
+
+def _unfinished_shards(client: Any, sagemaker: Any, bucket: str) -> list[StoredWeights]:
+    """Folders `optimized/<key>/<job>/` that no `complete.json` names, of jobs that have ended."""
+    objects = _objects(client, bucket, "optimized/")
+    folders: dict[str, list[int]] = {}
+    for item in objects:
+        key, _, rest = item["Key"].removeprefix("optimized/").partition("/")
+        job, slash, _ = rest.partition("/")
+        if slash:
+            folders.setdefault(f"optimized/{key}/{job}/", []).append(item["Size"])
+    complete = {
+        Optimization.model_validate_json(
+            client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+        ).output_uri
+        for item in objects
+        if item["Key"].endswith("/complete.json")
+    }
+    return [
+        StoredWeights("shards", bucket, prefix, len(sizes), sum(sizes))
+        for prefix, sizes in folders.items()
+        if f"s3://{bucket}/{prefix}" not in complete and not _is_busy(sagemaker, prefix.split("/")[2])
+    ]
+
+
+def _is_busy(sagemaker: Any, job: str) -> bool:
+    """Whether a job may still write; one that the account does not know any more cannot."""
+    try:
+        status = sagemaker.describe_optimization_job(OptimizationJobName=job)["OptimizationJobStatus"]
+    except ClientError as error:
+        if is_not_found(error):
+            return False
+        raise
+    return status in BUSY_JOB
 
 
 def _objects(client: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ import python_terraform
 from loadbench.errors import RunError, StateLockedError
 from loadbench.run import terraform_code, terraform_setup
 from loadbench.run.progress import OnProgress, ignore_progress
+from loadbench.run.terraform_process import TerraformProcess
 from loadbench.run.terraform_setup import Binary
 
 _POLL_S = 0.05
@@ -171,21 +172,19 @@ class Terraform:
             process = self._start(command, log, errors)
             with self._log_file.open("rb") as stream:
                 stream.seek(start_offset)
-                _follow(process, Tail(stream), on_event)
-        if process.returncode != 0:
-            raise self._failure(name, process.returncode, start_offset, errors_file)
+                code = _follow(process, Tail(stream), on_event)
+        if code != 0:
+            raise self._failure(name, code, start_offset, errors_file)
 
-    def _start(self, command: list[str], log: BinaryIO, errors: BinaryIO) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], log: BinaryIO, errors: BinaryIO) -> TerraformProcess:
         try:
-            return subprocess.Popen(
+            return TerraformProcess(
                 command,
+                self._state_file.parent,
                 cwd=self._code,
                 env=terraform_setup.child_environment(self._environment, data_dir=self._data_dir),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=errors,
-                start_new_session=True,  # Ctrl-C at the terminal reaches us only; we pass on one signal
-                umask=0o077,  # the state holds the token
+                output=log,
+                errors=errors,
             )
         except OSError as error:
             raise RunError(
@@ -263,8 +262,8 @@ def _timestamp_s(value: object) -> float:
         return time.time()
 
 
-def _follow(process: subprocess.Popen[bytes], tail: Tail, on_event: OnEvent) -> None:
-    """Hand on events until the process has ended; whatever stops us is raised after that."""
+def _follow(process: TerraformProcess, tail: Tail, on_event: OnEvent) -> int:
+    """Hand on events until the process has ended, and return its code; what stops us is raised after that."""
     stopped: BaseException | None = None
     announcements: list[str] = []
     while True:
@@ -273,7 +272,7 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, on_event: OnEvent) -> 
                 on_event(TerraformEvent(time.time(), "interrupting", announcements.pop()))
             for event in tail.events():
                 on_event(event)
-            process.wait(timeout=_POLL_S)
+            code = process.wait(_POLL_S)
             for event in tail.events():
                 on_event(event)
             break
@@ -282,12 +281,13 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, on_event: OnEvent) -> 
         except BaseException as error:  # noqa: BLE001 -- an interrupt, or a bug in on_event: Terraform must end first
             if stopped is None:
                 stopped = error
-                process.send_signal(signal.SIGINT)
+                process.interrupt()
             if not isinstance(error, KeyboardInterrupt):
                 on_event = ignore_event
             announcements.append(_STOPPING if stopped is error else _STILL_STOPPING)
     if stopped is not None:
         raise stopped
+    return code
 
 
 def _is_error(event: TerraformEvent) -> bool:

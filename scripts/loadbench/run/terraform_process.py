@@ -1,0 +1,118 @@
+"""Terraform's processes: stopped once and in order, and found again when they outlive the benchmark.
+
+A killed benchmark leaves a Terraform that goes on creating. So each one holds a lock on a file of its run's
+folder; the lock passes on to its providers and dies with the last of them, whatever ends them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+_FILE = "terraform.pid"
+_STOPPING = "stopping"
+_POLL_S = 0.05
+_SAY_EVERY_S = 10.0
+
+OnSay = Callable[[str], None]
+
+
+class TerraformProcess:
+    """One Terraform command in a session of its own. Raises OSError where it cannot be started."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        output: BinaryIO,
+        errors: BinaryIO,
+    ) -> None:
+        self._file = folder / _FILE
+        with self._file.open("w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._popen = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C at the terminal reaches us only; we pass on one signal
+                umask=0o077,  # the state holds the token
+                pass_fds=(lock.fileno(),),
+            )
+            lock.write(str(self._popen.pid))
+
+    def wait(self, timeout_s: float) -> int:
+        """The exit code. Raises subprocess.TimeoutExpired while it runs."""
+        code = self._popen.wait(timeout=timeout_s)
+        if code < 0:  # it was killed, and could not end its providers, which would go on creating
+            _kill_session(self._popen.pid)
+        return code
+
+    def interrupt(self) -> None:
+        """The one SIGINT that stops it in an orderly way."""
+        _interrupt(self._file, self._popen.pid)
+
+
+def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Stop what an earlier, killed benchmark left running for the run of this folder, and wait for its end.
+
+    It gets one SIGINT in all, and saves its state; that takes as long as it takes.
+    """
+    file = folder / _FILE
+    started_s = clock()
+    said_s = float("-inf")
+    while _is_held(file):
+        pid, _, note = file.read_text(encoding="utf-8").partition(" ")
+        if pid and not _leads_session(int(pid)):
+            _kill_session(int(pid))  # Terraform is gone, its providers are not
+        elif pid and note != _STOPPING:
+            _interrupt(file, int(pid))
+        if clock() - said_s >= _SAY_EVERY_S:
+            said_s = clock()
+            on_say(f"waiting for the end of an earlier Terraform ({said_s - started_s:.0f} s)")
+        time.sleep(_POLL_S)
+
+
+def _interrupt(file: Path, pid: int) -> None:
+    """A second signal would lose the state, so the first one is noted before it is sent."""
+    file.write_text(f"{pid} {_STOPPING}", encoding="utf-8")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+
+
+def _is_held(file: Path) -> bool:
+    try:
+        lock = file.open("r", encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _leads_session(pid: int) -> bool:
+    """Whether the process still is the Terraform that was started, not another one with its number."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+def _kill_session(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
