@@ -8,7 +8,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from loadbench import sample_request
 from loadbench.paths import PATHS
 from loadbench.results.records import RunRecord
 from loadbench.sample_request import DEFAULT, as_chat
