@@ -35,19 +35,13 @@ _PRICE = {
 }
 _JSON = {
     "servicequotas": {
-        "Quotas": [
-            {
-                "QuotaName": f"{_INSTANCE_TYPE} for {use}",
-                "Value": 4.0,
-                "ServiceCode": "sagemaker",
-            }
-            for use in ("endpoint usage", "optimization job usage")
-        ]
+        "Quota": {
+            "QuotaName": f"{_INSTANCE_TYPE} for endpoint usage",
+            "Value": 4.0,
+            "ServiceCode": "sagemaker",
+        }
     },
-    "ecr": {
-        "images": [{"imageId": {"imageTag": "0.32.0-lmi14.0.0-cu126"}}],
-        "imageDetails": [{"imageTags": ["0.32.0-lmi14.0.0-cu126"], "imageSizeInBytes": 1}],
-    },
+    "ecr": {"images": [{"imageId": {"imageTag": "0.32.0-lmi14.0.0-cu126"}}]},
     "pricing": {"PriceList": [json.dumps(_PRICE)]},
 }
 

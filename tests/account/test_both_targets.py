@@ -9,7 +9,7 @@ from tests.account.asked import Asked, complaints
 from tests.account.normal import line, normal
 from tests.account.session import Session, play
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 # Which requests only one target sees, and why. Everything else is the same on both.
 BY_DESIGN: dict[tuple[str, str, str], str] = {
