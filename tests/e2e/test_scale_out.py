@@ -24,7 +24,8 @@ PATIENCE_S = 120.0
 @pytest.fixture(scope="module")
 def scaled(checkout: Checkout) -> dict[str, Any]:
     """Both paths deployed and scaled out once, left with two copies each."""
-    done = checkout.loadbench("scale-out", "standard", "fast", "--deploy", "--keep", "--json")
+    arguments = ("--deploy", "--keep", "--json", "--set", "benchmark.warm_invocations=0")
+    done = checkout.loadbench("scale-out", "standard", "fast", *arguments)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
 

@@ -68,7 +68,9 @@ class Instances:
     def read(self) -> Reading:
         """DescribeEndpoint."""
         answer = self.client.describe_endpoint(EndpointName=self.endpoint)
-        current = sum(variant.get("CurrentInstanceCount", 0) for variant in answer["ProductionVariants"])
+        current = sum(
+            variant.get("CurrentInstanceCount", 0) for variant in answer.get("ProductionVariants", ())
+        )
         return _reading(answer, answer["EndpointStatus"], current)
 
     def ask(self, count: int) -> None:

@@ -9,7 +9,6 @@ import datetime
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -61,11 +60,9 @@ def standing_paths(bench: Bench, paths: Sequence[PathName]) -> list[PathName]:
 
 def cost_of_copy(bench: Bench, path: PathName) -> str:
     """What one more copy of a path runs on, and its price."""
-    up = _is_up(bench, path)
-    instance_type = (
-        standing_record(bench, path).instance_type if up else bench.config.deployment(path).instance_type
-    )
-    price = find_price(instance_type, bench.config.model_dump())
+    run = standing_record(bench, path) if _is_up(bench, path) else None
+    instance_type = run.instance_type if run else bench.config.deployment(path).instance_type
+    price = find_price(instance_type, bench.config.model_dump(), run.price if run else None)
     cost = f"{price.usd_per_hour:.2f} USD per hour" if price else "at a price that is not known"
     return f"one more {instance_type} each time, {cost}"
 
@@ -93,7 +90,7 @@ def scale_out(
 
 def add_copy(bench: Bench, run: RunRecord, pair: Pair | None, *, keep: bool) -> ScaleOutRecord:
     """One scale-out, from its first call to its record; the count is as before at the end unless `keep`."""
-    counts = counts_of(_sagemaker(bench), run.names)
+    counts = counts_of(bench.account.session.client("sagemaker", config=_CLIENT_CONFIG), run.names)
     _take_back(bench, run, counts, f"{run.path}: taking away copies of an earlier scale-out")
     record = _begin(bench, run, pair)
     copy = AddedCopy(bench.account.session, run.names, embedded=run.target == "local")
@@ -117,7 +114,7 @@ def add_copy(bench: Bench, run: RunRecord, pair: Pair | None, *, keep: bool) -> 
         _scale_back(bench, run, counts, record)
         raise InterruptedRunError(
             f"the scale-out of the {run.path} endpoint was interrupted; it has {_copies(run)} again",
-            remedy=f"What was seen until then is in {_file(bench, record)}.",
+            remedy=f"What was seen until then is in {scale_out_file(bench.workspace.results_dir, record)}.",
         ) from error
     except Exception as error:
         # A defect of ours must not leave a copy running; the command line logs the traceback.
@@ -141,14 +138,16 @@ def _measure(
         clock=bench.clock,
         on_status=lambda resource, status: bench.ui.detail(f"{resource} {status} · {requests.words()}"),
     )
+    serves = False
     try:
         with requests:
             for count in counts:
                 _grow(bench, record, count, watch)
+        serves = True
     finally:
         record.requests = requests.answered
         record.status_history = watch.history
-        copy.collect(patiently=record.ready_s is not None)
+        copy.collect(patiently=serves)
         token = hugging_face_token()
         copy.write_log(scale_out_file(bench.workspace.results_dir, record, ".log"), [token] if token else [])
         record.spans = copy.spans(record)
@@ -238,7 +237,8 @@ def _take_back(bench: Bench, run: RunRecord, counts: Sequence[Count], title: str
 
 @contextmanager
 def _endpoints(bench: Bench, paths: Sequence[PathName], *, keep: bool) -> Iterator[dict[PathName, RunRecord]]:
-    """The runs of these paths that are up; what is deployed for this is removed afterwards."""
+    """The runs of these paths, all up; what is deployed for this is removed, or kept if all went well."""
+    kept = False
     deployed: list[RunRecord] = []
     runs: dict[PathName, RunRecord] = {}
     try:
@@ -247,8 +247,9 @@ def _endpoints(bench: Bench, paths: Sequence[PathName], *, keep: bool) -> Iterat
                 deployed.append(run_path(bench, path))
             runs[path] = standing_record(bench, path)
         yield runs
+        kept = keep
     finally:
-        for record in [] if keep else deployed:
+        for record in [] if kept else deployed:
             with bench.ui.step(f"{record.path}: removing the endpoint"):
                 deployment.destroy_run(bench, record.path, record.run_id)
             record.destroyed_s = bench.clock()
@@ -277,13 +278,5 @@ def _service_errors(run: RunRecord) -> Iterator[None]:
         raise RunError(f"the {run.path} endpoint could not be scaled: {error}") from error
 
 
-def _sagemaker(bench: Bench) -> Any:
-    return bench.account.session.client("sagemaker", config=_CLIENT_CONFIG)
-
-
 def _copies(run: RunRecord) -> str:
     return f"{run.instance_count} cop{'y' if run.instance_count == 1 else 'ies'}"
-
-
-def _file(bench: Bench, record: ScaleOutRecord) -> str:
-    return str(scale_out_file(bench.workspace.results_dir, record))
