@@ -7,6 +7,7 @@ OPTIONS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TARGET),--target $(TARGET)) 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 READY := .loadbench/ready
 INSTALLED := $(VENV)/.installed
+AUDIT := .loadbench/audit
 
 .DEFAULT_GOAL := help
 .PHONY: help setup standard fast compare scale-out destroy doctor report invoke leftovers local-up local-down test lint unit browser e2e terraform-test bench audit clean
@@ -78,8 +79,11 @@ bench: $(READY) ## measure the loaders and the embedded AWS against what else th
 	$(BIN)/python -m tests.benchmarks.bench_localaws
 	$(BIN)/python -m tests.benchmarks.bench_records
 
+audit: $(AUDIT)/installed ## known problems of the Terraform code (checkov) and of the dependencies (pip-audit)
+	@$(AUDIT)/bin/python .ci/audit.py
+
 clean: ## remove what can be made again; results and running endpoints stay
-	rm -rf $(VENV) .loadbench/ready .loadbench/terraform .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) $(AUDIT) .loadbench/ready .loadbench/terraform .mypy_cache .ruff_cache .pytest_cache .hypothesis build
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install it from python.org or your package manager, or name it with PYTHON=."; exit 2; }
@@ -87,6 +91,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Making the virtual environment $(VENV) and installing into it (about 2 GB, a minute or more) …"
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install it (Debian and Ubuntu: apt install python3-venv)."; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
+	@touch $@
+
+$(AUDIT)/installed: requirements-audit.txt
+	@echo "Making $(AUDIT) for the audit tools (about 300 MB, a minute) …"
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
 	@touch $@
 
 $(READY): $(INSTALLED) $(wildcard terraform/*/.terraform.lock.hcl)
