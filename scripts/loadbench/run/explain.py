@@ -84,7 +84,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     _known(
         "corrupt_weights",
-        r"checksum|corrupt|SafetensorError|header too large|MetadataIncompleteBuffer|invalid load key",
+        r"checksum|corrupt|SafetensorError|header too large|MetadataIncompleteBuffer|invalid load key"
+        r"|not a safetensors file",
         "The weights that arrived are not the weights that were written.",
         "Run again; if it stays, remove the model's prefix under models/ or optimized/ in the bucket"
         " so that it is written anew.",
