@@ -63,8 +63,11 @@ def render(comparison: Comparison) -> RenderableType:
 
 def print_scale_out(section: ScaleOutSection, console: Console) -> None:
     """Print what adding one copy took, on its own."""
-    ratio = [Text(f"Ratio: {section.a.label} over {section.b.label}.", style="dim")] if section.b.runs else []
-    console.print(Group(_scale_out(section), *ratio, *_marks(section.phases)), width=WIDTH)
+    several = any(len(side.usable) > 1 for side in (section.a, section.b))
+    notes = ["The sentence has medians, the table means, which add up."] if several else []
+    notes += [f"Ratio: {section.a.label} over {section.b.label}."] if section.b.runs else []
+    note = [Text(" ".join(notes), style="dim")] if notes else []
+    console.print(Group(_scale_out(section), *note, *_marks(section.phases)), width=WIDTH)
 
 
 def _scale_out(section: ScaleOutSection) -> RenderableType:
