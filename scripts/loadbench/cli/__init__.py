@@ -16,7 +16,7 @@ from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
 from loadbench.cli.streams import end_like_ctrl_c, keep_talking
-from loadbench.errors import InterruptedRunError, LoadbenchError
+from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
 from loadbench.redaction import redact
 
 _COMMANDS = (
@@ -111,8 +111,8 @@ def _show_error(error: LoadbenchError, log: diary.Diary) -> None:
         click.echo(redact(error.details.rstrip()), err=True)
     if error.remedy:
         click.echo(f"→ {redact(error.remedy)}", err=True)
-    if error.exit_code == 2:
-        return  # the call or the configuration: the message says it all
+    if error.exit_code in (UsageError.exit_code, InterruptedRunError.exit_code):
+        return  # the message says it all
     _LOG.error("%s\n%s\n%s", error.message, error.details, error.remedy, exc_info=error)
     if log.path:
         click.echo(f"Log: {log.path}", err=True)
