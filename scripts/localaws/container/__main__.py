@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 from . import lines  # noqa: E402
 from .errors import ContainerError  # noqa: E402
 from .fetch import fetch_model  # noqa: E402
-from .options import Options, read_options  # noqa: E402
+from .options import Options, is_vllm_server, read_options  # noqa: E402
 
 if TYPE_CHECKING:
+    import torch
+
     from fastload import Stream
 
     from .engine import Engine
@@ -46,7 +48,9 @@ def main() -> int:
     for name in ("accelerate", "scipy", "sklearn"):
         sys.modules[name] = None  # type: ignore[assignment]
     started_s = float(os.environ.get("LOCALAWS_SPAWNED_S") or _ENTERED_S)
-    lines.server_line("Starting model server ...")
+    if is_vllm_server(os.environ.get("LOCALAWS_IMAGE") or ""):
+        lines.as_vllm_server()
+    lines.server_starts()
     try:
         if os.environ.get("LOCALAWS_CONTAINER_FAULT") == "container_exit":
             words = os.environ.get("LOCALAWS_CONTAINER_WORDS")
@@ -73,7 +77,7 @@ async def _serve(options: Options, streams: list[Stream], started_s: float) -> N
     except OSError as error:
         raise ContainerError(f"cannot listen on port {options.port}: {error}") from error
     server.ready(await asyncio.to_thread(_bring_up, options, streams, started_s))
-    lines.server_line(f"Model [{name}] initialized.")
+    lines.server_ready(name)
     await asyncio.Event().wait()
 
 
@@ -106,7 +110,7 @@ def _bring_up(options: Options, streams: list[Stream], started_s: float) -> Engi
     from transformers import AutoConfig, AutoTokenizer
 
     from . import model as models
-    from . import ranks, weights
+    from . import model_streamer, ranks
     from .engine import Engine
 
     torch.manual_seed(0)
@@ -117,13 +121,16 @@ def _bring_up(options: Options, streams: list[Stream], started_s: float) -> Engi
     except (OSError, ValueError) as error:
         raise ContainerError(f"cannot read the model's config and tokenizer: {error}") from error
     model = models.skeleton(config)
+    if options.uses_model_streamer:
+        model_streamer.prepare(options)
     lines.phase_line("container_start", started_s, time.time())
 
-    lines.engine_line("model_runner.py:1110", f"Starting to load model {options.model_dir}...")
-    parts = _streamed(streams) if streams else [weights.load_from_disk(options.model_dir, device)]
+    began_s = time.time()
+    lines.loading_starts(str(options.model_dir))
+    parts = _load(options, streams, device)
     loaded_s = time.time()
     size_bytes = sum(tensor.nbytes for part in parts for tensor in part.values())
-    lines.engine_line("model_runner.py:1115", f"Loading model weights took {size_bytes / 2**30:.4f} GB")
+    lines.loading_ends(size_bytes, loaded_s - began_s)
 
     tensors = ranks.joined(parts, models.parameter_shapes(model))
     parts.clear()
@@ -135,8 +142,21 @@ def _bring_up(options: Options, streams: list[Stream], started_s: float) -> Engi
     engine.warm_up()
     gc.freeze()
     gc.enable()
-    lines.phase_line("engine_warmup", loaded_s, time.time())
+    warm_s = time.time()
+    lines.engine_starts_serving(warm_s - loaded_s)
+    lines.phase_line("engine_warmup", loaded_s, warm_s)
     return engine
+
+
+def _load(options: Options, streams: list[Stream], device: torch.device) -> list[dict[str, torch.Tensor]]:
+    """The tensors of every rank by the loader that is asked for, a line per phase."""
+    from . import model_streamer, weights
+
+    if streams:
+        return _streamed(streams)
+    if options.uses_model_streamer:
+        return [model_streamer.load(options, device)]
+    return [weights.load_from_disk(options.model_dir, device)]
 
 
 def _streamed(streams: list[Stream]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from . import lines
 from .errors import ContainerError
 from .options import Options
 
+WEIGHTS = ".safetensors"
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
@@ -25,25 +26,31 @@ def fetch_model(options: Options) -> None:
         return
     start_s = time.time()
     if model_id.startswith("s3://"):
-        _from_s3(model_id, options.model_dir)
+        _from_s3(model_id, options)
     elif Path(model_id).is_absolute():
         raise ContainerError(f"HF_MODEL_ID is {model_id}, and that folder holds no model")
     else:
         _from_hub(model_id, options.model_dir)
     size_bytes = sum(path.stat().st_size for path in options.model_dir.rglob("*") if path.is_file())
-    lines.server_line(f"Download completed! Files saved to {options.model_dir}")
+    if not options.is_vllm_server:
+        lines.server_line(f"Download completed! Files saved to {options.model_dir}")
     lines.phase_line("artifact_download", start_s, time.time(), size_bytes)
 
 
-def _from_s3(url: str, folder: Path) -> None:
+def _from_s3(url: str, options: Options) -> None:
+    """Everything under the prefix, but no weights where the model streamer reads those from S3 itself."""
     from ..s5cmd_tool import download, list_objects
 
-    lines.server_line(f"S3 url found, start downloading from {url}")
+    if not options.is_vllm_server:
+        lines.server_line(f"S3 url found, start downloading from {url}")
     prefix = url if url.endswith("/") else f"{url}/"
+
+    left_out = WEIGHTS if options.uses_model_streamer else None
 
     async def copy() -> None:
         objects = await list_objects(prefix, os.environ, lambda child: None)
-        await download([item for item in objects if item.name], folder, os.environ, lambda child: None)
+        wanted = [item for item in objects if item.name and not (left_out and item.name.endswith(left_out))]
+        await download(wanted, options.model_dir, os.environ, lambda child: None)
 
     try:
         asyncio.run(copy())

@@ -14,6 +14,59 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 
+@dataclass
+class _Style:
+    """Whose lines are imitated: LMI's, or since `as_vllm_server` those of vLLM's own server (0.10+)."""
+
+    vllm_server: bool = False
+
+
+_STYLE = _Style()
+
+
+def as_vllm_server() -> None:
+    """From now on there is no djl-serving before the engine."""
+    _STYLE.vllm_server = True
+
+
+def server_starts() -> None:
+    """The first line."""
+    if _STYLE.vllm_server:
+        _write(f"(APIServer pid={os.getpid()}) {_engine_prefix('api_server.py')} vLLM API server")
+    else:
+        server_line("Starting model server ...")
+
+
+def server_ready(name: str) -> None:
+    """The model answers from now on."""
+    if _STYLE.vllm_server:
+        _write(f"(APIServer pid={os.getpid()}) INFO:     Application startup complete.")
+    else:
+        server_line(f"Model [{name}] initialized.")
+
+
+def loading_starts(source: str) -> None:
+    """The engine begins to load the weights."""
+    place = "gpu_model_runner.py" if _STYLE.vllm_server else "model_runner.py:1110"
+    engine_line(place, f"Starting to load model {source}...")
+
+
+def loading_ends(size_bytes: int, seconds: float) -> None:
+    """The weights are where the engine wants them."""
+    size = f"{size_bytes / 2**30:.4f}"
+    if _STYLE.vllm_server:
+        engine_line("gpu_model_runner.py", f"Model loading took {size} GiB memory and {seconds:.6f} seconds")
+    else:
+        engine_line("model_runner.py:1115", f"Loading model weights took {size} GB")
+
+
+def engine_starts_serving(seconds: float) -> None:
+    """The engine is warm; LMI's version says nothing of it."""
+    if _STYLE.vllm_server:
+        text = f"init engine (profile, create kv cache, warmup model) took {seconds:.2f} seconds"
+        engine_line("core.py", text)
+
+
 def server_line(text: str) -> None:
     """One line of the serving front end."""
     _write(f"INFO  ModelServer {text}")
@@ -21,8 +74,9 @@ def server_line(text: str) -> None:
 
 def worker_line(text: str) -> None:
     """One or more lines of the Python worker's standard output."""
+    wrapping = "(EngineCore pid={})" if _STYLE.vllm_server else "INFO  PyProcess W-{}-model-stdout:"
     for line in text.splitlines() or [""]:
-        _write(f"INFO  PyProcess W-{os.getpid()}-model-stdout: {line}")
+        _write(f"{wrapping.format(os.getpid())} {line}")
 
 
 def worker_error(text: str) -> None:
@@ -32,8 +86,8 @@ def worker_error(text: str) -> None:
 
 
 def engine_line(place: str, text: str) -> None:
-    """A line with the engine's own clock (one second resolution), as vLLM 0.6 writes it."""
-    worker_line(f"INFO {time.strftime('%m-%d %H:%M:%S')} {place}] {text}")
+    """A line with the engine's own clock (one second resolution), as vLLM writes it."""
+    worker_line(f"{_engine_prefix(place)} {text}")
 
 
 def phase_line(name: str, start_s: float, end_s: float, size_bytes: int = 0, worker: str = "server") -> None:
@@ -55,6 +109,11 @@ def phase(name: str, worker: str = "server") -> Iterator[Phase]:
     measured = Phase()
     yield measured
     phase_line(name, start_s, time.time(), measured.size_bytes, worker)
+
+
+def _engine_prefix(place: str) -> str:
+    # vLLM 0.6 opens no bracket.
+    return f"INFO {time.strftime('%m-%d %H:%M:%S')} {'[' if _STYLE.vllm_server else ''}{place}]"
 
 
 def _write(line: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,12 @@ from .errors import ContainerError
 FAST_LOAD_FORMAT = "sagemaker_fast_model_loader"
 # facts/sagemaker.md, "Which images can do it".
 FAST_LOADER_TAGS = ("0.31.0-lmi13", "0.32.0-lmi14")
+STREAMER_LOAD_FORMAT = "runai_streamer"
+
+# AWS's image of the vLLM server: its entry point turns SM_VLLM_* into vLLM's arguments, and its Dockerfile
+# installs the streamer (aws/deep-learning-containers, docker/vllm); LMI images lack it.
+_VLLM_SERVER = re.compile(r"(^|/)vllm:")
+_LMI = re.compile(r"(^|/)djl-inference:")
 
 _DTYPES = {
     "auto": "auto",
@@ -38,11 +46,28 @@ class Options:
     max_model_len: int | None
     model_id: str | None
     image: str
+    # vLLM's `concurrency`: connections of the streamer; None is its own default.
+    streamer_concurrency: int | None = None
 
     @property
     def streams(self) -> bool:
         """Whether weights are streamed from shards instead of read from the model folder."""
         return self.load_format == FAST_LOAD_FORMAT
+
+    @property
+    def uses_model_streamer(self) -> bool:
+        """Whether the Run:ai model streamer reads the safetensors files, from S3 or from the model folder."""
+        return self.load_format == STREAMER_LOAD_FORMAT
+
+    @property
+    def is_vllm_server(self) -> bool:
+        """Whether the image is vLLM's own server, without djl-serving before it."""
+        return is_vllm_server(self.image)
+
+
+def is_vllm_server(image: str) -> bool:
+    """Whether an image is AWS's image of the vLLM server."""
+    return _VLLM_SERVER.search(image) is not None
 
 
 def image_has_fast_loader(image: str) -> bool:
@@ -57,12 +82,19 @@ def read_options(environment: Mapping[str, str]) -> Options:
     Raises ContainerError for values that no LMI container would start with.
     """
     model_dir = Path(environment.get("LOCALAWS_MODEL_DIR") or "/opt/ml/model")
+    image = environment.get("LOCALAWS_IMAGE") or ""
+    prefix = "SM_VLLM_" if is_vllm_server(image) else "OPTION_"
     values = {
-        name.removeprefix("OPTION_").lower(): value
+        name.removeprefix(prefix).lower(): value
         for name, value in environment.items()
-        if name.startswith("OPTION_")
+        if name.startswith(prefix)
     }
-    values.update(serving_properties(model_dir / "serving.properties"))
+    if is_vllm_server(image):
+        # vLLM's names for what djl-serving calls otherwise, and vLLM's default for the first.
+        values["tensor_parallel_degree"] = values.pop("tensor_parallel_size", None) or "1"
+        values["model_id"] = values.pop("model", "")
+    else:
+        values.update(serving_properties(model_dir / "serving.properties"))
     options = Options(
         model_dir=model_dir,
         port=_integer("SAGEMAKER_BIND_TO_PORT", environment.get("SAGEMAKER_BIND_TO_PORT") or "8080"),
@@ -74,7 +106,8 @@ def read_options(environment: Mapping[str, str]) -> Options:
         if values.get("max_model_len")
         else None,
         model_id=values.get("model_id") or environment.get("HF_MODEL_ID") or None,
-        image=environment.get("LOCALAWS_IMAGE") or "",
+        image=image,
+        streamer_concurrency=_concurrency(values.get("model_loader_extra_config") or "{}"),
     )
     if options.streams and options.shards is None:
         raise ContainerError(
@@ -85,6 +118,11 @@ def read_options(environment: Mapping[str, str]) -> Options:
         raise ContainerError(
             f"image {options.image} does not contain the fast model loader; "
             f"use a tag that starts with {' or '.join(FAST_LOADER_TAGS)}"
+        )
+    if options.uses_model_streamer and _LMI.search(image):
+        raise ContainerError(
+            f"image {image} does not contain the Run:ai model streamer: LMI installs vLLM without it "
+            "(vllm[runai]); use vllm:server-sagemaker-cuda-v1.4"
         )
     return options
 
@@ -101,6 +139,18 @@ def serving_properties(path: Path) -> dict[str, str]:
     return {
         name.removeprefix("option."): value for name, value in found.items() if name.startswith("option.")
     }
+
+
+def _concurrency(value: str) -> int | None:
+    """`concurrency` of vLLM's `model_loader_extra_config`, a JSON object."""
+    try:
+        document = json.loads(value)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise ContainerError(f"model_loader_extra_config={value} is not a JSON object")
+    concurrency = document.get("concurrency")
+    return concurrency if isinstance(concurrency, int) else None  # as vLLM, which takes nothing else
 
 
 def _dtype(value: str) -> str:

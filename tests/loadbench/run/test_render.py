@@ -140,6 +140,7 @@ def test_the_file_sets_exactly_the_variables_of_its_root(path: str, tmp_path: Pa
 def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
     plan = make_plan(
         path="fast",
+        inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1",
         names=ResourceNames(
             endpoint="e",
             endpoint_configuration="c",
@@ -160,6 +161,7 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
         "environment": {"OPTION_DTYPE": "bf16"},
         "health_check_timeout_s": 600,
         "image": plan.image,
+        "inference_ami_version": "al2-ami-sagemaker-inference-gpu-3-1",
         "inference_component_name": "i",
         "instance_count": 1,
         "instance_type": "ml.g5.2xlarge",

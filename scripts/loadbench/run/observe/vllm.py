@@ -2,7 +2,7 @@
 
 The weights are what `Loading weights took` covers. What `Model loading took` has beyond that, building the
 modules before and rearranging after, belongs to the neighbouring phases. Versions without the first line have
-the second one only; then it is the weights.
+the second one only, and so has the Run:ai model streamer; then it is the weights.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _WEIGHTS = re.compile(r"^Loading weights took (?P<seconds>[\d.]+) seconds")
 _MODEL = re.compile(
     r"^Model loading took (?P<size>[\d.]+) (?:GB|GiB)(?: memory)? and (?P<seconds>[\d.]+) seconds"
 )
+# The Run:ai model streamer's progress, from S3 or from a disk (seen in public logs of vLLM 0.9 and later).
+_STREAMER = re.compile(r"^Loading safetensors using Runai Model Streamer: ")
 _WARM = re.compile(r"^Graph capturing finished in |^init engine \(")
 
 _UNIT_BYTES = 2**30
@@ -52,9 +54,10 @@ def read(entries: Sequence[Entry]) -> list[Span]:
         if (found := _FETCHED.match(entry.text))
     ]
     fetched_s = max((span.end_s for span in downloads), default=float("-inf"))
+    streamed = any(_STREAMER.match(entry.text) for entry in entries)
     weights = [
         Span(
-            name="weights_to_device",
+            name="weights_stream" if streamed else "weights_to_device",
             start_s=min(max(load.start_s, fetched_s), load.end_s),
             end_s=load.end_s,
             clock="container",
