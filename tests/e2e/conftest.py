@@ -23,11 +23,12 @@ class Checkout:
     """A folder to work in, with its own embedded AWS and its own results."""
 
     home: Path
+    python: str = sys.executable
 
     def loadbench(self, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run one command and check how it ended."""
         done = subprocess.run(
-            [sys.executable, "-c", "from loadbench.cli import main; main()", *arguments],
+            [self.python, "-c", "from loadbench.cli import main; main()", *arguments],
             cwd=self.home,
             env=self.plain_environment(),
             capture_output=True,
@@ -40,8 +41,9 @@ class Checkout:
         return done
 
     def plain_environment(self) -> dict[str, str]:
-        """This process's environment without anybody's AWS variables."""
-        return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        """This process's environment without anybody's AWS variables, and with no way to other code."""
+        unwanted = ("AWS_", "PYTHONPATH")
+        return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
     def aws_environment(self) -> dict[str, str]:
         """What `eval "$(loadbench local env)"` gives a shell."""

@@ -1,14 +1,20 @@
-"""The main job: compare two paths of a real model on the embedded AWS, and leave nothing behind."""
+"""The main job: compare two paths of a real model on the embedded AWS, and leave nothing behind.
+
+As somebody does it who has installed the wheel and has no checkout: in an empty folder, after `init`.
+"""
 
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Checkout
+from tests.e2e.conftest import ROOT, Checkout
+from tests.packaging.installed import assets, install_wheel
 
 pytestmark = pytest.mark.e2e
 
@@ -25,6 +31,17 @@ COMPARISON_FILES = {"comparison.json", "comparison.txt", "report.html"}
 
 
 @pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    folder = tmp_path_factory.mktemp("installed")
+    home = folder / "home"
+    home.mkdir()
+    place = Checkout(home, str(install_wheel(folder)))
+    place.loadbench("init")
+    yield place
+    place.loadbench("local", "down")
+
+
+@pytest.fixture(scope="module")
 def compared(checkout: Checkout) -> Checkout:
     checkout.loadbench("compare")
     return checkout
@@ -34,6 +51,44 @@ def records(checkout: Checkout) -> dict[str, Any]:
     files = sorted((checkout.home / "results").glob("*/run.json"))
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     return {record["path"]: record for record in found}
+
+
+def test_nothing_of_the_checkout_is_importable(checkout: Checkout) -> None:
+    script = """
+import json, sys, loadbench, localaws, fastload
+from loadbench.workspace import Workspace
+files = [loadbench.__file__, localaws.__file__, fastload.__file__, str(Workspace.here().assets)]
+print(json.dumps({"files": files, "path": sys.path}))
+"""
+    command = [checkout.python, "-c", script]
+    done = subprocess.run(
+        command,
+        cwd=checkout.home,
+        env=checkout.plain_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert all(Path(file).is_relative_to(Path(checkout.python).parents[1]) for file in found["files"])
+    assert ROOT / "scripts" not in [Path(entry).resolve() for entry in found["path"]]
+
+
+def test_a_folder_is_made_once(checkout: Checkout) -> None:
+    before = {name: (checkout.home / name).read_bytes() for name in ("config.yaml", "config.aws.yaml")}
+    refused = checkout.loadbench("init", exit_code=2)
+    assert "config.yaml, config.aws.yaml, .gitignore" in refused.stderr
+    assert {name: (checkout.home / name).read_bytes() for name in before} == before
+
+
+def test_terraform_writes_nothing_into_the_package(compared: Checkout) -> None:
+    shipped = assets(Path(compared.python))
+    locks = [file for file in shipped if file.name == ".terraform.lock.hcl"]
+    assert {file.parent.name: file.read_bytes() for file in locks} == {
+        file.parent.name: file.read_bytes() for file in ROOT.glob("terraform/*/.terraform.lock.hcl")
+    }
+    assert {file.suffix for file in shipped} <= {".tf", ".hcl", ".j2", ".css", ".yaml"}
+    assert ".loadbench/" in (compared.home / ".gitignore").read_text(encoding="utf-8")
 
 
 def test_both_endpoints_answered_with_paris(compared: Checkout) -> None:
