@@ -204,7 +204,7 @@ def test_a_runs_files_stand_beside_its_record(tmp_path: Path, record: RunRecord)
     folder = save_record(tmp_path, record).parent
     write_run_files(record, folder)
     assert {file.name for file in folder.iterdir()} == {
-        "run.json", "timing_results.json", "deployment_summary.txt", "trace.json",
+        "run.json", "timing_results.json", "deployment_summary.txt", "trace.json", "invoke.py",
     }  # fmt: skip
     json.loads((folder / "trace.json").read_text(encoding="utf-8"))
 
