@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
+import threading
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -100,3 +102,34 @@ def test_only_what_the_embedded_aws_needs_and_nobody_installed_is_missing() -> N
 def test_the_extra_is_named_in_this_package() -> None:
     assert [text for text in metadata.requires("loadbench") or [] if text.startswith("torch")]
     assert missing_of_local(metadata.requires("loadbench") or []) == []
+
+
+def test_an_attempt_that_botocore_repeats_in_silence_is_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = iter([503, 200])
+
+    class Sts(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status = next(answers)
+            words = b"<GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult>"
+            body = b"<GetCallerIdentityResponse>" + words + b"</GetCallerIdentityResponse>"
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body) if status == 200 else 0))
+            self.end_headers()
+            self.wfile.write(body if status == 200 else b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing on the terminal."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Sts) as server, caplog.at_level("INFO", "loadbench"):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        account = open_account(config(target="aws"), Path())
+        server.shutdown()
+    assert account.account_id == "123456789012"
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "loadbench.target"]
+    assert line.startswith("sts GetCallerIdentity, attempt 1: ")

@@ -13,7 +13,7 @@ from loadbench.workspace import Workspace
 
 @click.group()
 def local() -> None:
-    """The embedded AWS: start, stop, look at it, point other clients at it."""
+    """The embedded AWS: start it, stop it, look at it, use it."""
 
 
 def _local_command(name: str, summary: str, *examples: str) -> None:
