@@ -15,7 +15,7 @@ from loadbench.cli import checks, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
-from loadbench.cli.streams import end_like_ctrl_c, keep_talking
+from loadbench.cli.streams import end_like_ctrl_c, keep_talking, no_more_signals
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
 from loadbench.redaction import redact
 
@@ -79,15 +79,16 @@ def main() -> None:
     keep_talking()
     log = diary.begin(Path.cwd(), sys.argv[1:])
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
+        try:
+            cli(standalone_mode=False)
+        finally:
+            no_more_signals()
+    except (click.exceptions.Abort, KeyboardInterrupt):  # click turns the one into the other
+        click.echo("interrupted", err=True)
+        sys.exit(InterruptedRunError.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(InterruptedRunError.exit_code)
     except BrokenPipeError:
         # The reader (head, less) went away: nothing to tell it; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -38,5 +38,11 @@ def end_like_ctrl_c() -> None:
             signal.signal(number, _interrupt)
 
 
+def no_more_signals() -> None:
+    """Everything is done that a signal could stop: a late one must not take the last word and exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt

@@ -51,18 +51,23 @@ class TerraformProcess:
                 umask=0o077,  # the state holds the token
                 pass_fds=(lock.fileno(),),
             )
-            lock.write(str(self._popen.pid))
+            lock.write(str(self.pid))
+
+    @property
+    def pid(self) -> int:
+        """Of Terraform itself."""
+        return self._popen.pid
 
     def wait(self, timeout_s: float) -> int:
         """The exit code. Raises subprocess.TimeoutExpired while it runs."""
         code = self._popen.wait(timeout=timeout_s)
         if code < 0:  # it was killed, and could not end its providers, which would go on creating
-            _kill_session(self._popen.pid)
+            _kill_session(self.pid)
         return code
 
     def interrupt(self) -> None:
         """The one SIGINT that stops it in an orderly way."""
-        _interrupt(self._file, self._popen.pid)
+        _interrupt(self._file, self.pid)
 
 
 def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = time.monotonic) -> None:
