@@ -18,8 +18,7 @@ from typing import Any
 
 import yaml
 
-from loadbench.config import load_config
-from loadbench.paths import PATHS
+from loadbench.paths import COMPARED, PATHS
 from loadbench.run import synthetic
 from tests.account import aws_only
 from tests.account.asked import Asked, read_record
@@ -118,7 +117,7 @@ def _make_bucket(environment: Mapping[str, str], name: str) -> None:
 def _commands(session: Session, target: str, environment: Mapping[str, str]) -> None:
     options = ["--target", target, "--set", f"fast_model_loading_info.bucket={bucket(target)}"]
     session.loadbench(environment, "doctor", *options)
-    for path in load_config(session.home / "config.yaml").paths:
+    for path in COMPARED:
         session.loadbench(environment, "run", path, "--yes", *options)
         session.loadbench(environment, "invoke", path, *options)
     for file in (session.home / ".loadbench" / "runs").glob("*/*.tfvars.json"):

@@ -53,6 +53,15 @@ resource "aws_cloudcontrolapi_resource" "configuration" {
     )]
     Tags = local._tags
   })
+
+  lifecycle {
+    # Names the model to wait for it. The provider repeats CreateModel until SageMaker can assume a role that was made
+    # seconds ago; nobody repeats a call of Cloud Control.
+    precondition {
+      condition     = length(var.model_name) > 0
+      error_message = "An endpoint needs the name of a model."
+    }
+  }
 }
 
 resource "aws_sagemaker_endpoint" "this" {

@@ -279,6 +279,11 @@ FACTS: tuple[Fact, ...] = (
         ),
     ),
     Fact(
+        "role-settles",
+        "Once CreateModel takes a role that was made seconds ago, every other call takes it, too.",
+        (f"{_ENDPOINT_MODULE}:precondition", f"{_RUN}/optimization.py:_ROLE_SETTLES_WITHIN_S"),
+    ),
+    Fact(
         "last-modified-is-in-service",
         "LastModifiedTime of an endpoint or component that is InService is when it came into service.",
         (f"{_RUN}/observe/status.py:_note",),
