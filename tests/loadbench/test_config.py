@@ -168,3 +168,35 @@ def test_any_mutation_loads_or_is_refused_with_a_message(
         assert error.message
         assert error.remedy
         assert error.exit_code == 2
+
+
+def test_a_configuration_without_the_streamers_section_has_two_paths() -> None:
+    config = load_config(SEED, ["target=aws"])
+    assert config.paths == ("standard", "fast")
+    with pytest.raises(ConfigError) as caught:
+        config.deployment("streamer")
+    assert "streamer_info" in caught.value.message
+    added = yaml.safe_load(caught.value.details.partition("\n\n")[2])
+    completed = yaml.safe_load(SEED.read_text(encoding="utf-8")) | added
+    assert Config.model_validate(completed).paths == ("standard", "fast", "streamer")
+
+
+def test_the_streamer_reads_the_bucket_whatever_the_target_and_answers_the_same_question() -> None:
+    config = load_config(DEFAULT)
+    assert config.weights_from("streamer") == "s3"
+    assert load_config(DEFAULT, ["target=aws"]).weights_from("streamer") == "s3"
+    assert config.endpoint_kind("streamer") == "model_based"
+    request = config.sample_input("streamer")
+    assert request["messages"] == [{"role": "user", "content": "What is the capital of France?"}]
+    assert (request["max_tokens"], request["temperature"]) == (100, 0.7)
+
+
+def test_a_data_type_has_one_name_whichever_server_reads_it() -> None:
+    config = load_config(DEFAULT)
+    assert config.deployment("streamer").container_env_vars["SM_VLLM_DTYPE"] == "bfloat16"
+    assert {config.deployment(path).dtype for path in config.paths} == {"bf16"}
+
+
+def test_a_misspelt_key_of_an_optional_section_is_recognized() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'image_uri'"):
+        load_config(DEFAULT, ["streamer_info.image_url=x"])

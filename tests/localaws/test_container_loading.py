@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 import fastload
 from localaws.container import model as models
-from localaws.container import ranks, weights
+from localaws.container import model_streamer, ranks, weights
 from localaws.container.engine import Engine, Token
 from localaws.container.errors import ContainerError, RequestError
 from localaws.container.options import Options, read_options
@@ -69,6 +69,26 @@ def test_the_streaming_path_builds_the_same_model(
         model = build(folder, stream.tensors())
 
     assert torch.equal(logits(model), expected)
+
+
+def test_the_model_streamer_builds_the_same_model(
+    folder: Path, expected: torch.Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    streaming = options(folder, OPTION_LOAD_FORMAT="runai_streamer")
+    model_streamer.prepare(streaming)
+    model = build(folder, model_streamer.load(streaming, CPU))
+
+    assert torch.equal(logits(model), expected)
+    assert "[phase] name=weights_stream" in capsys.readouterr().out
+
+
+def test_what_the_model_streamer_cannot_read_ends_the_container(tmp_path: Path) -> None:
+    streaming = options(tmp_path, OPTION_LOAD_FORMAT="runai_streamer")
+    with pytest.raises(ContainerError, match=r"no \*\.safetensors in"):
+        model_streamer.load(streaming, CPU)
+    (tmp_path / "model.safetensors").write_bytes(b"not weights at all")
+    with pytest.raises(ContainerError, match="the model streamer could not read"):
+        model_streamer.load(streaming, CPU)
 
 
 @pytest.mark.parametrize("degree", [2, 4])

@@ -80,3 +80,55 @@ def test_streaming_in_an_image_without_the_loader_is_refused(tmp_path: Path) -> 
 def test_a_wrong_option_is_named(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ContainerError, match=f"{name}={value}"):
         read_options({"LOCALAWS_MODEL_DIR": str(tmp_path), name: value})
+
+
+VLLM = "763104351884.dkr.ecr.us-east-1.amazonaws.com/vllm:server-sagemaker-cuda-v1.4"
+
+
+def test_the_vllm_servers_image_reads_its_own_variables_only(tmp_path: Path) -> None:
+    options = read_options(
+        {
+            "LOCALAWS_MODEL_DIR": str(tmp_path),
+            "LOCALAWS_IMAGE": VLLM,
+            "HF_MODEL_ID": "s3://bucket/model/",
+            "OPTION_DTYPE": "fp16",
+            "SM_VLLM_DTYPE": "bfloat16",
+            "SM_VLLM_LOAD_FORMAT": "runai_streamer",
+            "SM_VLLM_MODEL_LOADER_EXTRA_CONFIG": '{"concurrency": 24}',
+            "SM_VLLM_TENSOR_PARALLEL_SIZE": "2",
+        }
+    )
+
+    assert options.is_vllm_server
+    assert options.uses_model_streamer
+    assert (options.dtype, options.model_id) == ("bfloat16", "s3://bucket/model/")
+    assert (options.streamer_concurrency, options.tensor_parallel_degree) == (24, 2)
+
+
+def test_vllms_model_goes_before_the_hubs_name_and_one_device_is_its_default(tmp_path: Path) -> None:
+    environment = {"LOCALAWS_MODEL_DIR": str(tmp_path), "LOCALAWS_IMAGE": VLLM, "HF_MODEL_ID": "a/b"}
+
+    options = read_options({**environment, "SM_VLLM_MODEL": "s3://bucket/other/"})
+
+    assert options.model_id == "s3://bucket/other/"
+    assert options.tensor_parallel_degree == 1
+
+
+@pytest.mark.parametrize(
+    "tag", ["0.32.0-lmi14.0.0-cu126", "0.33.0-lmi15.0.0-cu128", "0.36.0-lmi18.0.0-cu128"]
+)
+def test_lmi_images_have_no_model_streamer(tmp_path: Path, tag: str) -> None:
+    environment = {
+        "LOCALAWS_MODEL_DIR": str(tmp_path),
+        "LOCALAWS_IMAGE": f"763104351884.dkr.ecr.us-east-1.amazonaws.com/djl-inference:{tag}",
+        "OPTION_LOAD_FORMAT": "runai_streamer",
+    }
+    with pytest.raises(ContainerError, match="does not contain the Run:ai model streamer"):
+        read_options(environment)
+
+
+@pytest.mark.parametrize("value", ["16", "{concurrency: 16}", "[16]"])
+def test_what_is_no_object_is_refused_as_extra_configuration(tmp_path: Path, value: str) -> None:
+    environment = {"LOCALAWS_MODEL_DIR": str(tmp_path), "OPTION_MODEL_LOADER_EXTRA_CONFIG": value}
+    with pytest.raises(ContainerError, match="not a JSON object"):
+        read_options(environment)

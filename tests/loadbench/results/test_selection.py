@@ -50,6 +50,19 @@ def test_two_paths_are_compared_with_each_other(results: Path) -> None:
     assert ratios(results, [FAST, STANDARD]) == {"standard / fast": pytest.approx(632 / 450)}
 
 
+def test_each_of_three_paths_is_compared_with_the_first(results: Path) -> None:
+    streamer = save_record(results, make_record("streamer", ready_s=500)).parent.name
+    assert ratios(results, [streamer, FAST, STANDARD]) == {
+        "standard / fast": pytest.approx(632 / 450),
+        "standard / streamer": pytest.approx(632 / 500),
+    }
+
+
+def test_the_order_that_is_asked_for_says_which_path_is_the_first(results: Path) -> None:
+    made = compare_each(recorded_runs(results, [STANDARD, FAST]), results, order=["fast", "standard"])
+    assert [(item.a.label, item.b.label) for item in made] == [("fast", "standard")]
+
+
 def test_the_first_of_several_runs_of_one_path_is_the_baseline(results: Path) -> None:
     assert ratios(results, [FAST, FAST_LATER]) == {"fast (baseline) / fast": pytest.approx(450 / 500)}
 

@@ -102,6 +102,15 @@ def test_weights_include_the_model_loading_when_nothing_finer_is_told() -> None:
     }
 
 
+def test_vllms_own_server_streams_its_weights_with_the_model_streamer() -> None:
+    # 20:07:11.020 first line · 20:07:43.061 "took … 9.956121 seconds" · 20:08:22.950 startup complete
+    assert phases("vllm-streamer.log") == {
+        "container_start": (0.0, 22.085),
+        "weights_stream": (22.085, 32.041),
+        "engine_warmup": (32.041, 71.93),
+    }
+
+
 def test_a_container_that_died_leaves_its_time_unattributed() -> None:
     assert phases("lmi-v14-retry.log") == {
         "container_start": (60.0, 78.25),
