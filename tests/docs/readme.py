@@ -27,7 +27,7 @@ EXECUTED_ELSEWHERE = {
 
 # Only looked at: target, verb and options exist. Why it is not run stands beside it.
 PARSED = {
-    "pip install '/path/to/this/checkout[local]'": "2 GB; tests/e2e/test_main_job.py installs the wheel alone",
+    "pip install '/path/to/this/checkout[local]'": "2 GB; test_main_job.py installs the wheel alone",
     "loadbench init my-benchmark": "tests/e2e/test_main_job.py runs it, in a folder that is there",
     "cd my-benchmark": "the folder of the line above",
     "loadbench compare": "tests/e2e/test_main_job.py runs it from the installed wheel",
