@@ -140,4 +140,4 @@ def test_destroy_removes_everything_in_the_middle_of_one(checkout: Checkout, sca
     checkout.loadbench("destroy")
     assert not any(checkout.everything_left().values())
     done = checkout.loadbench("scale-out", exit_code=2)
-    assert "make standard" in done.stderr
+    assert "loadbench run standard" in done.stderr, "no Makefile here"

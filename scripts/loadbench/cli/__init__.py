@@ -16,6 +16,7 @@ from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
 from loadbench.cli.streams import end_like_ctrl_c, keep_talking, no_more_signals
+from loadbench.cli.verbs import typed_here
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
 from loadbench.redaction import redact
 
@@ -111,7 +112,7 @@ def _show_error(error: LoadbenchError, log: diary.Diary) -> None:
     if error.details:
         click.echo(redact(error.details.rstrip()), err=True)
     if error.remedy:
-        click.echo(f"→ {redact(error.remedy)}", err=True)
+        click.echo(f"→ {typed_here(redact(error.remedy), Path.cwd())}", err=True)
     if error.exit_code in (UsageError.exit_code, InterruptedRunError.exit_code):
         return  # the message says it all
     _LOG.error("%s\n%s\n%s", error.message, error.details, error.remedy, exc_info=error)

@@ -17,6 +17,7 @@ from loadbench.cli.options import (
     open_bench,
 )
 from loadbench.cli.reports import show_comparison
+from loadbench.cli.verbs import typed_here
 from loadbench.errors import UsageError
 from loadbench.paths import COMPARED, OPTIMIZED, PATHS
 from loadbench.workspace import Workspace
@@ -58,7 +59,8 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
     price = price_of(bench, record)
     cost = f" and costs {price:.2f} USD per hour" if price is not None else ""
     simulated = " on AWS; here it costs nothing" if bench.config.target == "local" and cost else ""
-    click.echo(f"The endpoint {record.names.endpoint} is up{cost}{simulated}. Remove it with: make destroy")
+    remove = typed_here("make destroy", bench.workspace.home)
+    click.echo(f"The endpoint {record.names.endpoint} is up{cost}{simulated}. Remove it with: {remove}")
     click.echo(f"Everything about this run: results/{record.run_id}/")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, cost_of_run, open_bench
+from loadbench.cli.verbs import typed_here
 from loadbench.paths import COMPARED, PATHS
 from loadbench.workspace import Workspace
 
@@ -54,7 +55,8 @@ def scale_out(
     _show(scaled, as_json)
     if keep and not as_json:
         what = " and ".join(item.run.names.endpoint for item in scaled)
-        click.echo(f"Still up with one copy more: {what}. Remove everything with: make destroy")
+        remove = typed_here("make destroy", bench.workspace.home)
+        click.echo(f"Still up with one copy more: {what}. Remove everything with: {remove}")
 
 
 def _confirm(bench: Bench, paths: list[PathName], deploy: bool, keep: bool, yes: bool) -> None:
