@@ -1,4 +1,4 @@
-# The verbs. `make` alone lists them. Options: CONFIG=file TARGET=local|aws PAIRS=n ARGS="--set section.key=value"
+# The verbs. `make` alone lists them. Options: CONFIG=file TARGET=local|aws PAIRS=n PATHS=a,b ARGS="--set section.key=value"
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,14 +10,14 @@ INSTALLED := $(VENV)/.installed
 AUDIT := .loadbench/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup standard fast compare scale-out destroy doctor report invoke leftovers local-up local-down test lint unit browser e2e terraform-test bench audit clean
+.PHONY: help setup standard fast streamer compare scale-out destroy doctor report invoke leftovers local-up local-down test lint unit browser e2e terraform-test bench audit clean
 
 help: ## list the verbs
 	@echo "How fast does a model come up on SageMaker, the standard way and the fast way?"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Options: CONFIG=file  TARGET=local|aws  PAIRS=n  ARGS=\"--set section.key=value\""
+	@echo "Options: CONFIG=file  TARGET=local|aws  PAIRS=n  PATHS=a,b  ARGS=\"--set section.key=value\""
 
 setup: $(READY) ## install everything needed; every other verb does it when needed. YES=1 fetches Terraform unasked
 
@@ -27,8 +27,11 @@ standard: $(READY) ## deploy the standard way, time it, invoke it; leaves the en
 fast: $(READY) ## shard, deploy the fast way, time it, invoke it; leaves the endpoint up
 	@$(LOADBENCH) run fast $(OPTIONS)
 
-compare: $(READY) ## both ways, compared; PAIRS=n makes n fresh pairs and a verdict
-	@$(LOADBENCH) compare $(if $(PAIRS),--pairs $(PAIRS)) $(OPTIONS)
+streamer: $(READY) ## deploy with the Run:ai model streamer, time it, invoke it; leaves the endpoint up
+	@$(LOADBENCH) run streamer $(OPTIONS)
+
+compare: $(READY) ## standard and fast (or PATHS=a,b), compared; PAIRS=n makes n fresh pairs and a verdict
+	@$(LOADBENCH) compare $(if $(PAIRS),--pairs $(PAIRS)) $(if $(PATHS),--paths $(PATHS)) $(OPTIONS)
 
 scale-out: $(READY) ## add one copy to both endpoints, time it, take it away; deploys what is not up and removes that
 	@$(LOADBENCH) scale-out --deploy $(if $(PAIRS),--repeat $(PAIRS)) $(OPTIONS)
