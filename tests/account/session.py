@@ -37,7 +37,6 @@ class Session:
     home: Path
     asked: dict[str, list[Asked]] = field(default_factory=dict)
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    summaries: dict[str, str] = field(default_factory=dict)
 
     def loadbench(self, environment: Mapping[str, str], *arguments: str) -> str:
         """One command in the session's folder."""
