@@ -98,13 +98,17 @@ def start_local(config: Config, home: Path) -> dict[str, str]:
         "image_pull_s": local.image_pull_s,
         "faults": local.faults,
     }
-    localaws(["up", "--settings", "-"], config, home, stdin=json.dumps(settings))
-    return local_environment(config, home)
+    printed = localaws(["up", "--settings", "-", "--env"], config, home, stdin=json.dumps(settings))
+    return _environment(printed, config)
 
 
 def local_environment(config: Config, home: Path) -> dict[str, str]:
     """The variables that make any AWS client use the embedded AWS."""
-    environment: dict[str, str] = json.loads(localaws(["env", "--json"], config, home))
+    return _environment(localaws(["env", "--json"], config, home), config)
+
+
+def _environment(printed: str, config: Config) -> dict[str, str]:
+    environment: dict[str, str] = json.loads(printed)
     return environment | {"AWS_REGION": config.region, "AWS_DEFAULT_REGION": config.region}
 
 

@@ -44,10 +44,15 @@ def main() -> None:
 @main.command()
 @_state_dir
 @click.option("--settings", type=click.File(), help="JSON file with settings; - reads standard input.")
+@click.option("--env", "as_env", is_flag=True, help="Print what `env --json` prints instead of the status.")
 @_as_json
-def up(state_dir: Path, settings: Any, as_json: bool) -> None:
+def up(state_dir: Path, settings: Any, as_env: bool, as_json: bool) -> None:
     """Start it, or apply the settings to the one that runs."""
-    _print_status(lifecycle.up(state_dir, None if settings is None else _read(settings.read())), as_json)
+    report = lifecycle.up(state_dir, None if settings is None else _read(settings.read()))
+    if as_env:
+        click.echo(json.dumps(lifecycle.environment(state_dir), indent=1))
+    else:
+        _print_status(report, as_json)
 
 
 @main.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -11,7 +10,6 @@ import random
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 from aiohttp.http import HttpProcessingError
@@ -19,6 +17,7 @@ from aiohttp.http import HttpProcessingError
 from .errors import LocalAwsError
 from .files import private_folder, write_private
 from .gateway import Gateway
+from .locking import EXIT_ALREADY_RUNNING, lock
 from .sagemaker import api as sagemaker_api
 from .world import open_world
 
@@ -31,49 +30,9 @@ _PORT_ATTEMPTS = 50
 # How long requests in progress may still take when the server stops.
 _LAST_ANSWERS_S = 1.0
 
-EXIT_ALREADY_RUNNING = 10
-
 
 class DaemonError(LocalAwsError):
     """The server cannot start."""
-
-
-def lock(state_dir: Path) -> None:
-    """Take the folder's lock for this process's life. Raises BlockingIOError where another holds it."""
-    descriptor = os.open(state_dir / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            # Who asks "is it running" holds a shared lock for an instant; only a server's is exclusive.
-            if is_locked(state_dir):
-                os.close(descriptor)
-                raise
-            time.sleep(0.001)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-
-
-def is_locked(state_dir: Path) -> bool:
-    """True while a server process holds the folder."""
-    try:
-        descriptor = os.open(state_dir / "daemon.lock", os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def holder(state_dir: Path) -> int | None:
-    """The process id of the server that holds the folder; None while it is only about to write it."""
-    text = (state_dir / "daemon.lock").read_text()
-    return int(text) if text else None
 
 
 def listen(kept_port: int | None) -> socket.socket:

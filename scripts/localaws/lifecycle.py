@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import daemon, sigv4
+from . import locking, sigv4
 from .errors import LocalAwsError
 from .files import private_folder
 from .keys import Credentials
@@ -34,7 +34,7 @@ class LifecycleError(LocalAwsError):
 def up(state_dir: Path, settings: Settings | None) -> dict[str, Any]:
     """Start the server unless it runs, apply the settings if given, and return its status."""
     state_dir = private_folder(state_dir).resolve()
-    process = None if daemon.is_locked(state_dir) else _spawn(state_dir)
+    process = None if locking.is_locked(state_dir) else _spawn(state_dir)
     report = _await_answer(state_dir, process)
     if settings is not None:
         _request(state_dir, "POST", "settings", settings.model_dump_json().encode())
@@ -44,7 +44,7 @@ def up(state_dir: Path, settings: Settings | None) -> dict[str, Any]:
 
 def down(state_dir: Path) -> bool:
     """Stop the server and wait for its end; False where none ran."""
-    if not daemon.is_locked(state_dir):
+    if not locking.is_locked(state_dir):
         return False
     pid = _holder(state_dir)
     _signal(pid, signal.SIGTERM)
@@ -60,14 +60,14 @@ def down(state_dir: Path) -> bool:
 def status(state_dir: Path) -> dict[str, Any]:
     """The server's own report, or {"running": false} where none runs."""
     state_dir = state_dir.resolve()
-    if not daemon.is_locked(state_dir):
+    if not locking.is_locked(state_dir):
         return {"running": False, "state_dir": str(state_dir), "endpoints": []}
     return _request(state_dir, "GET", "status")
 
 
 def environment(state_dir: Path) -> dict[str, str]:
     """The variables that make any AWS client use this server."""
-    if not daemon.is_locked(state_dir):
+    if not locking.is_locked(state_dir):
         raise LifecycleError(f"no embedded AWS runs in {state_dir}; start it with `localaws up`")
     credentials = _user(state_dir)
     return {
@@ -112,8 +112,8 @@ def _await_answer(state_dir: Path, process: subprocess.Popen[bytes] | None) -> d
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
         exit_code = None if process is None else process.poll()
-        if not daemon.is_locked(state_dir):
-            if exit_code == daemon.EXIT_ALREADY_RUNNING or process is None:
+        if not locking.is_locked(state_dir):
+            if exit_code == locking.EXIT_ALREADY_RUNNING or process is None:
                 # The one that ran was on its way out.
                 process = _spawn(state_dir)
             elif exit_code is not None:
@@ -130,7 +130,7 @@ def _await_answer(state_dir: Path, process: subprocess.Popen[bytes] | None) -> d
 
 def _await_end(state_dir: Path, timeout_s: float) -> bool:
     deadline_s = time.monotonic() + timeout_s
-    while daemon.is_locked(state_dir):
+    while locking.is_locked(state_dir):
         if time.monotonic() > deadline_s:
             return False
         time.sleep(_POLL_S)
@@ -139,7 +139,7 @@ def _await_end(state_dir: Path, timeout_s: float) -> bool:
 
 def _holder(state_dir: Path) -> int:
     deadline_s = time.monotonic() + _STOP_S
-    while (pid := daemon.holder(state_dir)) is None:
+    while (pid := locking.holder(state_dir)) is None:
         if time.monotonic() > deadline_s:
             raise LifecycleError(f"the server of {state_dir} does not say which process it is")
         time.sleep(_POLL_S)
@@ -148,7 +148,7 @@ def _holder(state_dir: Path) -> int:
 
 def _request(state_dir: Path, method: str, action: str, body: bytes = b"") -> dict[str, Any]:
     described = _daemon_file(state_dir)
-    if not daemon.is_locked(state_dir) or described["pid"] != daemon.holder(state_dir):
+    if not locking.is_locked(state_dir) or described["pid"] != locking.holder(state_dir):
         raise LifecycleError(f"the embedded AWS in {state_dir} does not listen yet")
     host = f"127.0.0.1:{described['port']}"
     path = f"/_localaws/{action}"

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from localaws import daemon, lifecycle
+from localaws import lifecycle, locking
 from localaws.cli import main
 from localaws.settings import parse_settings
 
@@ -152,7 +152,7 @@ def test_wrong_settings_exit_2_and_name_the_key(tmp_path: Path, text: str, named
     result = CliRunner().invoke(main, command, input=text)
     assert result.exit_code == 2
     assert named in result.output
-    assert not daemon.is_locked(tmp_path / "state")
+    assert not locking.is_locked(tmp_path / "state")
 
 
 def test_a_server_that_cannot_start_shows_why(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 import psutil
 
-from localaws import daemon, lifecycle
+from localaws import lifecycle, locking
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-west-2"
@@ -124,7 +124,7 @@ class Home:
 
     def aws_pid(self) -> int | None:
         """The embedded AWS's process; None while none runs."""
-        return daemon.holder(self.state_dir) if daemon.is_locked(self.state_dir) else None
+        return locking.holder(self.state_dir) if locking.is_locked(self.state_dir) else None
 
     def client(self, service: str) -> Any:
         """A plain boto3 client of this home's account."""
