@@ -91,8 +91,8 @@ def read_options(environment: Mapping[str, str]) -> Options:
     }
     if is_vllm_server(image):
         # vLLM's names for what djl-serving calls otherwise, and vLLM's default for the first.
-        values["tensor_parallel_degree"] = values.pop("tensor_parallel_size", None) or "1"
-        values["model_id"] = values.pop("model", "")
+        values["tensor_parallel_degree"] = values.get("tensor_parallel_size") or "1"
+        values["model_id"] = values.get("model", "")
     else:
         values.update(serving_properties(model_dir / "serving.properties"))
     options = Options(

@@ -82,7 +82,7 @@ variable "model_name" {
 }
 
 variable "optimization_job_name" {
-  description = "Job that made the weights at model_data_uri, for the model's tag; null without one."
+  description = "Job that made the shards, for the model's tag; null when not known."
   type        = string
   default     = null
 }

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
+from loadbench.paths import PathName
 from loadbench.results.records import (
     Deployment,
     Failure,
@@ -49,7 +50,7 @@ _FAST = (
 
 
 def make_record(
-    path: Literal["standard", "fast"] = "standard",
+    path: PathName = "standard",
     *,
     ready_s: float = 632.0,
     number: int = 0,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from loadbench.errors import PreflightError, RunError
+from loadbench.paths import PATHS
 from loadbench.run import terraform_setup
 from loadbench.run.terraform_setup import Binary, find_plugins, find_terraform, initialize, locked_version
 
@@ -197,3 +199,22 @@ def test_a_configuration_file_that_is_there_is_handed_on(
     file.touch()
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.fspath(file))
     assert terraform_setup.child_environment()["TF_CLI_CONFIG_FILE"] == str(file)
+
+
+def test_roots_differ_only_in_what_their_way_of_loading_needs() -> None:
+    """What all roots hand to modules/deployment reads the same in each; the rest stands in their main.tf."""
+    roots = [ROOTS / path for path in PATHS]
+    shared = _variables(ROOTS / "modules" / "deployment")
+    for root in roots:
+        own = _variables(root)
+        assert {name: own[name] for name in shared if name in own} == {
+            name: text for name, text in shared.items() if name in own
+        }
+        for name in ("outputs.tf", "versions.tf"):
+            assert (root / name).read_text() == (roots[0] / name).read_text()
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', (folder / "variables.tf").read_text(), re.S | re.M)
+    # A root has no defaults but the token's: what is forgotten in a template is an error.
+    return {name: re.sub(r"  default     = null\n", "", text) for name, text in blocks}

@@ -53,6 +53,27 @@ def test_an_image_that_cannot_be_right_is_told(config: Config, uri: str, status:
 
 
 @pytest.mark.parametrize(
+    ("image", "status"),
+    [
+        ("vllm:server-sagemaker-cuda-v1.4", "ok"),
+        ("vllm:server-sagemaker-cuda-v2", "ok"),
+        ("vllm:0.11.2-gpu-py312", "failure"),
+        ("djl-inference:0.32.0-lmi14.0.0-cu126", "failure"),
+        ("djl-inference:0.33.0-lmi15.0.0-cu128", "failure"),
+        ("our-own:7", "warning"),
+    ],
+)
+def test_the_streamer_path_needs_an_image_with_the_streamer(config: Config, image: str, status: str) -> None:
+    info = config.fast_model_loading_info.model_copy(
+        update={"image_uri": f"763104351884.dkr.ecr.{{region}}.amazonaws.com/{image}"}
+    )
+    with_section = config.model_copy(update={"streamer_info": info})
+    check = only(container.image(context(with_section, paths=["streamer"])))
+    assert check.status == status
+    assert status == "ok" or "djl-serving downloads" in check.remedy
+
+
+@pytest.mark.parametrize(
     ("instance", "degree", "status"),
     [
         ("ml.g5.2xlarge", "max", "ok"),

@@ -1,0 +1,49 @@
+"""What Terraform is told of each path, from a configuration alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadbench.config import load_config
+from loadbench.run.runner import rendered_variables
+from tests.loadbench.test_examples import bench
+
+ROOT = Path(__file__).resolve().parents[3]
+MODEL = "s3://mine/models/digest/"
+
+
+def variables(path: str, home: Path, *overrides: str) -> Any:
+    named = "fast_model_loading_info.bucket=mine"
+    config = load_config(ROOT / "config.aws.yaml", [named, *overrides])
+    return json.loads(rendered_variables(bench(config, home), path))
+
+
+def test_the_streamers_container_reads_the_models_prefix_by_itself(tmp_path: Path) -> None:
+    told = variables("streamer", tmp_path)
+    assert told["environment"]["HF_MODEL_ID"] == MODEL
+    assert told["environment"]["SM_VLLM_LOAD_FORMAT"] == "runai_streamer"
+    assert told["readable_s3_uris"] == [MODEL]
+    assert "model_data_uri" not in told
+    assert told["inference_ami_version"] == "al2-ami-sagemaker-inference-gpu-3-1"
+    # The weights lie in the bucket: the container has no use for the token of a gated model.
+    assert told["use_hugging_face_token"] is False
+
+
+def test_the_platform_brings_the_standard_paths_model(tmp_path: Path) -> None:
+    told = variables("standard", tmp_path, "standard_deployment_info.weights_from=s3")
+    assert told["model_data_uri"] == MODEL
+    assert "HF_MODEL_ID" not in told["environment"]
+
+
+@pytest.mark.parametrize("path", ["standard", "streamer"])
+def test_a_container_that_pulls_from_the_hub_keeps_the_hubs_name(path: str, tmp_path: Path) -> None:
+    section = "streamer_info" if path == "streamer" else "standard_deployment_info"
+    told = variables(
+        path, tmp_path, f"{section}.weights_from=hub", f"{section}.container_env_vars={{HF_MODEL_ID: a/b}}"
+    )
+    assert told["environment"]["HF_MODEL_ID"] == "a/b"
+    assert told["readable_s3_uris"] == []
