@@ -127,10 +127,13 @@ def tensor_parallel_degree(deployment: DeploymentInfo) -> int:
     """The number of ranks that `OPTION_TENSOR_PARALLEL_DEGREE` means on the section's instance type.
 
     `max`, and no value, mean every accelerator: djl-serving takes them so, the optimization job takes numbers
-    only. Raises ConfigError for anything else.
+    only. vLLM's own server has another name for it, and 1 as its default. Raises ConfigError for the rest.
     """
-    given = (deployment.option(name) for name in ("TENSOR_PARALLEL_DEGREE", "TENSOR_PARALLEL_SIZE"))
-    written = next((value for value in given if value is not None), "max").strip()
+    variables = deployment.container_env_vars
+    unless_said = "1" if any(name.startswith("SM_VLLM_") for name in variables) else "max"
+    written = variables.get(
+        DEGREE_VARIABLE, variables.get("SM_VLLM_TENSOR_PARALLEL_SIZE", unless_said)
+    ).strip()
     if written.isascii() and written.isdigit() and int(written) > 0:
         return int(written)
     if written.lower() != "max":

@@ -188,7 +188,7 @@ def make_pairs(
         standard_s = ready_s * draw.lognormvariate(0, 0.02)
         for position, (path, seconds) in enumerate([("standard", standard_s), ("fast", standard_s / ratio)]):
             pair = Pair(series_id=series_id, index=index, position=position, seed=seed)
-            records.append(make_record(path, ready_s=seconds, number=index, pair=pair))  # type: ignore[arg-type]
+            records.append(make_record(path, ready_s=seconds, number=index, pair=pair))
     return records
 
 

@@ -213,6 +213,16 @@ def test_max_is_the_number_of_accelerators(config: Config, written: str, instanc
     assert tensor_parallel_degree(changed.fast_model_loading_info) == degree
 
 
+@pytest.mark.parametrize(("written", "degree"), [({}, 1), ({"SM_VLLM_TENSOR_PARALLEL_SIZE": "2"}, 2)])
+def test_vllms_own_server_uses_one_accelerator_unless_told(
+    config: Config, written: dict[str, str], degree: int
+) -> None:
+    info = config.fast_model_loading_info.model_copy(
+        update={"instance_type": "ml.g5.12xlarge", "container_env_vars": {"SM_VLLM_DTYPE": "auto", **written}}
+    )
+    assert tensor_parallel_degree(info) == degree
+
+
 @pytest.mark.parametrize("written", ["0", "-1", "1.5", "", "²", "auto"])
 def test_what_is_no_degree_is_refused(config: Config, written: str) -> None:
     changed = with_environment(config, OPTION_TENSOR_PARALLEL_DEGREE=written)
