@@ -1,0 +1,60 @@
+"""Two at once: in one checkout the second is told to wait, in two checkouts of one account both go on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import VERB_TIMEOUT_S, Checkout
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def neighbour(checkout: Checkout, tmp_path: Path) -> Checkout:
+    """A second checkout on the first one's account."""
+    text = (checkout.home / "config.yaml").read_text(encoding="utf-8")
+    shared = text.replace("state_dir: .localaws", f"state_dir: {checkout.home / '.localaws'}")
+    assert shared != text
+    (tmp_path / "config.yaml").write_text(shared, encoding="utf-8")
+    return Checkout(tmp_path)
+
+
+def begin(place: Checkout, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from loadbench.cli import main; main()", *arguments],
+        cwd=place.home,
+        env=place.plain_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_two_at_once(checkout: Checkout, neighbour: Checkout) -> None:
+    first = begin(checkout, "run", "standard")
+    deadline_s = time.monotonic() + 60
+    while not list((checkout.home / "results").glob("*-standard-*")):
+        assert first.poll() is None, first.communicate()[0]
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    second = begin(neighbour, "run", "standard")
+
+    for verb in (("run", "standard"), ("destroy",)):
+        refused = checkout.loadbench(*verb, exit_code=2)
+        assert f"process {first.pid} works on the standard path in this checkout" in refused.stderr
+
+    for process in (first, second):
+        said, _ = process.communicate(timeout=VERB_TIMEOUT_S)
+        assert process.returncode == 0, said
+    assert len(checkout.everything_left()["endpoints"]) == 2
+
+    # A destroy is for the whole project in this account: the neighbour finds nothing left to remove.
+    checkout.loadbench("destroy")
+    assert not any(checkout.everything_left().values())
+    neighbour.loadbench("destroy")
+    assert not list((neighbour.home / ".loadbench" / "runs").glob("*"))
