@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOADBENCH := $(BIN)/loadbench
 OPTIONS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TARGET),--target $(TARGET)) $(ARGS)
+# A test file a worker; model servers run beside them, so not one for each of many cores.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 READY := .loadbench/ready
 INSTALLED := $(VENV)/.installed
@@ -54,7 +56,11 @@ local-up: $(READY) ## start the embedded AWS
 local-down: $(READY) ## stop the embedded AWS and its model servers
 	@$(LOADBENCH) local down $(OPTIONS)
 
-test: lint terraform-test unit browser e2e ## format, lint, types, import directions, Terraform, unit, browser and end-to-end tests
+test: lint terraform-test ## format, lint, types, import directions, Terraform, unit, browser and end-to-end tests
+	@if [ -z "$(CHROMIUM)" ]; then \
+	[ -z "$(REQUIRE_BROWSER)" ] || { echo "Chromium is required and not found"; exit 1; }; \
+	echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) -m "$(if $(CHROMIUM),,not browser)" tests/e2e tests/account tests
 
 lint: $(READY) ## format, lint, types, import directions
 	$(BIN)/ruff format --check .
@@ -66,15 +72,13 @@ terraform-test: $(READY) ## terraform fmt, validate and test
 	@$(LOADBENCH) terraform-test
 
 unit: $(READY) ## the tests that take seconds
-	$(BIN)/pytest -n auto --dist loadfile -m "not e2e and not browser"
+	$(BIN)/pytest $(WORKERS) -m "not e2e and not browser"
 
-browser: $(READY) ## the report page in headless Chromium; says so and goes on where there is none
-	@if [ -n "$(CHROMIUM)" ]; then CHROMIUM=$(CHROMIUM) $(BIN)/pytest -m browser; \
-	elif [ -n "$(REQUIRE_BROWSER)" ]; then echo "Chromium is required and not found"; exit 1; \
-	else echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
+browser: $(READY) ## the report page in headless Chromium
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest -m browser
 
 e2e: $(READY) ## the real verbs, with real Terraform and real model servers
-	$(BIN)/pytest -n 2 --dist loadfile -m e2e
+	$(BIN)/pytest $(WORKERS) -m e2e
 
 bench: $(READY) ## measure the loaders and the embedded AWS against what else there is
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -50,6 +50,7 @@ def _terraform(context: Context) -> Iterator[Check]:
             f"state.bucket needs {binary.product} {oldest} or newer, and {binary.path} is {binary.version}",
             f"Install a newer {binary.product}, or leave state.bucket empty.",
         )
+        return
     roots = [Workspace.here().terraform_root(path) for path in context.paths]
     versions = {locked_version(root) or "not locked" for root in roots}
     provider = f"provider hashicorp/aws {', '.join(sorted(versions))}"
