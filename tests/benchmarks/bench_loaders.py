@@ -1,7 +1,7 @@
 """How fast weights come from S3 into tensors: fastload beside the loaders people use, in one run.
 
     python -m tests.benchmarks.bench_loaders [--runs 5] [--layers 16]
-        [--parts loopback,copying,shaped,start,shard]
+        [--parts loopback,copying,shaped,start,apart,shard]
 
 Server and clients share two cores. Loaders take turns, each run in a fresh process, so that a drift of the
 machine touches all alike; compare figures within one run only. Writes bench.json (every run, the machine, all
@@ -105,6 +105,14 @@ def _measure_start(bench: Bench) -> None:
         _take_turns(bench, "start", _STARTS)
 
 
+def _measure_apart(bench: Bench) -> None:
+    """The same with the server kept to one of the two cores: who starts has a core that it never takes."""
+    with _server(bench.folder, **_SHAPE) as process:
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():  # those to come inherit it
+            os.sched_setaffinity(int(thread.name), sorted(os.sched_getaffinity(0))[1:])
+        _take_turns(bench, "apart", _STARTS)
+
+
 def _measure_shard(bench: Bench) -> None:
     """Sharding S3 to S3, beside copying the same object S3 to S3 in parallel parts."""
     copy = f"from tests.benchmarks.loader_model import copy_in_parts; copy_in_parts('{_BUCKET}', '{_MODEL}')"
@@ -120,12 +128,13 @@ _PARTS: dict[str, Callable[[Bench], None]] = {
     "copying": _measure_copying,
     "shaped": _measure_shaped,
     "start": _measure_start,
+    "apart": _measure_apart,
     "shard": _measure_shard,
 }
 
 
 @contextmanager
-def _server(folder: Path, *flags: str, **shape: float) -> Iterator[None]:
+def _server(folder: Path, *flags: str, **shape: float) -> Iterator[subprocess.Popen[str]]:
     """An S3 server over the folder, and the AWS variables that point at it."""
     options = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "tests.benchmarks.s3_server", str(folder / "s3"), *flags, *options]
@@ -140,7 +149,7 @@ def _server(folder: Path, *flags: str, **shape: float) -> Iterator[None]:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         _settle(folder)
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -182,7 +191,7 @@ def _run(bench: Bench, part: str, loader: str) -> None:
     command = [sys.executable, "-m", "tests.benchmarks.loader_runs", loader, "--bucket", _BUCKET]
     command += ["--model", _MODEL, "--shards", _SHARDS]
     command += ["--size-bytes", str(bench.size_bytes), "--folder", str(bench.folder)]
-    if part == "start":  # its clock starts with the process
+    if loader in _STARTS:  # its clock starts with the process
         warm_memory(2 * bench.size_bytes)
     environment = os.environ | {"BENCH_BORN_S": str(time.time())}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -84,13 +84,12 @@ def judge(runs: list[Run], size_bytes: int, total_rate_bytes_per_s: float) -> li
     if (shaped_s := median_s(runs, "shaped", "fastload")) is not None:
         share = size_bytes / shaped_s / total_rate_bytes_per_s
         targets.append(Target("share of the shaped link's total", 0.95, share, at_least=True))
-    alone = [median_s(runs, "start", name) for name in ("start_import", "start_stream")]
-    both = median_s(runs, "start", "start_both")
-    if both is not None and alone[0] is not None and alone[1] is not None:
-        slower_s = max(alone[0], alone[1])
-        targets.append(
-            Target("start to tensors, over the slower of its two halves", 1.10, both / slower_s, False)
-        )
+    for part in ("start", "apart"):
+        alone = [median_s(runs, part, name) for name in ("start_import", "start_stream")]
+        both = median_s(runs, part, "start_both")
+        if both is not None and alone[0] is not None and alone[1] is not None:
+            name = f"{part}: start to tensors, over the slower of its two halves"
+            targets.append(Target(name, 1.10, both / max(alone[0], alone[1]), at_least=False))
     ratio("sharding, share of a plain parallel copy's speed", 0.8, ("shard", "copy"), ("shard", "shard"))
     return targets
 
