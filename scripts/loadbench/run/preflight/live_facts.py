@@ -304,4 +304,16 @@ FACTS: tuple[Fact, ...] = (
         "Every copy of an inference component has a log stream of its own.",
         (f"{_RUN}/observe/added_copy.py:AddedCopy",),
     ),
+    Fact(
+        "streamer-finds-its-role",
+        "In the vLLM server's image the Run:ai streamer finds the credentials of the endpoint's role, and"
+        " asks for no more than s3:GetObject and s3:ListBucket on the model's prefix.",
+        ("terraform/modules/execution_role/main.tf:_read_statements", "config.aws.yaml:runai_streamer"),
+    ),
+    Fact(
+        "lines-of-the-vllm-server",
+        "The log of the vLLM server's image on SageMaker has the lines that public logs of vLLM 0.9 and later"
+        " show.",
+        (f"{_RUN}/observe/vllm.py:read",),
+    ),
 )
