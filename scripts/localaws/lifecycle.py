@@ -37,7 +37,13 @@ def up(state_dir: Path, settings: Settings | None) -> dict[str, Any]:
     process = None if locking.is_locked(state_dir) else _spawn(state_dir)
     report = _await_answer(state_dir, process)
     if settings is not None:
-        _request(state_dir, "POST", "settings", settings.model_dump_json().encode())
+        try:
+            _request(state_dir, "POST", "settings", settings.model_dump_json().encode())
+        except LifecycleError as error:
+            # They were checked here: who refuses them was started by another version of this code.
+            raise LifecycleError(
+                f"{error}; it runs another version: stop it (down), then start again"
+            ) from error
         report = _request(state_dir, "GET", "status")
     return report
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from localaws import lifecycle, locking
 from localaws.cli import main
-from localaws.settings import parse_settings
+from localaws.settings import Settings, parse_settings
 
 from .conftest import EmbeddedAws
 
@@ -167,3 +167,11 @@ def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "localaws", "status", "--json", "--state-dir", str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": "scripts"}
     assert json.loads(subprocess.check_output(command, env=environment))["running"] is False
+
+
+def test_a_server_of_another_version_that_refuses_settings_is_said_to_be_one(own_aws: EmbeddedAws) -> None:
+    class LaterSettings(Settings):
+        novelty: int = 1
+
+    with pytest.raises(lifecycle.LifecycleError, match=r"novelty.*another version: stop it \(down\)"):
+        lifecycle.up(own_aws.state_dir, LaterSettings())
