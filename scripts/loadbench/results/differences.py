@@ -116,10 +116,18 @@ def _facts_that_vary(runs: Sequence[RunPoint]) -> set[str]:
 
 
 def _about_differences(differences: Sequence[Difference]) -> list[str]:
-    names = [item.what for item in differences if item.what in _LIKE_FOR_LIKE]
-    if not names:
-        return []
-    return [
-        f"The sides also differ in {' and '.join(names)}. To compare the loading alone, run "
-        'make compare ARGS="--set benchmark.like_for_like=true".'
-    ]
+    known = [item.what for item in differences if item.what in _WHY]
+    by_choice = [name for name in known if name in _LIKE_FOR_LIKE]
+    others = [name for name in known if name not in _LIKE_FOR_LIKE]
+    texts = []
+    if by_choice:
+        texts.append(
+            f"The sides also differ in {' and '.join(by_choice)}. To compare the loading alone, run "
+            'make compare ARGS="--set benchmark.like_for_like=true".'
+        )
+    if others:
+        texts.append(
+            f"The sides also differ in {' and '.join(others)}: what that changes counts as a difference of "
+            "the loading. What else differs has the values."
+        )
+    return texts

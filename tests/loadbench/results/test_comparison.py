@@ -268,3 +268,13 @@ def test_the_shown_run_is_a_real_one_at_the_median_aligned_at_its_request() -> N
     assert comparison.a.time_to_ready is not None
     assert comparison.a.shown.ready_s == pytest.approx(comparison.a.time_to_ready.median, abs=1e-5)
     assert min(span.start_s for span in comparison.a.shown.spans) == pytest.approx(-1.8, abs=1e-5)
+
+
+def test_another_image_is_warned_of_since_its_effect_counts_as_loading() -> None:
+    records = make_pairs(STEADY)
+    for record in records:
+        if record.path == "fast":
+            record.image = "vllm:server-sagemaker-cuda-v1.4"
+    told = [text for text in of(records).warnings if "also differ in image" in text]
+    assert len(told) == 1
+    assert "like_for_like" not in told[0]
