@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOADBENCH := $(BIN)/loadbench
 OPTIONS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TARGET),--target $(TARGET)) $(ARGS)
-# A test file a worker; model servers run beside them, so not one for each of many cores.
-WORKERS := -n auto --maxprocesses 4 --dist loadfile
+# A test file a worker, in the order given; model servers run beside them, so not one for each of many cores.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 READY := .loadbench/ready
 INSTALLED := $(VENV)/.installed
@@ -60,7 +60,7 @@ test: lint terraform-test ## format, lint, types, import directions, Terraform, 
 	@if [ -z "$(CHROMIUM)" ]; then \
 	[ -z "$(REQUIRE_BROWSER)" ] || { echo "Chromium is required and not found"; exit 1; }; \
 	echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
-	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) -m "$(if $(CHROMIUM),,not browser)" tests/e2e tests/account tests
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) -m "$(if $(CHROMIUM),,not browser)" tests/e2e tests/account tests/reliability tests
 
 lint: $(READY) ## format, lint, types, import directions
 	$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ IMAGE_WITHOUT_THE_LOADER = f"{REGISTRY}/djl-inference:0.33.0-lmi15.0.0-cu128"
                 "--set",
                 f"fast_model_loading_info.image_uri={IMAGE_WITHOUT_THE_LOADER}",
             ),
-            "fast loader",
+            "fast model loader",
         ),
         (
             ("run", "fast", "--set", "fast_model_loading_info.hf_model_id=nobody/no-such-model"),
