@@ -4,15 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOADBENCH := $(BIN)/loadbench
 OPTIONS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TARGET),--target $(TARGET)) $(ARGS)
-# A test file a worker, in the order given; model servers run beside them, so not one for each of many cores.
-WORKERS := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+MARKS = $(if $(CHROMIUM),,not browser and) $(if $(SLOW),browser or not browser,not slow)
+# A test file a worker, in the order given. Much of a test is waiting: three workers suit two cores.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 READY := .loadbench/ready
 INSTALLED := $(VENV)/.installed
 AUDIT := .loadbench/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup standard fast streamer compare scale-out destroy doctor report invoke leftovers local-up local-down test lint unit browser e2e terraform-test bench audit clean
+.PHONY: help setup standard fast streamer compare scale-out destroy doctor report invoke leftovers local-up local-down test test-all lint unit browser e2e terraform-test bench audit clean
 
 help: ## list the verbs
 	@echo "How fast does a model come up on SageMaker, the standard way and the fast way?"
@@ -56,11 +57,16 @@ local-up: $(READY) ## start the embedded AWS
 local-down: $(READY) ## stop the embedded AWS and its model servers
 	@$(LOADBENCH) local down $(OPTIONS)
 
-test: lint terraform-test ## format, lint, types, import directions, Terraform, unit, browser and end-to-end tests
+test: $(READY) ## format, lint, types, import directions, Terraform, unit, browser and end-to-end tests
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint terraform-test
 	@if [ -z "$(CHROMIUM)" ]; then \
 	[ -z "$(REQUIRE_BROWSER)" ] || { echo "Chromium is required and not found"; exit 1; }; \
 	echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
-	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) -m "$(if $(CHROMIUM),,not browser)" tests/e2e tests/account tests/reliability tests
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) --durations 15 -m "$(MARKS)" \
+	tests/e2e tests/account tests/reliability tests
+
+test-all: ## the same with the tests that take longest
+	@$(MAKE) --no-print-directory test SLOW=yes
 
 lint: $(READY) ## format, lint, types, import directions
 	$(BIN)/ruff format --check .
@@ -72,7 +78,7 @@ terraform-test: $(READY) ## terraform fmt, validate and test
 	@$(LOADBENCH) terraform-test
 
 unit: $(READY) ## the tests that take seconds
-	$(BIN)/pytest $(WORKERS) -m "not e2e and not browser"
+	$(BIN)/pytest $(WORKERS) -m "not e2e and not browser and not slow"
 
 browser: $(READY) ## the report page in headless Chromium
 	CHROMIUM=$(CHROMIUM) $(BIN)/pytest -m browser

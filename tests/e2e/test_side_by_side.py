@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import VERB_TIMEOUT_S, Checkout
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from localaws.database import Database
 
 from .conftest import EmbeddedAws
 
+pytestmark = pytest.mark.slow
+
 _CRASHES = int(os.environ.get("LOCALAWS_CRASHES", "3"))
 _SEED = int(os.environ.get("LOCALAWS_CRASH_SEED", "1"))
 _PART_BYTES = 5 << 20

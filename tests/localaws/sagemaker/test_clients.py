@@ -14,6 +14,8 @@ import pytest
 
 from .conftest import BUCKET, IMAGE, INSTANCE_TYPE, ROLE, Deployer
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
 

@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 
 from .conftest import INSTANCE_TYPE, Deployer
 
+pytestmark = pytest.mark.slow
+
 ONE_GPU = {"NumberOfAcceleratorDevicesRequired": 1}
 
 

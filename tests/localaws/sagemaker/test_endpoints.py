@@ -171,7 +171,7 @@ def test_model_data_that_is_not_there_is_named(deploy: Deployer) -> None:
     assert "s3://tiny-models/nothing/here/" in failed["FailureReason"]
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 def test_a_health_check_that_never_passes_fails_after_its_time_out(deploy: Deployer) -> None:
     deploy.aws.apply(faults=[{"kind": "health_check"}])
     config = deploy.config(deploy.model(), ContainerStartupHealthCheckTimeoutInSeconds=60)

@@ -17,6 +17,8 @@ from localaws import lifecycle
 from ..conftest import EmbeddedAws
 from .conftest import BUCKET, IMAGE, INSTANCE_TYPE, ROLE, Deployer
 
+pytestmark = pytest.mark.slow
+
 
 def kill(aws: EmbeddedAws) -> list[int]:
     """Kill the server as a power cut would; gives the processes it had started."""

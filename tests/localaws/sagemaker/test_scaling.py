@@ -12,6 +12,8 @@ from .conftest import Deployer
 from .test_components import ONE_GPU, component_endpoint
 from .test_restart import kill, up
 
+pytestmark = pytest.mark.slow
+
 
 def scale(deploy: Deployer, endpoint: str, count: int) -> None:
     wanted = [{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
