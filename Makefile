@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOADBENCH := $(BIN)/loadbench
 OPTIONS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TARGET),--target $(TARGET)) $(ARGS)
-MARKS = $(if $(CHROMIUM),,not browser and) $(if $(SLOW),browser or not browser,not slow)
 # A test file a worker, in the order given. Much of a test is waiting: three workers suit two cores.
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
@@ -58,12 +57,12 @@ local-down: $(READY) ## stop the embedded AWS and its model servers
 	@$(LOADBENCH) local down $(OPTIONS)
 
 test: $(READY) ## format, lint, types, import directions, Terraform, unit, browser and end-to-end tests
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint terraform-test
 	@if [ -z "$(CHROMIUM)" ]; then \
 	[ -z "$(REQUIRE_BROWSER)" ] || { echo "Chromium is required and not found"; exit 1; }; \
 	echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
-	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) --durations 15 -m "$(MARKS)" \
-	tests/e2e tests/account tests/reliability tests
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint terraform-test
+	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) --durations 15 \
+	-m "not (none $(if $(SLOW),,or slow) $(if $(CHROMIUM),,or browser))" tests/e2e tests/account tests/reliability tests
 
 test-all: ## the same with the tests that take longest
 	@$(MAKE) --no-print-directory test SLOW=yes

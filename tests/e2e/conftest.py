@@ -40,6 +40,17 @@ class Checkout:
         assert "Traceback" not in done.stderr
         return done
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start one command and go on; `communicate()[0]` is all it says."""
+        return subprocess.Popen(
+            [self.python, "-c", "from loadbench.cli import main; main()", *arguments],
+            cwd=self.home,
+            env=self.plain_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def plain_environment(self) -> dict[str, str]:
         """This process's environment without anybody's AWS variables, and with no way to other code."""
         unwanted = ("AWS_", "PYTHONPATH")

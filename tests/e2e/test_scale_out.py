@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,17 +37,6 @@ def counts(checkout: Checkout, path: str) -> tuple[str, int, int]:
         described["EndpointStatus"],
         described["ProductionVariants"][0]["CurrentInstanceCount"],
         len(running),
-    )
-
-
-def begin(checkout: Checkout, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from loadbench.cli import main; main()", *arguments],
-        cwd=checkout.home,
-        env=checkout.plain_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
     )
 
 
@@ -123,17 +110,17 @@ def test_a_copy_that_cannot_start_is_taken_back_with_its_reason(
 def test_an_interrupted_scale_out_leaves_the_endpoint_as_it_was(
     checkout: Checkout, scaled: dict[str, Any]
 ) -> None:
-    running = begin(checkout, "scale-out", "standard", "--set", "local.provision_s=3")
+    running = checkout.begin("scale-out", "standard", "--set", "local.provision_s=3")
     until(is_growing(checkout, "standard"))
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=PATIENCE_S)
+    said, _ = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130, said
     assert "it has 1 copy again" in said
     assert counts(checkout, "standard") == ("InService", 1, 1)
 
 
 def test_destroy_removes_everything_in_the_middle_of_one(checkout: Checkout, scaled: dict[str, Any]) -> None:
-    running = begin(checkout, "scale-out", "fast", "--set", "local.provision_s=3")
+    running = checkout.begin("scale-out", "fast", "--set", "local.provision_s=3")
     until(is_growing(checkout, "fast"))
     running.kill()
     running.communicate()

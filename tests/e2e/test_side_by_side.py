@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,25 +22,14 @@ def neighbour(checkout: Checkout, tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def begin(place: Checkout, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from loadbench.cli import main; main()", *arguments],
-        cwd=place.home,
-        env=place.plain_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def test_two_at_once(checkout: Checkout, neighbour: Checkout) -> None:
-    first = begin(checkout, "run", "standard")
+    first = checkout.begin("run", "standard")
     deadline_s = time.monotonic() + 60
     while not list((checkout.home / "results").glob("*-standard-*")):
         assert first.poll() is None, first.communicate()[0]
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
-    second = begin(neighbour, "run", "standard")
+    second = neighbour.begin("run", "standard")
 
     for verb in (("run", "standard"), ("destroy",)):
         refused = checkout.loadbench(*verb, exit_code=2)
