@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
+from fastload.manifest import read_manifest
 from fastload.memory import allocate
 from fastload.objects import Store, open_store, read_range
-from fastload.shard import read_manifest
 
 
 def ceiling_bytes_per_s(location: str, *, rank: int = 0, connections: int) -> float:

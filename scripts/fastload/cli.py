@@ -12,7 +12,8 @@ import click
 
 from fastload.ceiling import ceiling_bytes_per_s
 from fastload.errors import FastloadError
-from fastload.shard import ShardProgress, read_manifest, shard_checkpoint
+from fastload.manifest import read_manifest
+from fastload.shard import ShardProgress, shard_checkpoint
 from fastload.stream import open_stream
 from fastload.verify import verify_shards
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastload.dtypes import ITEM_BYTES, tensor_bytes
-from fastload.errors import ManifestError
+from fastload.errors import ManifestError, ObjectMissingError
+from fastload.objects import open_store
 
 FORMAT_NAME = "fastload-shards"
 FORMAT_VERSION = 1
@@ -115,6 +116,20 @@ def dump_manifest(manifest: Manifest) -> bytes:
     }
     body = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()[:-1]
     return body + b',"manifest_sha256":"%s"}\n' % hashlib.sha256(body).hexdigest().encode()
+
+
+def read_manifest(location: str) -> Manifest:
+    """Read and check the manifest under a location. Raises ManifestError, StorageError."""
+    store = open_store(location)
+    session = store.session()
+    try:
+        return parse_manifest(session.read(MANIFEST_KEY), f"{store.location}/{MANIFEST_KEY}")
+    except ObjectMissingError as error:
+        raise ManifestError(
+            f"{store.location} holds no {MANIFEST_KEY}: sharding has not finished, or it is another folder."
+        ) from error
+    finally:
+        session.close()
 
 
 def parse_manifest(data: bytes, origin: str) -> Manifest:

@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 
 from fastload.manifest import ChunkEntry
 
-# What one call reads. Small enough to split by, large enough that the interpreter is seldom needed in
-# between.
+# The least that one call reads; what it reads cannot be taken away from it.
 SEGMENT_BYTES = 4 << 20
 _LEAST_SPLIT_BYTES = 2 << 20
 _SPLIT_ALIGNMENT_BYTES = 64 << 10
@@ -28,7 +27,6 @@ class ChunkInFlight:
         self.offset_bytes = offset_bytes
         self.view = view
         self.open_parts = 1
-        self.was_split = False
         self.corrupt_reads = 0
 
 
@@ -43,7 +41,6 @@ class Part:
         self.position = start
         self.reserved = start
         self.stop = stop
-        self.checksum = 0
 
 
 class Board:
@@ -53,6 +50,7 @@ class Board:
         self, chunks: Sequence[ChunkEntry], chunk_bytes: int, claim: Callable[[int, int], memoryview]
     ) -> None:
         self._waiting = deque((index * chunk_bytes, entry) for index, entry in enumerate(chunks))
+        self._chunk_bytes = chunk_bytes
         self._claim = claim
         self._reading: list[Part] = []
         self._left_over: list[Part] = []
@@ -103,10 +101,18 @@ class Board:
             self._reading.append(part)
         return part
 
-    def next_segment(self, part: Part) -> memoryview:
-        """The memory the part's connection fills next; empty at its end."""
+    def next_segment(self, part: Part, wanted_bytes: int = 0) -> memoryview:
+        """The memory the part's connection fills next; empty at its end.
+
+        As long as `wanted_bytes`, so that the interpreter is seldom needed, but at most half of one
+        connection's share of what is left, so that all end together. Source: C. Polychronopoulos, D. Kuck,
+        "Guided Self-Scheduling", IEEE Transactions on Computers 36 (1987).
+        """
         with self._lock:
-            part.reserved = min(part.position + SEGMENT_BYTES, part.stop)
+            left_bytes = sum(other.stop - other.position for other in self._reading)
+            left_bytes += len(self._waiting) * self._chunk_bytes
+            share_bytes = left_bytes // (2 * max(self._connections, 1))
+            part.reserved = min(part.position + max(SEGMENT_BYTES, min(wanted_bytes, share_bytes)), part.stop)
             return part.chunk.view[part.position : part.reserved]
 
     def leave(self, part: Part, least_connections: int) -> bool:
@@ -138,7 +144,6 @@ class Board:
         part = Part(chunk, 0, chunk.entry.size_bytes)
         with self._lock:
             chunk.open_parts = 1
-            chunk.was_split = False
             self._reading.append(part)
         return part
 
@@ -150,5 +155,4 @@ class Board:
         part = Part(victim.chunk, middle, victim.stop)
         victim.stop = middle
         victim.chunk.open_parts += 1
-        victim.chunk.was_split = True
         return part

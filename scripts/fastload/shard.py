@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from fastload.checkpoint import Checkpoint, read_checkpoint
 from fastload.checksums import crc32c
-from fastload.errors import ManifestError, ObjectMissingError, ShardError
+from fastload.errors import ShardError
 from fastload.layout import Copy, Layout, Scatter, plan_layout, stripe_parts
 from fastload.manifest import (
     FORMAT_VERSION,
@@ -27,7 +27,7 @@ from fastload.manifest import (
     Manifest,
     RankEntry,
     dump_manifest,
-    parse_manifest,
+    read_manifest,
 )
 from fastload.objects import ObjectInfo, Session, Store, open_store, read_range
 from fastload.ties import find_aliases
@@ -93,20 +93,6 @@ def shard_checkpoint(
     session.write(MANIFEST_KEY, data, crc32c(data))
     session.close()
     return manifest
-
-
-def read_manifest(location: str) -> Manifest:
-    """Read and check the manifest under a location. Raises ManifestError, StorageError."""
-    store = open_store(location)
-    session = store.session()
-    try:
-        return parse_manifest(session.read(MANIFEST_KEY), f"{store.location}/{MANIFEST_KEY}")
-    except ObjectMissingError as error:
-        raise ManifestError(
-            f"{store.location} holds no {MANIFEST_KEY}: sharding has not finished, or it is another folder."
-        ) from error
-    finally:
-        session.close()
 
 
 def _finished_job(

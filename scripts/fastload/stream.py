@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from fastload.checksums import crc32c
 from fastload.destination import Destination, open_destination
 from fastload.errors import ChunkError, ObjectMissingError, StreamError, TransientError
-from fastload.manifest import Manifest, RankEntry
+from fastload.manifest import Manifest, RankEntry, read_manifest
 from fastload.objects import Session, Store, open_store
 from fastload.parts import Board, Part
 from fastload.patience import Patience
-from fastload.shard import read_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +26,9 @@ MOST_CONNECTIONS = 96
 _ADDED_CONNECTIONS = 8
 # An addition helps if the rate grows by at least this share of what the number of connections grew by.
 _HELPFUL_SHARE = 1 / 3
-_TICK_S = 0.25
+_TICK_S = 0.1
+# A connection reads this long without the interpreter, which an import under way needs as well.
+_SEGMENT_S = 0.25
 # S3 limits a connection to less than this. Where one gets more, something else is the limit, and more do not
 # help.
 _MOST_BYTES_PER_S_AND_CONNECTION = 110e6
@@ -80,7 +81,6 @@ class Stream:
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         self._most_connections = self._retries = self._throttled = self._corrupt_reads = 0
-        self._landed_bytes = 0
         self._manifest: Manifest | None = None
         self._destination: Destination | None = None
         self._started_s, self._finished_s = time.time(), 0.0
@@ -147,20 +147,26 @@ class Stream:
 
     def _read_chunks(self, entry: RankEntry, chunk_bytes: int, destination: Destination) -> None:
         board = Board(entry.chunks, chunk_bytes, destination.claim)
+        rates: dict[int, float] = {}
         workers: list[threading.Thread] = []
 
         def add(count: int) -> None:
             for _ in range(count):
                 board.join()
-                name = f"fastload-connection-{len(workers)}"
+                connection = _Connection(self._store.session(), len(workers), rates)
                 workers.append(
-                    threading.Thread(target=self._work, args=(board, destination), name=name, daemon=True)
+                    threading.Thread(
+                        target=self._work,
+                        args=(connection, board, destination),
+                        name=f"fastload-connection-{connection.number}",
+                        daemon=True,
+                    )
                 )
                 workers[-1].start()
 
         add(self._connections or FIRST_CONNECTIONS)
         if self._connections is None:
-            self._grow(board, workers, add)
+            self._grow(board, workers, rates, add)
         for worker in workers:
             worker.join()
         self._most_connections = board.most_connections
@@ -170,41 +176,40 @@ class Stream:
             destination.abandon()
             raise self._failure
 
-    def _work(self, board: Board, destination: Destination) -> None:
-        session = self._store.session()
+    def _work(self, connection: _Connection, board: Board, destination: Destination) -> None:
         try:
             while not self._stop.is_set() and (part := board.take()) is not None:
-                if not self._read_part(session, board, part):
+                if not self._read_part(connection, board, part):
                     return
-                self._settle(session, board, part, destination)
+                self._settle(connection, board, part, destination)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asks for the tensors
             self._failure = self._failure or error
             self._stop.set()
             destination.abandon()
         finally:
-            session.close()
+            connection.session.close()
 
-    def _read_part(self, session: Session, board: Board, part: Part) -> bool:
+    def _read_part(self, connection: _Connection, board: Board, part: Part) -> bool:
         """Fill a part; false if the stream was stopped, or this connection gave way because of throttling."""
         patience, asked = Patience(), False
         while not self._stop.is_set():
+            began_s = time.monotonic()
             try:
-                view = board.next_segment(part)
+                view = board.next_segment(part, connection.segment_bytes())
                 if not len(view):
                     return True
                 if not asked:
-                    self._ask(session, part)
+                    self._ask(connection.session, part)
                     asked = True
-                session.fill(view)
+                connection.session.fill(view)
             except TransientError as error:
                 asked = False
                 if self._gives_way(board, part, error):
                     return False
                 patience.after(error)
             else:
-                part.checksum = crc32c(view, part.checksum)
                 part.position += len(view)
-                self._landed_bytes += len(view)  # only an estimate needs it: a lost update does no harm
+                connection.rates[connection.number] = len(view) / max(time.monotonic() - began_s, 1e-9)
         return False
 
     def _ask(self, session: Session, part: Part) -> None:
@@ -221,11 +226,11 @@ class Stream:
                 f"the manifest says {entry.size_bytes}; shard again."
             )
 
-    def _settle(self, session: Session, board: Board, part: Part, destination: Destination) -> None:
+    def _settle(self, connection: _Connection, board: Board, part: Part, destination: Destination) -> None:
         """If that was a chunk's last part, verify the chunk; read it again while it is corrupt."""
         chunk = part.chunk
         while board.finish(part):
-            found = crc32c(chunk.view) if chunk.was_split else part.checksum
+            found = crc32c(chunk.view)
             if found == chunk.entry.crc32c:
                 board.complete()
                 destination.landed(chunk.offset_bytes, chunk.view)
@@ -238,9 +243,9 @@ class Stream:
                     f"chunk {chunk.entry.key} of {self._store.location} is corrupt: CRC32C {found:08x} after "
                     f"{chunk.corrupt_reads} reads, the manifest says {chunk.entry.crc32c:08x}; shard again."
                 )
-            session.close()  # it may be the connection that corrupts
+            connection.session.close()  # it may be the connection that corrupts
             part = board.reopen(chunk)
-            if not self._read_part(session, board, part):
+            if not self._read_part(connection, board, part):
                 return
 
     def _gives_way(self, board: Board, part: Part, error: TransientError) -> bool:
@@ -251,22 +256,44 @@ class Stream:
         least = FIRST_CONNECTIONS // 4
         return error.throttled and self._connections is None and board.leave(part, least)
 
-    def _grow(self, board: Board, workers: list[threading.Thread], add: Callable[[int], None]) -> None:
+    def _grow(
+        self,
+        board: Board,
+        workers: list[threading.Thread],
+        rates: dict[int, float],
+        add: Callable[[int], None],
+    ) -> None:
         """Add connections as long as each addition makes the whole faster and nothing fails."""
-        wanted_bytes_per_s, before_bytes, before_s = 0.0, -1, time.monotonic()
+        wanted_bytes_per_s, is_settled = 0.0, False
         while board.has_waiting and not self._retries and board.connections < MOST_CONNECTIONS:
             alive = [worker for worker in workers if worker.is_alive()]
             if not alive:
                 return
             alive[0].join(_TICK_S)
-            landed_bytes, now_s = self._landed_bytes, time.monotonic()
-            rate_bytes_per_s = (landed_bytes - before_bytes) / max(now_s - before_s, 1e-9)
-            is_first, before_bytes, before_s = before_bytes < 0, landed_bytes, now_s
-            if is_first:  # the start says little about the rate
+            connections = board.connections
+            if len(rates) < connections:
                 continue
-            connections = max(board.connections, 1)
+            rate_bytes_per_s = sum(rates.values())
+            rates.clear()
+            if not is_settled:  # what began before the last addition says little about the time after it
+                is_settled = True
+                continue
             is_limited_otherwise = rate_bytes_per_s / connections > _MOST_BYTES_PER_S_AND_CONNECTION
             if rate_bytes_per_s < wanted_bytes_per_s or is_limited_otherwise or self._stop.is_set():
                 return
             wanted_bytes_per_s = rate_bytes_per_s * (1 + _HELPFUL_SHARE * _ADDED_CONNECTIONS / connections)
             add(_ADDED_CONNECTIONS)
+            is_settled = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """One thread's session; `rates` holds what each connection's last segment came at, bytes per second."""
+
+    session: Session
+    number: int
+    rates: dict[int, float]
+
+    def segment_bytes(self) -> int:
+        """What it reads in a call's time; nothing is known at first, and after connections were added."""
+        return int(self.rates.get(self.number, 0.0) * _SEGMENT_S)

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fastload.checksums import crc32c
 from fastload.errors import FastloadError
-from fastload.manifest import ChunkEntry, Manifest
+from fastload.manifest import ChunkEntry, Manifest, read_manifest
 from fastload.objects import open_store, read_range
-from fastload.shard import ShardProgress, read_manifest
+from fastload.shard import ShardProgress
 
 _WORKERS = 8
 

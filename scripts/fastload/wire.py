@@ -70,6 +70,7 @@ class HttpConnection:
         self._socket: socket.socket | None = None
         self._waitall = 0
         self._early = memoryview(b"")
+        self._unread_bytes = 0
 
     def close(self) -> None:
         """Close the connection; a later request opens a new one."""
@@ -92,9 +93,11 @@ class HttpConnection:
             connection.sendall(head)
             if body:
                 connection.sendall(body)
-            return self._read_head(connection)
+            response = self._read_head(connection)
         except (OSError, ValueError) as error:
             raise self._broken(error) from error
+        self._unread_bytes = response.length_bytes or 0
+        return response
 
     def fill(self, view: memoryview) -> None:
         """Fill `view` with exactly len(view) bytes of body."""
@@ -103,8 +106,9 @@ class HttpConnection:
         if filled:
             view[:filled] = self._early[:filled]
             self._early = self._early[filled:]
-        # The end must be waited for with no such mark: nothing may follow it.
-        calm = len(view) - _WAKE_BYTES
+        self._unread_bytes -= len(view)
+        # The body's end must be waited for with no such mark: nothing may follow it.
+        calm = len(view) - max(0, _WAKE_BYTES - self._unread_bytes)
         if self._waitall and filled < calm:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _WAKE_BYTES)
             filled = self._receive(connection, view, filled, calm)

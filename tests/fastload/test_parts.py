@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.manifest import ChunkEntry
-from fastload.parts import Board, Part
+from fastload.parts import SEGMENT_BYTES, Board, Part
 
 _MIB = 1 << 20
 
@@ -23,6 +23,27 @@ def test_a_throttled_connection_leaves_its_part_to_others_but_never_the_last_one
     assert board.leave(part, 2)
     assert board.connections == 2
     assert board.take() is part
+
+
+def test_segments_are_long_while_much_is_left_and_short_at_the_end() -> None:
+    chunks = [ChunkEntry(str(index), 32 * _MIB, 0) for index in range(8)]
+    board = Board(chunks, 32 * _MIB, lambda _, size: memoryview(bytearray(size)))
+    board.join()
+    board.join()
+    lengths = []
+    while (part := board.take()) is not None:
+        while len(view := board.next_segment(part, 24 * _MIB)):
+            lengths.append(len(view))
+            part.position += len(view)
+        if board.finish(part):
+            board.complete()
+    assert board.is_done
+    assert lengths[0] == 24 * _MIB
+    assert lengths[-1] <= SEGMENT_BYTES
+    left_bytes = sum(lengths)
+    for length in lengths:
+        assert length <= max(SEGMENT_BYTES, left_bytes // 4)
+        left_bytes -= length
 
 
 class _Extent:
@@ -44,9 +65,10 @@ class _Extent:
     choices=st.lists(
         st.tuples(st.integers(0, 5), st.sampled_from(("read", "read", "read", "leave"))), max_size=300
     ),
+    wanted_bytes=st.integers(0, 40 * _MIB),
 )
 def test_every_byte_is_handed_out_exactly_once(
-    sizes: list[int], connections: int, choices: list[tuple[int, str]]
+    sizes: list[int], connections: int, choices: list[tuple[int, str]], wanted_bytes: int
 ) -> None:
     chunk_bytes = 40 * _MIB
     chunks = [ChunkEntry(str(index), size, 0) for index, size in enumerate(sizes)]
@@ -69,7 +91,7 @@ def test_every_byte_is_handed_out_exactly_once(
             if action == "leave" and board.leave(part, 1):
                 del working[number]
                 return
-            extent = cast("_Extent", board.next_segment(part))
+            extent = cast("_Extent", board.next_segment(part, wanted_bytes))
             if len(extent):
                 read.setdefault(part.chunk.offset_bytes, []).append((extent.start, extent.stop))
                 part.position = part.reserved
