@@ -62,7 +62,7 @@ test: $(READY) ## format, lint, types, import directions, Terraform, unit, brows
 	echo "No Chromium found: the browser tests are left out. Install it, or set CHROMIUM=path."; fi
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint terraform-test
 	CHROMIUM=$(CHROMIUM) $(BIN)/pytest $(WORKERS) --durations 15 \
-	-m "not (none $(if $(SLOW),,or slow) $(if $(CHROMIUM),,or browser))" tests/e2e tests/account tests/reliability tests
+	-m "$(if $(SLOW),(slow or not slow),not slow) $(if $(CHROMIUM),,and not browser)" tests/e2e tests/account tests/reliability tests
 
 test-all: ## the same with the tests that take longest
 	@$(MAKE) --no-print-directory test SLOW=yes
