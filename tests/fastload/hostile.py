@@ -30,8 +30,8 @@ BUCKET = "bucket"
 class Fault:
     """Something done to the next `times` GETs (or PUTs) whose key contains `key`.
 
-    kind: reset, truncate (close early), stall (send half, then nothing), throttle (503), error (500), corrupt
-    (flip one bit).
+    kind: reset, truncate (close early), hang up (close before answering), stall (send half, then nothing),
+    throttle (503), error (500), corrupt (flip one bit).
     """
 
     kind: str
@@ -73,7 +73,7 @@ def hostile_store(monkeypatch: pytest.MonkeyPatch, tls: Path | None = None) -> I
     server.daemon_threads = True
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(_self_signed(tls))
+        context.load_cert_chain(self_signed(tls))
         server.socket = context.wrap_socket(server.socket, server_side=True)
         monkeypatch.setenv("SSL_CERT_FILE", str(tls / "server.pem"))
     store = HostileStore(f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}")
@@ -94,7 +94,7 @@ def hostile_store(monkeypatch: pytest.MonkeyPatch, tls: Path | None = None) -> I
         thread.join()
 
 
-def _self_signed(folder: Path) -> Path:
+def self_signed(folder: Path) -> Path:
     """A certificate and key for 127.0.0.1, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
@@ -152,6 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not key:
             return self._list()
         kind = self.store.take_fault("GET", key)
+        if kind == "hang up":
+            self.close_connection = True
+            return None
         if kind in ("throttle", "error"):
             return self._error(*((503, "SlowDown") if kind == "throttle" else (500, "InternalError")))
         if key not in self.store.objects:

@@ -36,7 +36,7 @@ def assert_right(loaded: dict[str, torch.Tensor]) -> None:
     assert all(bits(loaded[name]) == bits(tensor) for name, tensor in expected.items())
 
 
-@pytest.mark.parametrize("kind", ["reset", "truncate", "error", "throttle", "corrupt"])
+@pytest.mark.parametrize("kind", ["reset", "truncate", "hang up", "error", "throttle", "corrupt"])
 def test_passing_faults_end_in_the_right_bytes(store: HostileStore, manifest: Manifest, kind: str) -> None:
     store.faults = [Fault(kind, times=3), Fault("reset" if kind == "corrupt" else kind, key="manifest.json")]
     with fastload.open_stream(LOCATION) as stream:
