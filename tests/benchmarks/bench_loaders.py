@@ -25,9 +25,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.loader_model import write_llama_1b
+from tests.benchmarks.loader_model import write_synthetic
 from tests.benchmarks.loader_report import Run, judge, print_tables, write_results
 from tests.benchmarks.loader_runs import warm_memory
+from tests.benchmarks.s3_server import serving
 
 _BUCKET, _MODEL, _SHARDS = "bench", "llama-1b", "llama-1b-shards"
 _LOADERS = ("ceiling", "fastload", "runai", "obstore", "s5cmd", "boto3")
@@ -62,7 +63,9 @@ def main() -> int:
     started = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="fastload-bench-") as name:
         folder = Path(name)
-        bench = Bench(folder, write_llama_1b(folder / "s3" / _BUCKET / _MODEL, args.layers), args.runs)
+        source = folder / "s3" / _BUCKET / _MODEL
+        write_synthetic("llama-1b", source, args.layers)
+        bench = Bench(folder, (source / "model.safetensors").stat().st_size, args.runs)
         with _server(folder):
             _shard(bench)
         for part in args.parts.split(","):
@@ -135,24 +138,10 @@ _PARTS: dict[str, Callable[[Bench], None]] = {
 
 @contextmanager
 def _server(folder: Path, *flags: str, **shape: float) -> Iterator[subprocess.Popen[str]]:
-    """An S3 server over the folder, and the AWS variables that point at it."""
-    options = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "tests.benchmarks.s3_server", str(folder / "s3"), *flags, *options]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        port = int(process.stdout.readline()) if process.stdout else 0
-        os.environ |= {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "bench",
-            "AWS_SECRET_ACCESS_KEY": "bench",
-            "AWS_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+    """An S3 server over the folder, all it serves at hand, and the AWS variables that point at it."""
+    with serving(folder / "s3", *flags, **shape) as process:
         _settle(folder)
         yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _settle(folder: Path) -> None:

@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy
+from loadbench.run.synthetic import SHAPES, generate
 
 PART_BYTES = 8 << 20
 _CONNECTIONS = 4
-_HIDDEN, _INTERMEDIATE, _VOCABULARY, _KEY_VALUE = 2048, 8192, 128256, 512
 
 
-def write_llama_1b(folder: Path, layers: int) -> int:
-    """A checkpoint shaped like Llama-3.2-1B, random bf16 bits from a fixed seed; returns the file's size in
-    bytes.
-    """
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (_VOCABULARY, _HIDDEN)}
-    for index in range(layers):
-        prefix = f"model.layers.{index}."
-        shapes |= {
-            f"{prefix}input_layernorm.weight": (_HIDDEN,),
-            f"{prefix}mlp.down_proj.weight": (_HIDDEN, _INTERMEDIATE),
-            f"{prefix}mlp.gate_proj.weight": (_INTERMEDIATE, _HIDDEN),
-            f"{prefix}mlp.up_proj.weight": (_INTERMEDIATE, _HIDDEN),
-            f"{prefix}post_attention_layernorm.weight": (_HIDDEN,),
-            f"{prefix}self_attn.k_proj.weight": (_KEY_VALUE, _HIDDEN),
-            f"{prefix}self_attn.o_proj.weight": (_HIDDEN, _HIDDEN),
-            f"{prefix}self_attn.q_proj.weight": (_HIDDEN, _HIDDEN),
-            f"{prefix}self_attn.v_proj.weight": (_KEY_VALUE, _HIDDEN),
-        }
-    shapes["model.norm.weight"] = (_HIDDEN,)
-    header, end = {}, 0
-    for name, shape in shapes.items():
-        start, end = end, end + 2 * int(numpy.prod(shape))
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+def write_synthetic(name: str, folder: Path, layers: int | None = None) -> None:
+    """The checkpoint `synthetic:<name>`, with fewer layers if asked."""
+    shape = SHAPES[name]
     folder.mkdir(parents=True)
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "hidden_size": _HIDDEN,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "num_hidden_layers": layers,
-        "tie_word_embeddings": True,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    generator = numpy.random.default_rng(0)
-    with (folder / "model.safetensors").open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for start in range(0, end, PART_BYTES):
-            file.write(generator.bytes(min(PART_BYTES, end - start)))
-        return file.tell()
+    generate(replace(shape, layers=layers or shape.layers), folder, lambda progress: None)
 
 
 def copy_in_parts(bucket: str, model: str) -> None:

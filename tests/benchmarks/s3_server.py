@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -100,6 +103,27 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has what it needs hangs up."""
+
+
+@contextmanager
+def serving(folder: Path, *flags: str, **shape: float) -> Iterator[subprocess.Popen[str]]:
+    """The server over `folder` in a process of its own, and the AWS variables that point at it."""
+    options = [word for name, value in shape.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "tests.benchmarks.s3_server", str(folder), *flags, *options]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(process.stdout.readline()) if process.stdout else 0
+        os.environ |= {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _end_with_parent() -> None:
