@@ -111,11 +111,19 @@ def _is_held(file: Path) -> bool:
 
 
 def _leads_session(pid: int) -> bool:
-    """Whether the process still is the Terraform that was started, not another one with its number."""
+    """Whether the process still is the Terraform that was started, not another one with its number.
+
+    One that has ended and that nobody waits for, as where a container's first process does not, is gone too.
+    """
     try:
-        return os.getsid(pid) == pid
+        if os.getsid(pid) != pid:
+            return False
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except ProcessLookupError:
         return False
+    except FileNotFoundError:  # gone by now, or a system without /proc, where init waits for orphans
+        return not Path("/proc").is_dir()
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _kill_session(pid: int) -> None:

@@ -128,6 +128,11 @@ def _identify(path: Path) -> Binary:
             check=True,
         )
     except (OSError, subprocess.SubprocessError, ValueError) as error:
+        if isinstance(error, subprocess.CalledProcessError) and error.returncode < 0:  # nothing wrong with it
+            raise RunError(
+                f"{path} was killed by signal {-error.returncode} before it told its version",
+                remedy="Run again. If nobody did it on purpose, the machine may be short of memory.",
+            ) from error
         raise PreflightError(f"{path} does not tell its version: {error}", remedy=_HOW_TO_INSTALL) from error
     match = re.search(r"^(Terraform|OpenTofu) v(\d\S*)", done.stdout, re.MULTILINE)
     if match is None:

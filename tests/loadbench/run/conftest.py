@@ -39,7 +39,7 @@ resource "terraform_data" "second" {
   input = var.hugging_face_token
 
   provisioner "local-exec" {
-    command = "sleep ${var.seconds}"
+    command = "exec sleep ${var.seconds}"
   }
 
   depends_on = [terraform_data.first]
