@@ -181,7 +181,7 @@ def _run(bench: Bench, part: str, loader: str) -> None:
     command += ["--model", _MODEL, "--shards", _SHARDS]
     command += ["--size-bytes", str(bench.size_bytes), "--folder", str(bench.folder)]
     if loader in _STARTS:  # its clock starts with the process
-        warm_memory(2 * bench.size_bytes)
+        warm_memory()
     environment = os.environ | {"BENCH_BORN_S": str(time.time())}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:

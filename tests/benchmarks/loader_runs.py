@@ -49,21 +49,25 @@ def main() -> None:
     print(json.dumps({"loader": args.loader, **load, **facts}))
 
 
-def warm_memory(size_bytes: int) -> None:
-    """Make the host of a virtual machine back this much memory, in a child that gives it straight back.
+def warm_memory() -> None:
+    """Make the host of a virtual machine back all free memory, in a child that gives it straight back.
 
     A hypervisor that takes freed pages away makes the next first touch of each several times dearer, by
-    chance and not by loader. Every loader gets this alike, before its clock starts.
+    chance and not by loader. Every loader gets this alike, before its clock starts. Twice the model's size
+    was measured to be too little: which pages come next is the kernel's choice.
     """
     program = (
-        "import mmap, sys; m = mmap.mmap(-1, int(sys.argv[1]), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS);"
+        "import mmap, pathlib, re;"
+        "free = re.search(r'MemFree: +([0-9]+)', pathlib.Path('/proc/meminfo').read_text())[1];"
+        "m = mmap.mmap(-1, int(free) * 920, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS);"  # kB, and room
         "m.madvise(mmap.MADV_HUGEPAGE);"
         "[m.__setitem__(i, 1) for i in range(0, len(m), 4096)]"
     )
-    subprocess.run([sys.executable, "-c", program, str(size_bytes)], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def _ceiling(args: argparse.Namespace) -> tuple[float, int, dict[str, Any]]:
+    warm_memory()
     target = mmap.mmap(-1, args.size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     for start in range(0, args.size_bytes, 4096):
         target[start] = 1
@@ -115,7 +119,7 @@ def _fastload(args: argparse.Namespace) -> tuple[float, int, dict[str, Any]]:
     import fastload.tensors
 
     import_module("awscrt.checksums")
-    warm_memory(2 * args.size_bytes)
+    warm_memory()
     began_s = time.perf_counter()
     stream = fastload.open_stream(f"s3://{args.bucket}/{args.shards}/")
     tensors = stream.tensors()
@@ -127,7 +131,7 @@ def _runai(args: argparse.Namespace) -> tuple[float, int, dict[str, Any]]:
     os.environ.setdefault("RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING", "0")
     os.environ["RUNAI_STREAMER_CONCURRENCY"] = str(_CONNECTIONS)
     streamer_class = import_module("runai_model_streamer").SafetensorsStreamer
-    warm_memory(2 * args.size_bytes)
+    warm_memory()
     began_s = time.perf_counter()
     with streamer_class() as streamer:
         # Owned: each tensor is its taker's, so that none has to be copied to be kept.
@@ -149,7 +153,7 @@ def _obstore(args: argparse.Namespace) -> tuple[float, int, dict[str, Any]]:
         region=os.environ["AWS_REGION"],
     )
     span_bytes = 64 << 20
-    warm_memory(2 * args.size_bytes)
+    warm_memory()
     began_s = time.perf_counter()
     buffer = torch.empty(args.size_bytes, dtype=torch.uint8)
     target = buffer.numpy()
@@ -212,7 +216,7 @@ def _download_then_load(
 
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         path = Path(folder) / _WEIGHTS
-        warm_memory(3 * args.size_bytes)
+        warm_memory()
         began_s = time.perf_counter()
         download(path)
         tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
