@@ -95,7 +95,7 @@ def judge(runs: list[Run], size_bytes: int, total_rate_bytes_per_s: float) -> li
 
 
 def print_tables(runs: list[Run], targets: list[Target], failures: list[str]) -> None:
-    """One line per loader and part, then one per target."""
+    """One line per loader and part, then one per target, then what was measured in which version."""
     titles = f"{'median s':>8} {'min':>7} {'max':>7} {'GB/s':>6} {'memory/byte':>11}  runs"
     print(f"\n{'part':9} {'loader':13} {titles}")
     for part, loader in dict.fromkeys((run.part, run.loader) for run in runs):
@@ -114,6 +114,7 @@ def print_tables(runs: list[Run], targets: list[Target], failures: list[str]) ->
         sign = ">=" if target.at_least else "<="
         verdict = "met   " if target.met else "MISSED"
         print(f"{verdict} {target.measured:6.3f} {sign} {target.wanted:<5} {target.name}")
+    print("\n" + ", ".join(f"{label} {number}" for label, number in installed_versions().items()))
 
 
 def write_results(
