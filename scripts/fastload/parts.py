@@ -101,7 +101,7 @@ class Board:
             self._reading.append(part)
         return part
 
-    def next_segment(self, part: Part, wanted_bytes: int = 0) -> memoryview:
+    def next_segment(self, part: Part, wanted_bytes: int) -> memoryview:
         """The memory the part's connection fills next; empty at its end.
 
         As long as `wanted_bytes`, so that the interpreter is seldom needed, but at most half of one

@@ -21,11 +21,10 @@ from typing import Any
 from loadbench.run.synthetic import SHAPES
 from tests.benchmarks.loader_model import write_synthetic
 from tests.benchmarks.s3_server import serving
+from tests.peak_memory import PEAK_MEMORY_BYTES as _PEAK
 
 _MODEL = "llama-8b"
 _SOURCE, _SHARDS = "s3://bench/model", "s3://bench/shards"
-# VmHWM is the program's own; getrusage's figure also remembers the process that started it.
-_PEAK = "int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) * 1024"
 _SHARD = f"import fastload; print(fastload.shard_checkpoint({_SOURCE!r}, {_SHARDS!r}).size_bytes, {_PEAK})"
 _STREAM = f"import fastload; print(fastload.open_stream({_SHARDS!r}).statistics.size_bytes, {_PEAK})"
 

@@ -12,10 +12,9 @@ import pytest
 
 from fastload.memory import address_of, allocate
 from tests.fastload.checkpoints import LLAMA_CONFIG
+from tests.peak_memory import PEAK_MEMORY_BYTES as _PEAK
 
 _MIB = 1 << 20
-# VmHWM is this program's own; getrusage's figure also remembers the process that started it.
-_PEAK = "int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) * 1024"
 
 
 def sparse_llama(folder: Path, rows: int) -> Path:
