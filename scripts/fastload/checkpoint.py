@@ -14,7 +14,7 @@ from typing import Any
 
 from fastload.dtypes import ITEM_BYTES, tensor_bytes
 from fastload.errors import CheckpointError
-from fastload.objects import ObjectInfo, Session, Store, read_range
+from fastload.storage.store import ObjectInfo, Session, Store, read_range
 
 _INDEX_KEY = "model.safetensors.index.json"
 _SINGLE_KEY = "model.safetensors"

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from fastload.errors import StreamError
+from fastload.gpu_ring import CudaDevice, RingDestination
 from fastload.memory import allocate
-from fastload.ring import CudaDevice, RingDestination
 
 if TYPE_CHECKING:
     import torch

@@ -29,7 +29,7 @@ from fastload.manifest import (
     dump_manifest,
     read_manifest,
 )
-from fastload.objects import ObjectInfo, Session, Store, open_store, read_range
+from fastload.storage.store import ObjectInfo, Session, Store, open_store, read_range
 from fastload.ties import find_aliases
 
 # Fewer, larger requests were measured 10 % faster than 8 MiB ones (docs/performance.md).

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastload.checksums import crc32c
+from fastload.chunk_scheduler import Board, Part
 from fastload.destination import Destination, open_destination
 from fastload.errors import ChunkError, ObjectMissingError, StreamError, TransientError
 from fastload.manifest import Manifest, RankEntry, read_manifest
-from fastload.objects import Session, Store, open_store
-from fastload.parts import Board, Part
-from fastload.patience import Patience
+from fastload.storage.retry import Patience
+from fastload.storage.store import Session, Store, open_store
 
 if TYPE_CHECKING:
     import torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastload.checkpoint import Checkpoint, SourceTensor
-from fastload.objects import Store, read_range
+from fastload.storage.store import Store, read_range
 
 _EMBEDDING = "model.embed_tokens.weight"
 _HEAD = "lm_head.weight"

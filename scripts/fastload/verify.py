@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from fastload.checksums import crc32c
 from fastload.errors import FastloadError
 from fastload.manifest import ChunkEntry, Manifest, read_manifest
-from fastload.objects import open_store, read_range
 from fastload.shard import ShardProgress
+from fastload.storage.store import open_store, read_range
 
 _WORKERS = 8
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from loadbench import sample_request
 from loadbench.errors import ConfigError
-from loadbench.paths import PATHS, EndpointKind, PathName, WeightsFrom
+from loadbench.load_paths import PATHS, EndpointKind, PathName, WeightsFrom
 
 Target = Literal["local", "aws"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from . import lifecycle
 from .errors import LocalAwsError
+from .server import lifecycle
 from .settings import Settings, SettingsError, parse_settings
 
 _state_dir = click.option(

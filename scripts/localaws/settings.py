@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from .errors import LocalAwsError
-from .files import write_private
+from .state.files import write_private
 
 FaultKind = Literal[
     "insufficient_capacity",

@@ -19,9 +19,9 @@ from botocore.loaders import Loader
 from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.validate import ParamValidator
 
-from localaws import cbor
 from localaws.errors import AwsError
-from localaws.sagemaker.validation import checked_input
+from localaws.protocol import cbor
+from localaws.services.sagemaker.validation import checked_input
 
 # botocore's name of a service by the name in its signatures, where they differ.
 _NAMES = {"monitoring": "cloudwatch", "cloudcontrolapi": "cloudcontrol", "servicequotas": "service-quotas"}

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from loadbench.paths import COMPARED, PATHS
-from loadbench.run import synthetic
+from loadbench.load_paths import COMPARED, PATHS
+from loadbench.run.models import synthetic
 from tests.account import aws_only
 from tests.account.asked import Asked, read_record
 

@@ -24,10 +24,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from localaws import lifecycle, sigv4
-from localaws.files import private_folder
-from localaws.keys import Credentials, KeyRing
+from localaws.protocol import sigv4
+from localaws.server import lifecycle
 from localaws.settings import NetworkShape, Settings
+from localaws.state.files import private_folder
+from localaws.state.keys import Credentials, KeyRing
 
 _PART_BYTES = 8 << 20
 _CONNECTIONS = 4

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from loadbench.run.synthetic import SHAPES
+from loadbench.run.models.synthetic import SHAPES
 from tests.benchmarks.loader_model import write_synthetic
 from tests.benchmarks.s3_server import serving
 from tests.peak_memory import PEAK_MEMORY_BYTES as _PEAK

@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from loadbench.results.comparison import compare_points
-from loadbench.results.index import list_points
-from loadbench.results.records import Pair, load_record, record_file, save_record
+from loadbench.results.comparison.compare import compare_points
+from loadbench.results.run_index import list_points
+from loadbench.results.run_record import Pair, load_record, record_file, save_record
 from tests.loadbench.results.builders import EPOCH_S, make_record
 
 

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loadbench.run.synthetic import SHAPES, generate
+from loadbench.run.models.synthetic import SHAPES, generate
 
 PART_BYTES = 8 << 20
 _CONNECTIONS = 4

@@ -6,8 +6,8 @@ import re
 
 from rich.console import Console
 
-from loadbench.results import words
-from loadbench.results.comparison import compare
+from loadbench.results import formatting
+from loadbench.results.comparison.compare import compare
 from loadbench.results.reports import html
 from loadbench.results.reports.terminal import print_comparison
 from loadbench.results.timeline import PHASES
@@ -23,7 +23,7 @@ COMPARISON = compare(make_pairs([1.31, 1.22, 1.4]), created_s=EPOCH_S + 9000)
 
 
 def test_every_phase_is_explained() -> None:
-    assert {words.name(name) for name in PHASES} - EXPLAINED == set()
+    assert {formatting.name(name) for name in PHASES} - EXPLAINED == set()
 
 
 def test_every_row_of_the_terminal_is_explained() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from loadbench.results.scale_outs import ScaleOutRecord, load_scale_out
+from loadbench.results.scale_out_record import ScaleOutRecord, load_scale_out
 from tests.e2e.conftest import Checkout
 
 pytestmark = pytest.mark.e2e

@@ -11,7 +11,13 @@ import pytest
 from awscrt.checksums import crc32c  # type: ignore[import-untyped]
 
 import fastload
-from tests.fastload.checkpoints import LLAMA_CONFIG, bits, llama_tensors, reference_tensors, write_checkpoint
+from tests.fastload.checkpoints import (
+    LLAMA_CONFIG,
+    bits,
+    llama_tensors,
+    reference_tensors,
+    write_checkpoint,
+)
 
 _PAGE = Path(__file__).parents[2] / "docs" / "shard-format.md"
 

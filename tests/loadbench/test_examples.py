@@ -13,11 +13,11 @@ import boto3
 import pytest
 
 from loadbench.config import Config, load_config
-from loadbench.run.bench import Bench
 from loadbench.run.preflight import Check, container
 from loadbench.run.preflight.check import Context
+from loadbench.run.run_context import Bench
 from loadbench.run.runner import rendered_variables
-from loadbench.run.terraform_setup import child_environment, find_terraform
+from loadbench.run.terraform.install import child_environment, find_terraform
 from loadbench.target import Account
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace

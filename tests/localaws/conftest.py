@@ -16,9 +16,10 @@ import pytest
 from botocore.config import Config
 from hypothesis import settings as hypothesis_settings
 
-from localaws import lifecycle, sigv4
-from localaws.keys import Credentials, KeyRing
+from localaws.protocol import sigv4
+from localaws.server import lifecycle
 from localaws.settings import Settings, parse_settings
+from localaws.state.keys import Credentials, KeyRing
 
 # How long one example takes says nothing on a machine that does other work, too.
 hypothesis_settings.register_profile("localaws", deadline=None)

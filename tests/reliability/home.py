@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 import psutil
 
-from localaws import lifecycle, locking
+from localaws.server import lifecycle, lock
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-west-2"
@@ -124,7 +124,7 @@ class Home:
 
     def aws_pid(self) -> int | None:
         """The embedded AWS's process; None while none runs."""
-        return locking.holder(self.state_dir) if locking.is_locked(self.state_dir) else None
+        return lock.holder(self.state_dir) if lock.is_locked(self.state_dir) else None
 
     def client(self, service: str) -> Any:
         """A plain boto3 client of this home's account."""

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loadbench.results.records import RunRecord, load_record, record_file
-from loadbench.run.explain import EXPLANATIONS
+from loadbench.results.run_record import RunRecord, load_record, record_file
+from loadbench.run.explain_failure import EXPLANATIONS
 from tests.reliability.home import Home
 from tests.reliability.interruptions import (
     FAILED,

@@ -17,11 +17,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import RunError
-from loadbench.run.explain import EXPLANATIONS, explained
-from localaws import lifecycle
+from loadbench.run.explain_failure import EXPLANATIONS, explained
+from localaws.server import lifecycle
 from localaws.settings import Settings
 from tests.localaws.conftest import EmbeddedAws
-from tests.localaws.sagemaker.conftest import BUCKET, IMAGE, ROLE, Deployer, fill_bucket
+from tests.localaws.services.sagemaker.conftest import BUCKET, IMAGE, ROLE, Deployer, fill_bucket
 
 Words = tuple[str, list[str]]  # of the service, and of the container
 RECORDED = dict(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from loadbench import diary
+from loadbench import call_log
 from loadbench.cli import checks, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
 from loadbench.cli.init import init
@@ -78,7 +78,7 @@ def main() -> None:
     """Entry point: one message and an exit code for every error, no traceback on the terminal."""
     end_like_ctrl_c()
     keep_talking()
-    log = diary.begin(Path.cwd(), sys.argv[1:])
+    log = call_log.begin(Path.cwd(), sys.argv[1:])
     try:
         try:
             cli(standalone_mode=False)
@@ -106,7 +106,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _show_error(error: LoadbenchError, log: diary.Diary) -> None:
+def _show_error(error: LoadbenchError, log: call_log.Diary) -> None:
     """The message, what helps, what to do next; the log's place where a run failed."""
     click.echo(redact(f"Error: {error.message}"), err=True)
     if error.details:

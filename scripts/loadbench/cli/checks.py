@@ -13,8 +13,8 @@ from loadbench.cli.options import JSON_OPTION, PATH_ARGUMENT, config_options, co
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loadbench.paths import PathName
-    from loadbench.run.bench import Bench
+    from loadbench.load_paths import PathName
+    from loadbench.run.run_context import Bench
 
 
 @click.command()
@@ -56,9 +56,9 @@ def show_live_facts(bench: Bench, as_json: bool) -> None:
     """One line a fact; exit 1 when one is contradicted, because code depends on it."""
     from dataclasses import asdict
 
-    from loadbench.run.bench import hugging_face_token
     from loadbench.run.preflight.check import Context
     from loadbench.run.preflight.live_facts import find_out
+    from loadbench.run.run_context import hugging_face_token
 
     context = Context(bench.config, list(bench.config.paths), bench.account.session, hugging_face_token())
     findings = find_out(context)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.paths import PATHS
+from loadbench.load_paths import PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from loadbench.config import Config
-    from loadbench.paths import PathName
-    from loadbench.run.bench import Bench
+    from loadbench.load_paths import PathName
+    from loadbench.run.run_context import Bench
     from loadbench.ui import Ui
 
 PATH_ARGUMENT = click.argument("path", type=click.Choice(list(PATHS)))
@@ -84,8 +84,8 @@ def open_bench(**options: Any) -> Bench:
     """Read the configuration, load `.env`, reach the target."""
     from dotenv import load_dotenv
 
-    from loadbench.run.bench import Bench
-    from loadbench.run.journal import command_line
+    from loadbench.run.record_writer import command_line
+    from loadbench.run.run_context import Bench
     from loadbench.target import open_account
 
     config, workspace, ui = read_config(**options), Workspace.here(), make_ui()
@@ -108,7 +108,7 @@ def confirm_cost(bench: Bench, paths: list[PathName], yes: bool) -> None:
 def cost_of_run(bench: Bench, paths: list[PathName]) -> str:
     """What a run of these paths creates and costs; on AWS at the price that AWS tells now."""
     from loadbench.run.preflight import cost_summary
-    from loadbench.run.pricing import look_up_price
+    from loadbench.run.price_lookup import look_up_price
 
     if bench.config.target == "local":
         return cost_summary(bench.config, paths)

@@ -26,7 +26,7 @@ def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
       loadbench destroy --config my.yaml --yes
       loadbench destroy --shards                   the sharded weights in S3 too
     """
-    from loadbench.run.removal import destroy_everything
+    from loadbench.run.destroy import destroy_everything
 
     bench = open_bench(**options)
     summary = destroy_everything(bench, include_shards=shards, confirm=asking(bench, yes))
@@ -49,7 +49,7 @@ def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **opti
       loadbench leftovers --config my.yaml
       loadbench leftovers --older-than 4h --remove --yes
     """
-    from loadbench.run.removal import find_leftovers
+    from loadbench.run.destroy import find_leftovers
 
     bench = open_bench(**options)
     summary = find_leftovers(bench, older_than, do_remove, confirm=asking(bench, yes))

@@ -28,7 +28,7 @@ def report(comparison_id: str | None, as_json: bool) -> None:
 def show_comparison(comparison_id: str, as_json: bool) -> None:
     """Print a saved comparison and where its files lie."""
     from loadbench.results.commands import show
-    from loadbench.results.selection import comparison_folder
+    from loadbench.results.select_runs import comparison_folder
 
     results_dir = Workspace.here().results_dir
     if as_json:

@@ -19,12 +19,12 @@ from loadbench.cli.options import (
 from loadbench.cli.reports import show_comparison
 from loadbench.cli.verbs import typed_here
 from loadbench.errors import UsageError
-from loadbench.paths import COMPARED, OPTIMIZED, PATHS
+from loadbench.load_paths import COMPARED, OPTIMIZED, PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loadbench.paths import PathName
-    from loadbench.results.records import RunRecord
+    from loadbench.load_paths import PathName
+    from loadbench.results.run_record import RunRecord
 
 
 @click.command()
@@ -113,7 +113,7 @@ def compare(
       loadbench compare --baseline RUN --fail-if-slower-than 1.05
     """
     from loadbench.results.commands import compare_each, require_not_slower
-    from loadbench.results.selection import recorded_runs
+    from loadbench.results.select_runs import recorded_runs
 
     results_dir = Workspace.here().results_dir
     if runs:

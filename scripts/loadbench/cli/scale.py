@@ -9,12 +9,12 @@ import click
 
 from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, cost_of_run, open_bench
 from loadbench.cli.verbs import typed_here
-from loadbench.paths import COMPARED, PATHS
+from loadbench.load_paths import COMPARED, PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loadbench.paths import PathName
-    from loadbench.run.bench import Bench
+    from loadbench.load_paths import PathName
+    from loadbench.run.run_context import Bench
     from loadbench.run.scale_out import ScaledRun
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from loadbench.paths import PATHS
+from loadbench.load_paths import PATHS
 
 _VERB = re.compile(r"\bmake (?P<verb>[a-z][a-z-]*)\b")
 _VERBS = ("setup", "compare", "scale-out", "destroy", "doctor", "report", "leftovers", *PATHS)

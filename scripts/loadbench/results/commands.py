@@ -9,16 +9,16 @@ from pathlib import Path
 from rich.console import Console
 
 from loadbench.errors import RunError, UsageError
-from loadbench.paths import PathName
-from loadbench.results.comparison import compare
-from loadbench.results.comparison_model import Comparison, load_comparison
-from loadbench.results.gate import check_limit
-from loadbench.results.records import RunRecord
+from loadbench.load_paths import PathName
+from loadbench.results.ci_gate import check_limit
+from loadbench.results.comparison.compare import compare
+from loadbench.results.comparison.model import Comparison, load_comparison
+from loadbench.results.comparison.scale_out import make_section
 from loadbench.results.reports import write_reports
 from loadbench.results.reports.terminal import WIDTH, print_comparison, print_scale_out
-from loadbench.results.scale_out_section import make_section
-from loadbench.results.scale_outs import ScaleOutRecord, scale_outs_of
-from loadbench.results.selection import COMPARISON_PREFIX, comparison_folder, recorded_runs, sides_of
+from loadbench.results.run_record import RunRecord
+from loadbench.results.scale_out_record import ScaleOutRecord, scale_outs_of
+from loadbench.results.select_runs import COMPARISON_PREFIX, comparison_folder, recorded_runs, sides_of
 
 
 def compare_each(

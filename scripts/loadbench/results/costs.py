@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from loadbench.results import words
+from loadbench.results import formatting
 
 _TABLE = Path(__file__).with_name("prices.toml")
 SECONDS_PER_HOUR = 3600
@@ -135,7 +135,7 @@ def _quotient(total: float | None, part: float | None) -> float | None:
 def _sentence(seconds: float | None, saved_s: float, deployments: float | None) -> str:
     if seconds is None:
         return "How long the optimization job took is not known, so neither is when it pays back."
-    job, saved = words.seconds(seconds), words.seconds(saved_s)
+    job, saved = formatting.seconds(seconds), formatting.seconds(saved_s)
     if deployments is None:
         return f"The job's {job} never pay back: no deployment saves time."
     return f"{deployments:,.1f} deployments pay the job's {job} back: each saves {saved}."

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from loadbench.results.comparison_model import COMPARISON_SCHEMA_VERSION, Comparison
-from loadbench.results.records import SCHEMA_VERSION, RunRecord, write_atomically
-from loadbench.results.scale_outs import SCALE_OUT_SCHEMA_VERSION, ScaleOutRecord
+from loadbench.results.comparison.model import COMPARISON_SCHEMA_VERSION, Comparison
+from loadbench.results.run_record import SCHEMA_VERSION, RunRecord, write_atomically
+from loadbench.results.scale_out_record import SCALE_OUT_SCHEMA_VERSION, ScaleOutRecord
 
 _MODELS: dict[str, tuple[type[BaseModel], int]] = {
     "run": (RunRecord, SCHEMA_VERSION),

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from loadbench.errors import LeftoverError, LoadbenchError, RunError, StateLockedError
 from loadbench.results.costs import find_price
-from loadbench.results.records import RunRecord
-from loadbench.run import remote_state
-from loadbench.run.bench import Bench
-from loadbench.run.cleanup import Resource, find_resources, remove
+from loadbench.results.run_record import RunRecord
 from loadbench.run.observe import Observer
-from loadbench.run.render import Plan, render
-from loadbench.run.terraform import Terraform, TerraformEvent
-from loadbench.run.terraform_process import stop_earlier
+from loadbench.run.removal.remove import Resource, find_resources, remove
+from loadbench.run.run_context import Bench
+from loadbench.run.terraform import remote_state
+from loadbench.run.terraform.commands import Terraform, TerraformEvent
+from loadbench.run.terraform.process import stop_earlier
+from loadbench.run.terraform.render import Plan, render
 
 STATE_FILE = "terraform.tfstate"
 

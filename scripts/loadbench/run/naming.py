@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 
 from loadbench.config import Config
-from loadbench.paths import PathName
-from loadbench.results.records import ResourceNames
+from loadbench.load_paths import PathName
+from loadbench.results.run_record import ResourceNames
 
 TAG_PROJECT = "loadbench:project"
 TAG_RUN_ID = "loadbench:run-id"

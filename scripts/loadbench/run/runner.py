@@ -18,10 +18,11 @@ from loadbench.errors import (
     RunError,
     UsageError,
 )
-from loadbench.paths import OPTIMIZED, PATHS, PathName
+from loadbench.load_paths import OPTIMIZED, PATHS, PathName
 from loadbench.redaction import redacted_environment
-from loadbench.results.index import latest, list_points
-from loadbench.results.records import (
+from loadbench.results.reports import write_run_files
+from loadbench.results.run_index import latest, list_points
+from loadbench.results.run_record import (
     ModelInfo,
     Optimization,
     Pair,
@@ -30,20 +31,20 @@ from loadbench.results.records import (
     new_run_id,
     record_file,
 )
-from loadbench.results.reports import write_run_files
-from loadbench.run import deployment, staging
-from loadbench.run.bench import Bench, hugging_face_token
-from loadbench.run.explain import explained
-from loadbench.run.images import image_payload
-from loadbench.run.instances import instance_specification
-from loadbench.run.invocation import run_invocations, stream_text
-from loadbench.run.journal import Journal, close_record, system_description
+from loadbench.run import deployment
+from loadbench.run.explain_failure import explained
+from loadbench.run.instance_types import instance_specification
+from loadbench.run.models import staging
 from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.observe import Observer
-from loadbench.run.optimization import optimize, tensor_parallel_degree
+from loadbench.run.optimization.job import optimize, tensor_parallel_degree
 from loadbench.run.preflight import run_checks
-from loadbench.run.pricing import look_up_price
-from loadbench.run.render import Plan, render
+from loadbench.run.price_lookup import look_up_price
+from loadbench.run.record_writer import Journal, close_record, system_description
+from loadbench.run.requests.images import image_payload
+from loadbench.run.requests.invoke import run_invocations, stream_text
+from loadbench.run.run_context import Bench, hugging_face_token
+from loadbench.run.terraform.render import Plan, render
 from loadbench.sample_request import with_prompt
 
 _LOG = logging.getLogger(__name__)

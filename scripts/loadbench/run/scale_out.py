@@ -14,10 +14,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, RunError, UsageError
-from loadbench.paths import COMPARED, PathName
+from loadbench.load_paths import COMPARED, PathName
 from loadbench.results.costs import find_price
-from loadbench.results.records import Failure, Pair, RunRecord, RunStatus, save_record
-from loadbench.results.scale_outs import (
+from loadbench.results.run_record import Failure, Pair, RunRecord, RunStatus, save_record
+from loadbench.results.scale_out_record import (
     CountChange,
     ScaleOutRecord,
     new_scale_out_id,
@@ -25,13 +25,13 @@ from loadbench.results.scale_outs import (
     scale_out_file,
 )
 from loadbench.run import deployment
-from loadbench.run.bench import Bench, hugging_face_token
-from loadbench.run.counts import Count, Watch, counts_of
-from loadbench.run.explain import explained
+from loadbench.run.capacity import Count, Watch, counts_of
+from loadbench.run.explain_failure import explained
 from loadbench.run.observe.added_copy import AddedCopy
+from loadbench.run.requests.steady_load import SteadyRequests
+from loadbench.run.run_context import Bench, hugging_face_token
 from loadbench.run.runner import run_path, standing_record
 from loadbench.run.series import new_series_id, plan_series
-from loadbench.run.steady_requests import SteadyRequests
 
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
 

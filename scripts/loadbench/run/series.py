@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadbench.errors import LeftoverError, RunError, UsageError
-from loadbench.paths import COMPARED, PathName
-from loadbench.results.index import list_points
-from loadbench.results.records import Pair, RunRecord, load_record, record_file, save_record
+from loadbench.load_paths import COMPARED, PathName
+from loadbench.results.run_index import list_points
+from loadbench.results.run_record import Pair, RunRecord, load_record, record_file, save_record
 from loadbench.run import deployment
-from loadbench.run.bench import Bench
+from loadbench.run.run_context import Bench
 from loadbench.run.runner import latest_record, run_path
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from loadbench.config import Config
 from loadbench.errors import PreflightError, RunError
-from loadbench.paths import PATHS
-from loadbench.run import staging
-from loadbench.run.bench import hugging_face_token
+from loadbench.load_paths import PATHS
+from loadbench.run.models import staging
 from loadbench.run.progress import Progress
-from loadbench.run.terraform_code import shared_copy
-from loadbench.run.terraform_download import TERRAFORM_VERSION, fetch_terraform
-from loadbench.run.terraform_setup import (
+from loadbench.run.run_context import hugging_face_token
+from loadbench.run.terraform.download import TERRAFORM_VERSION, fetch_terraform
+from loadbench.run.terraform.install import (
     BINARY_VARIABLE,
     Binary,
     data_dir_of,
@@ -24,6 +23,7 @@ from loadbench.run.terraform_setup import (
     plugin_cache,
     terraform_environment,
 )
+from loadbench.run.terraform.working_copy import shared_copy
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
 

@@ -39,7 +39,7 @@ def fetch_model(options: Options) -> None:
 
 def _from_s3(url: str, options: Options) -> None:
     """Everything under the prefix, but no weights where the model streamer reads those from S3 itself."""
-    from ..s5cmd_tool import download, list_objects
+    from ..machines.s5cmd import download, list_objects
 
     if not options.is_vllm_server:
         lines.server_line(f"S3 url found, start downloading from {url}")

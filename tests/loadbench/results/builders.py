@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from loadbench.paths import PathName
-from loadbench.results.records import (
+from loadbench.load_paths import PathName
+from loadbench.results.run_record import (
     Deployment,
     Failure,
     Invocation,
@@ -20,7 +20,7 @@ from loadbench.results.records import (
     Step,
     Usage,
 )
-from loadbench.results.scale_outs import CountChange, ScaleOutRecord
+from loadbench.results.scale_out_record import CountChange, ScaleOutRecord
 from loadbench.results.timeline import Span
 
 EPOCH_S = 1_763_877_600.0

@@ -9,9 +9,15 @@ from typing import Literal
 import jsonschema
 import pytest
 
-from loadbench.results.comparison import compare
+from loadbench.results.comparison.compare import compare
 from loadbench.results.schemas import main, render_schemas
-from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, make_scale_out, seed_records
+from tests.loadbench.results.builders import (
+    EPOCH_S,
+    make_pairs,
+    make_record,
+    make_scale_out,
+    seed_records,
+)
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "schemas"
 

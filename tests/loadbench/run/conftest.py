@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from loadbench.run.terraform import Terraform
-from loadbench.run.terraform_setup import Binary
+from loadbench.run.terraform.commands import Terraform
+from loadbench.run.terraform.install import Binary
 
 # terraform_data is built in: real applies in a tenth of a second, without any provider.
 TINY_ROOT = """

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from loadbench.config import load_config
 from loadbench.errors import InterruptedRunError, LeftoverError, RunError, UsageError
-from loadbench.results.scale_outs import load_scale_out
-from loadbench.run.bench import Bench
+from loadbench.results.scale_out_record import load_scale_out
+from loadbench.run.run_context import Bench
 from loadbench.run.scale_out import add_copy
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace

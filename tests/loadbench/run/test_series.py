@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from loadbench.paths import PathName
+from loadbench.load_paths import PathName
 from loadbench.run.series import plan_series
 
 PATHS: tuple[PathName, ...] = ("standard", "fast")

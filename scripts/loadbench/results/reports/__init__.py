@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loadbench.results.comparison_model import Comparison
-from loadbench.results.records import RunRecord, write_atomically
+from loadbench.results.comparison.model import Comparison
 from loadbench.results.reports import csv, html, json, markdown, seed_files, snippet, text, trace
+from loadbench.results.run_record import RunRecord, write_atomically
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from loadbench.results import words
-from loadbench.results.comparison_model import Comparison, ShownRun, Side
-from loadbench.results.records import Series
+from loadbench.results import formatting
+from loadbench.results.comparison.model import Comparison, ShownRun, Side
 from loadbench.results.reports.svg import Drawing, Scale, ticks
+from loadbench.results.run_record import Series
 from loadbench.results.timeline import PHASES, Span, weights_phases_of
 
 WIDE = 960
@@ -47,7 +47,9 @@ def waterfall(comparison: TwoSides, width: int) -> Drawing:
     _time_axis(drawing, scale, height - 24, narrow)
     y = 4.0
     for css, side, run, rows in groups:
-        drawing.text(0, y + 16, f"{side.label}: in service after {words.seconds(run.ready_s)}", f"head {css}")
+        drawing.text(
+            0, y + 16, f"{side.label}: in service after {formatting.seconds(run.ready_s)}", f"head {css}"
+        )
         y += 30
         ready_x, moving = scale(run.ready_s), weights_phases_of(run.spans)
         drawing.line(ready_x, y - 4, ready_x, y + row_height * len(rows), f"ready {css}")
@@ -62,8 +64,8 @@ def waterfall(comparison: TwoSides, width: int) -> Drawing:
 def _waterfall_row(
     drawing: Drawing, scale: Scale, y: float, name: str, spans: Sequence[Span], colour: str, narrow: bool
 ) -> None:
-    label = words.name(name)
-    length = words.seconds(sum(span.duration_s for span in spans))
+    label = formatting.name(name)
+    length = formatting.seconds(sum(span.duration_s for span in spans))
     bar_y, bar_height = (y + 18, 13.0) if narrow else (y + 2, 16.0)
     if narrow:
         drawing.text(0, y + 13, label)
@@ -79,8 +81,9 @@ def _waterfall_row(
             scale(span.end_s) - scale(span.start_s),
             bar_height,
             f"bar {colour} {span.certainty}",
-            f"{label}, {span.certainty} by {span.clock} {span.worker}: {words.seconds(span.duration_s)}, "
-            f"from {words.seconds(span.start_s)} to {words.seconds(span.end_s)}",
+            f"{label}, {span.certainty} by {span.clock} {span.worker}: "
+            f"{formatting.seconds(span.duration_s)}, "
+            f"from {formatting.seconds(span.start_s)} to {formatting.seconds(span.end_s)}",
         )
 
 
@@ -99,9 +102,10 @@ def _waterfall_words(groups: Sequence[tuple[str, Side, ShownRun, list[tuple[str,
     return " ".join(
         f"{side.label}: "
         + ", ".join(
-            f"{words.name(name)} {words.seconds(sum(s.duration_s for s in spans))}" for name, spans in rows
+            f"{formatting.name(name)} {formatting.seconds(sum(s.duration_s for s in spans))}"
+            for name, spans in rows
         )
-        + f"; in service after {words.seconds(run.ready_s)}."
+        + f"; in service after {formatting.seconds(run.ready_s)}."
         for _, side, run, rows in groups
     )
 
@@ -113,7 +117,7 @@ def _time_axis(drawing: Drawing, scale: Scale, bottom: float, narrow: bool) -> N
 
 
 def _tick(value: float) -> str:
-    return f"{value:g} s".replace("-", words.MINUS)
+    return f"{value:g} s".replace("-", formatting.MINUS)
 
 
 def raw_points(comparison: Comparison, width: int) -> Drawing:
@@ -155,7 +159,7 @@ def raw_points(comparison: Comparison, width: int) -> Drawing:
             drawing.line(middle, y - 15, middle, y + 15, f"median {css}")
         for run, value in zip(side.usable, values, strict=True):
             far = run.run_id in side.outliers
-            tip = f"{run.run_id}: {words.seconds(value)}{', far from the rest' if far else ''}"
+            tip = f"{run.run_id}: {formatting.seconds(value)}{', far from the rest' if far else ''}"
             drawing.dot(scale(value), y, 5.5, f"point {css}{' outlier' if far else ''}", tip)
     return drawing
 
@@ -181,11 +185,12 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
         width,
         126,
         f"Ratio {comparison.a.label} over {comparison.b.label}",
-        f"{words.times(estimate.ratio)}, 95 % interval {words.interval(estimate)}; 1 is no difference.",
+        f"{formatting.times(estimate.ratio)}, 95 % interval {formatting.interval(estimate)}; "
+        "1 is no difference.",
     )
     for value in ticks(math.exp(scale.low), math.exp(scale.high), 4 if narrow else 8):
         drawing.line(scale(math.log(value)), 0, scale(math.log(value)), 98, "grid")
-        drawing.text(scale(math.log(value)), 116, words.times(value), "tick", "middle")
+        drawing.text(scale(math.log(value)), 116, formatting.times(value), "tick", "middle")
     drawing.line(scale(0), 0, scale(0), 98, "even")
     if not narrow:
         if pairs:
@@ -193,9 +198,9 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
         drawing.text(left - 10, 77, "all, 95 %", "", "end")
     for run, ratio in pairs:
         pair = run.pair.index + 1 if run.pair else 0
-        drawing.dot(scale(math.log(ratio)), 32, 5.5, "point plain", f"pair {pair}: {words.times(ratio)}")
+        drawing.dot(scale(math.log(ratio)), 32, 5.5, "point plain", f"pair {pair}: {formatting.times(ratio)}")
     drawing.line(scale(math.log(estimate.low)), 72, scale(math.log(estimate.high)), 72, "interval")
-    drawing.dot(scale(math.log(estimate.ratio)), 72, 7, "point estimate", words.times(estimate.ratio))
+    drawing.dot(scale(math.log(estimate.ratio)), 72, 7, "point estimate", formatting.times(estimate.ratio))
     return drawing
 
 
@@ -292,7 +297,7 @@ def _thinned(series: Series) -> list[tuple[float, float]]:
 
 def _reader(unit: str) -> Callable[[float], str]:
     if unit.lower() in ("bytes", "byte"):
-        return words.size_bytes
+        return formatting.size_bytes
     if unit.lower() in ("s", "seconds"):
         return lambda value: "0 s" if value == 0 else f"{value:g} s"
     suffix = " %" if unit.lower() in ("percent", "%") else f" {unit}" if unit and unit != "None" else ""

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from loadbench.results.comparison_model import Comparison, ScaleOutSection, Side
-from loadbench.results.points import RunPoint
+from loadbench.results.comparison.model import Comparison, ScaleOutSection, Side
+from loadbench.results.run_summary import RunPoint
 from loadbench.results.timeline import PHASES
 
 _PHASES = [phase for phase in PHASES if phase != "first_response"]

@@ -11,20 +11,20 @@ from typing import Any, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from loadbench.results import words
-from loadbench.results.comparison_model import Comparison, PhaseRow
+from loadbench.results import formatting
+from loadbench.results.comparison.model import Comparison, PhaseRow
 from loadbench.results.reports import charts
 from loadbench.results.reports.svg import Drawing
 from loadbench.workspace import Workspace
 
 _FORMATS: dict[str, Callable[..., str]] = {
-    "s": words.seconds,
-    "bytes": words.size_bytes,
-    "USD": words.usd,
-    "tokens/s": words.rate,
-    "times": words.times,
-    "plain": lambda value: words.times(value).removeprefix("×"),
-    "count": lambda value: words.MISSING if value is None else f"{value:,.1f}",
+    "s": formatting.seconds,
+    "bytes": formatting.size_bytes,
+    "USD": formatting.usd,
+    "tokens/s": formatting.rate,
+    "times": formatting.times,
+    "plain": lambda value: formatting.times(value).removeprefix("×"),
+    "count": lambda value: formatting.MISSING if value is None else f"{value:,.1f}",
 }
 
 
@@ -55,7 +55,7 @@ def render(comparison: Comparison) -> str:
         .get_template("report.html.j2")
         .render(
             c=comparison,
-            words=words,
+            formatting=formatting,
             figure=figure,
             charts={
                 "waterfall": _both(charts.waterfall, comparison),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadbench.results.comparison_model import Comparison
+from loadbench.results.comparison.model import Comparison
 
 
 def render(comparison: Comparison) -> str:

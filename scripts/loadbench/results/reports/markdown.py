@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from loadbench.results import words
-from loadbench.results.comparison_model import Comparison, PhaseRow, ScaleOutSection
+from loadbench.results import formatting
+from loadbench.results.comparison.model import Comparison, PhaseRow, ScaleOutSection
 
 
 def render(comparison: Comparison) -> str:
@@ -18,18 +18,18 @@ def render(comparison: Comparison) -> str:
         "|:--|--:|--:|--:|--:|--:|",
     ]
     lines.append(_phase("**time to in service**", comparison.total))
-    lines += [_phase(words.name(row.name), row) for row in comparison.phases]
+    lines += [_phase(formatting.name(row.name), row) for row in comparison.phases]
     lines.append(_phase("weights on the move", comparison.weights))
     for measure in comparison.measures:
         x, y = (side.median if side else None for side in (measure.a, measure.b))
         lines.append(
             _line(
                 measure.label,
-                words.quantity(x, measure.unit),
-                words.quantity(y, measure.unit),
-                words.quantity(None if x is None or y is None else y - x, measure.unit, signed=True),
-                words.times(measure.estimate.ratio if measure.estimate else None),
-                words.interval(measure.estimate),
+                formatting.quantity(x, measure.unit),
+                formatting.quantity(y, measure.unit),
+                formatting.quantity(None if x is None or y is None else y - x, measure.unit, signed=True),
+                formatting.times(measure.estimate.ratio if measure.estimate else None),
+                formatting.interval(measure.estimate),
             )
         )
     if comparison.break_even:
@@ -57,7 +57,7 @@ def _scale_out(section: ScaleOutSection) -> list[str]:
         _line("adding one copy", a, b, "difference", f"{a} ÷ {b}", "95 %"),
         "|:--|--:|--:|--:|--:|--:|",
         _phase("**time to one more copy**", section.total),
-        *(_phase(words.name(row.name), row) for row in section.phases),
+        *(_phase(formatting.name(row.name), row) for row in section.phases),
         _phase("weights on the move", section.weights),
     ]
 
@@ -65,11 +65,11 @@ def _scale_out(section: ScaleOutSection) -> list[str]:
 def _phase(label: str, row: PhaseRow) -> str:
     return _line(
         label,
-        words.seconds(row.a_s),
-        words.seconds(row.b_s),
-        words.seconds(row.difference_s, signed=True),
-        words.times(row.estimate.ratio if row.estimate else None),
-        words.interval(row.estimate),
+        formatting.seconds(row.a_s),
+        formatting.seconds(row.b_s),
+        formatting.seconds(row.difference_s, signed=True),
+        formatting.times(row.estimate.ratio if row.estimate else None),
+        formatting.interval(row.estimate),
     )
 
 

@@ -7,11 +7,11 @@ import json
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from loadbench.paths import PATHS
+from loadbench.load_paths import PATHS
 from loadbench.redaction import redacted_environment
-from loadbench.results import words
-from loadbench.results.records import RunRecord
+from loadbench.results import formatting
 from loadbench.results.reports import snippet
+from loadbench.results.run_record import RunRecord
 from loadbench.workspace import Workspace
 
 
@@ -63,9 +63,9 @@ def _render(template: str, record: RunRecord) -> str:
     configured = (record.configuration.get(section) or {}).get("container_env_vars") or {}
     return environment.get_template(template).render(
         record=record,
-        setup=words.duration(setup_s),
-        deployment=words.MISSING if deployment_s is None else words.duration(deployment_s),
-        total=words.duration(_total_s(record)),
+        setup=formatting.duration(setup_s),
+        deployment=formatting.MISSING if deployment_s is None else formatting.duration(deployment_s),
+        total=formatting.duration(_total_s(record)),
         completed_at=_completed_at(record),
         environment=redacted_environment(configured),
         snippet=snippet.render(record),

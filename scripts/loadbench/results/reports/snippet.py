@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from loadbench.paths import PATHS
-from loadbench.results.records import RunRecord
+from loadbench.load_paths import PATHS
+from loadbench.results.run_record import RunRecord
 from loadbench.sample_request import DEFAULT, as_chat
 from loadbench.workspace import Workspace
 

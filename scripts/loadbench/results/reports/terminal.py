@@ -9,8 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadbench.results import words
-from loadbench.results.comparison_model import (
+from loadbench.results import formatting
+from loadbench.results.comparison.model import (
     Comparison,
     Measure,
     PhaseRow,
@@ -76,7 +76,7 @@ def _scale_out(section: ScaleOutSection) -> RenderableType:
     figures = _new_figures(section.a.label, section.b.label, section.total.estimate)
     figures.phase(section.total, "time to one more copy", style="bold")
     for item in section.phases:
-        figures.phase(item, f"  {words.name(item.name)}")
+        figures.phase(item, f"  {formatting.name(item.name)}")
     figures.phase(section.weights, "weights on the move", style="italic")
     figures.row(
         "requests meanwhile", *(str(sum(run.sent_requests for run in side.runs)) for side in sides), ""
@@ -108,8 +108,8 @@ class _Figures:
     intervals: bool
 
     def row(self, label: str, *cells: str, estimate: Estimate | None = None, style: str = "") -> None:
-        ratio = words.times(estimate.ratio if estimate else None)
-        ends = [words.interval(estimate)] if self.intervals else []
+        ratio = formatting.times(estimate.ratio if estimate else None)
+        ends = [formatting.interval(estimate)] if self.intervals else []
         self.table.add_row(label, *cells, ratio, *ends, style=style)
 
     def phase(self, item: PhaseRow, label: str, style: str = "") -> None:
@@ -117,7 +117,7 @@ class _Figures:
             label,
             _seconds(item.a_s, item.a_busy_s, item.a_certainty),
             _seconds(item.b_s, item.b_busy_s, item.b_certainty),
-            words.seconds(item.difference_s, signed=True),
+            formatting.seconds(item.difference_s, signed=True),
             estimate=item.estimate,
             style=style,
         )
@@ -140,7 +140,7 @@ def _figures(comparison: Comparison) -> Table:
     figures = _new_figures(comparison.a.label, comparison.b.label, comparison.estimate)
     figures.phase(comparison.total, "time to in service", style="bold")
     for item in comparison.phases:
-        figures.phase(item, f"  {words.name(item.name)}")
+        figures.phase(item, f"  {formatting.name(item.name)}")
     figures.phase(comparison.weights, "weights on the move", style="italic")
     for group in ("latency", "resources", "cost"):
         figures.table.add_row()
@@ -153,23 +153,23 @@ def _figures(comparison: Comparison) -> Table:
 
 def _seconds(own_s: float | None, busy_s: float | None, certainty: Certainty) -> str:
     """A phase's own seconds, then those it was busy where it ran beside another."""
-    beside = f" {_BESIDE}{words.seconds(busy_s)}" if words.ran_beside(own_s, busy_s) else ""
-    return f"{words.seconds(own_s)}{beside}{_MARKS[certainty]}"
+    beside = f" {_BESIDE}{formatting.seconds(busy_s)}" if formatting.ran_beside(own_s, busy_s) else ""
+    return f"{formatting.seconds(own_s)}{beside}{_MARKS[certainty]}"
 
 
 def _medians(measure: Measure) -> tuple[str, str, str]:
     a, b = (side.median if side else None for side in (measure.a, measure.b))
     return (
-        words.quantity(a, measure.unit),
-        words.quantity(b, measure.unit),
-        words.quantity(None if a is None or b is None else b - a, measure.unit, signed=True),
+        formatting.quantity(a, measure.unit),
+        formatting.quantity(b, measure.unit),
+        formatting.quantity(None if a is None or b is None else b - a, measure.unit, signed=True),
     )
 
 
 def _job(side: Side) -> str:
     if side.one_time is None:
-        return words.MISSING
-    return words.seconds(side.one_time.seconds)
+        return formatting.MISSING
+    return formatting.seconds(side.one_time.seconds)
 
 
 def _notes(comparison: Comparison) -> list[Text]:
@@ -200,7 +200,7 @@ def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
     notes = []
     certainties = {certainty for row in phases for certainty in (row.a_certainty, row.b_certainty)}
     if any(
-        words.ran_beside(own_s, busy_s)
+        formatting.ran_beside(own_s, busy_s)
         for row in phases
         for own_s, busy_s in ((row.a_s, row.a_busy_s), (row.b_s, row.b_busy_s))
     ):
@@ -218,7 +218,7 @@ def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
 
 
 def _one_time(pays: BreakEven, side: Side) -> str:
-    cost = words.usd(side.one_time.usd) if side.one_time else words.MISSING
+    cost = formatting.usd(side.one_time.usd) if side.one_time else formatting.MISSING
     return f"Optimization job, once: {cost}. {pays.sentence}"
 
 

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from loadbench.results.comparison_model import Comparison
+from loadbench.results.comparison.model import Comparison
 from loadbench.results.reports.terminal import WIDTH, print_comparison
 
 

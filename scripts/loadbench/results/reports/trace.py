@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadbench.results.comparison_model import Comparison
-from loadbench.results.records import RunRecord, Series
+from loadbench.results.comparison.model import Comparison
+from loadbench.results.run_record import RunRecord, Series
 from loadbench.results.timeline import Span
 
 _MICROSECONDS = 1e6

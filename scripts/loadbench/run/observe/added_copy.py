@@ -12,8 +12,8 @@ from typing import Any
 
 from botocore.config import Config
 
-from loadbench.results.records import ResourceNames
-from loadbench.results.scale_outs import ScaleOutRecord
+from loadbench.results.run_record import ResourceNames
+from loadbench.results.scale_out_record import ScaleOutRecord
 from loadbench.results.timeline import Span
 from loadbench.run.observe import serving
 from loadbench.run.observe.lines import LogLine

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loadbench.results.records import ResourceNames
+from loadbench.results.run_record import ResourceNames
 from loadbench.run.observe.lines import LogLine, format_line
 
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loadbench.paths import EndpointKind
-from loadbench.results.records import Deployment, ResourceNames, RunRecord, Usage
+from loadbench.load_paths import EndpointKind
+from loadbench.results.run_record import Deployment, ResourceNames, RunRecord, Usage
 from loadbench.results.timeline import Span
 from loadbench.run.observe import serving
 from loadbench.run.observe.lines import LogLine

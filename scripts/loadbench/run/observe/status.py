@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loadbench.results.records import Deployment, ResourceNames
+from loadbench.results.run_record import Deployment, ResourceNames
 
 OnStatus = Callable[[str, str], None]
 

@@ -6,7 +6,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from loadbench.results.records import ResourceNames, Series, Usage
+from loadbench.results.run_record import ResourceNames, Series, Usage
 
 # Counters that the embedded AWS keeps for each instance; AWS has nothing like them.
 _COUNTERS = "LocalAWS/Instances"

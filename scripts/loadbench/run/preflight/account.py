@@ -9,9 +9,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from loadbench.paths import PATHS
+from loadbench.load_paths import PATHS
+from loadbench.run.models.staging import configured_bucket
 from loadbench.run.preflight.check import Check, Context, error_code, is_denied
-from loadbench.run.staging import configured_bucket
 
 # Codes of those quotas, as public code and documents name them (second-hand): one request instead of the
 # listing, which has thousands of rows. The name in the answer decides whether a code is right.

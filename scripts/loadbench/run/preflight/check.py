@@ -11,8 +11,8 @@ from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
 from loadbench.config import Config, DeploymentInfo
-from loadbench.paths import PathName
-from loadbench.run import hub
+from loadbench.load_paths import PathName
+from loadbench.run.models import hub
 
 Status = Literal["ok", "warning", "failure"]
 

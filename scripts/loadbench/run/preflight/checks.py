@@ -13,14 +13,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.config import Config
 from loadbench.errors import PreflightError
-from loadbench.paths import PathName
-from loadbench.run import remote_state
-from loadbench.run.bench import hugging_face_token
+from loadbench.load_paths import PathName
 from loadbench.run.preflight import account, container, weights
 from loadbench.run.preflight.background import started
 from loadbench.run.preflight.check import Check, Context
 from loadbench.run.progress import OnProgress, Progress, ignore_progress
-from loadbench.run.terraform_setup import find_terraform, locked_version
+from loadbench.run.run_context import hugging_face_token
+from loadbench.run.terraform import remote_state
+from loadbench.run.terraform.install import find_terraform, locked_version
 from loadbench.workspace import Workspace
 
 _DEADLINE_S = 5.0

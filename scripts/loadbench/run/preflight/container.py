@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import DeploymentInfo
 from loadbench.errors import ConfigError
-from loadbench.paths import PATHS, Loader, PathName
-from loadbench.run.instances import SHARDING_FAMILIES, InstanceType, instance_specification
-from loadbench.run.optimization import tensor_parallel_degree
+from loadbench.load_paths import PATHS, Loader, PathName
+from loadbench.run.instance_types import SHARDING_FAMILIES, InstanceType, instance_specification
+from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, Context, error_code, is_denied
 
 

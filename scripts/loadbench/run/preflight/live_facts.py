@@ -20,7 +20,7 @@ from loadbench.results.costs import table_price
 from loadbench.run.preflight import account, container
 from loadbench.run.preflight.background import started
 from loadbench.run.preflight.check import Check, Context
-from loadbench.run.pricing import look_up_price
+from loadbench.run.price_lookup import look_up_price
 
 Answer = Literal["confirmed", "contradicted", "could not tell"]
 
@@ -245,7 +245,7 @@ FACTS: tuple[Fact, ...] = (
         "price-filters",
         "The price list finds one hourly price for hosting by product family, region, instance name and"
         " “Hosting”.",
-        (f"{_RUN}/pricing.py:look_up_price",),
+        (f"{_RUN}/price_lookup.py:look_up_price",),
         _price_filters,
     ),
     Fact(
@@ -275,13 +275,13 @@ FACTS: tuple[Fact, ...] = (
         "The role that a run makes may do all that the platform, the fast loader and the container do.",
         (
             "terraform/modules/execution_role/main.tf:_read_statements",
-            f"{_RUN}/optimization_role.py:policy_document",
+            f"{_RUN}/optimization/job_role.py:policy_document",
         ),
     ),
     Fact(
         "role-settles",
         "Once CreateModel takes a role that was made seconds ago, every other call takes it, too.",
-        (f"{_ENDPOINT_MODULE}:precondition", f"{_RUN}/optimization.py:_ROLE_SETTLES_WITHIN_S"),
+        (f"{_ENDPOINT_MODULE}:precondition", f"{_RUN}/optimization/job.py:_ROLE_SETTLES_WITHIN_S"),
     ),
     Fact(
         "last-modified-is-in-service",
@@ -297,7 +297,7 @@ FACTS: tuple[Fact, ...] = (
         "capacity-of-components",
         "UpdateEndpointWeightsAndCapacities is taken for an endpoint of components, and the component's"
         " update has to wait for it.",
-        (f"{_RUN}/counts.py:Reading",),
+        (f"{_RUN}/capacity.py:Reading",),
     ),
     Fact(
         "stream-of-a-copy",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from loadbench.config import Config
-from loadbench.paths import PATHS, PathName
+from loadbench.load_paths import PATHS, PathName
 from loadbench.results.costs import Price, find_price
-from loadbench.run.stored import USD_PER_GB_MONTH
+from loadbench.run.removal.stored_weights import USD_PER_GB_MONTH
 
 LookUp = Callable[[str], Price | None]
 

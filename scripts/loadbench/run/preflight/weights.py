@@ -12,14 +12,14 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import DeploymentInfo
 from loadbench.errors import LoadbenchError
-from loadbench.paths import PATHS, PathName
-from loadbench.run import default_model, hub, synthetic
-from loadbench.run.checkpoints import inspect_checkpoint
-from loadbench.run.instances import INSTANCE_TYPES
-from loadbench.run.models import cache_dir, cached_folder
-from loadbench.run.optimization import tensor_parallel_degree
+from loadbench.load_paths import PATHS, PathName
+from loadbench.run.instance_types import INSTANCE_TYPES
+from loadbench.run.models import default_model, hub, synthetic
+from loadbench.run.models.checkpoint import inspect_checkpoint
+from loadbench.run.models.resolve import cache_dir, cached_folder
+from loadbench.run.models.staging import configured_bucket
+from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, Context
-from loadbench.run.staging import configured_bucket
 
 _BYTES_PER_PARAMETER = {"fp32": 4, "fp8": 1, "int8": 1}
 _HALF_BYTES = 2  # bf16, fp16, and auto on every model of this decade

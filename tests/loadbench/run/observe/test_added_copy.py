@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from loadbench.results.scale_outs import CountChange, ScaleOutRecord
+from loadbench.results.scale_out_record import CountChange, ScaleOutRecord
 from loadbench.results.timeline import partition
 from loadbench.run.observe.added_copy import AddedCopy
 from loadbench.run.observe.logs import container_group, platform_group

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from loadbench.results.records import Invocation, ModelInfo, ResourceNames, RunRecord
+from loadbench.results.run_record import Invocation, ModelInfo, ResourceNames, RunRecord
 from loadbench.run.observe import Observer
 from loadbench.run.observe.lines import parse_lines
 from loadbench.run.observe.logs import LogFollower, container_group, platform_group

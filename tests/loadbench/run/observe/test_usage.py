@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.stub import ANY, Stubber
 
-from loadbench.results.records import ResourceNames, Usage
+from loadbench.results.run_record import ResourceNames, Usage
 from loadbench.run.observe.usage import read_usage
 
 NAMES = ResourceNames(endpoint="e", endpoint_configuration="c", model="m", inference_component="k")

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadbench.config import Config, load_config
-from tests.loadbench.run.preflight.stubs import (
-    CONFIG_FILE,
-    changed,
-)
+from tests.loadbench.run.preflight.stubs import CONFIG_FILE, changed
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import boto3
 from botocore.stub import Stubber
 
 from loadbench.config import Config
-from loadbench.paths import PathName
+from loadbench.load_paths import PathName
 from loadbench.run.preflight import Check
 from loadbench.run.preflight.check import Context
 

@@ -14,12 +14,7 @@ from loadbench.config import Config, load_config
 from loadbench.run.preflight import Check, account, checks, container, run_checks
 from loadbench.run.preflight.check import Context
 from loadbench.run.progress import Progress
-from tests.loadbench.run.preflight.stubs import (
-    BOTH,
-    CONFIG_FILE,
-    Account,
-    only,
-)
+from tests.loadbench.run.preflight.stubs import BOTH, CONFIG_FILE, Account, only
 
 
 def test_the_committed_default_has_no_failure_on_the_embedded_target(aws_session: Any) -> None:

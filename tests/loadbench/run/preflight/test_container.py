@@ -8,13 +8,7 @@ import pytest
 
 from loadbench.config import Config
 from loadbench.run.preflight import container
-from tests.loadbench.run.preflight.stubs import (
-    Account,
-    changed,
-    context,
-    on_aws,
-    only,
-)
+from tests.loadbench.run.preflight.stubs import Account, changed, context, on_aws, only
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,7 @@ from __future__ import annotations
 from loadbench.config import Config
 from loadbench.results.costs import Price
 from loadbench.run.preflight import cost_summary
-from tests.loadbench.run.preflight.stubs import (
-    BOTH,
-    changed,
-    on_aws,
-)
+from tests.loadbench.run.preflight.stubs import BOTH, changed, on_aws
 
 
 def test_the_question_before_money_names_what_will_be_created(config: Config) -> None:

@@ -1,0 +1,145 @@
+"""S3 over plain requests: where it is, who asks, and the signature that proves it.
+
+Only the usual AWS variables decide. Signing is Signature Version 4 with an unsigned payload, twenty
+microseconds a request; the body is covered by its CRC32C instead. Source: "Authenticating Requests: Using the
+Authorization Header", Amazon S3 API reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from urllib.parse import quote, urlsplit
+
+from fastload.errors import StorageError
+from fastload.storage.http_connection import Endpoint
+
+_UNSIGNED = "UNSIGNED-PAYLOAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An access key; the token is empty for a long-lived one."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket: its endpoint, how its objects are addressed, and how requests to it are signed."""
+
+    name: str
+    endpoint: Endpoint
+    path_prefix: str
+    region: str
+    credentials: Callable[[], Credentials]
+
+    def target(self, key: str, query: Mapping[str, str]) -> tuple[str, str]:
+        """Path and query string of a request, both encoded the way the signature needs them."""
+        path = f"{self.path_prefix}/{quote(key, safe='/-_.~')}"
+        return path, "&".join(
+            f"{quote(k, safe='-_.~')}={quote(query[k], safe='-_.~')}" for k in sorted(query)
+        )
+
+    def signed_headers(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        extra: Mapping[str, str] | None = None,
+        now: datetime | None = None,
+    ) -> dict[str, str]:
+        """`extra` with the headers that authenticate a request made now (or at `now`).
+
+        S3 refuses an x-amz-* header that the signature does not cover.
+        """
+        credentials = self.credentials()
+        stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+        headers = {**(extra or {}), "x-amz-content-sha256": _UNSIGNED, "x-amz-date": stamp}
+        if credentials.session_token:
+            headers["x-amz-security-token"] = credentials.session_token
+        covered = sorted(item for item in headers.items() if item[0].startswith("x-amz-"))
+        signed = {"host": self.endpoint.host_header, **dict(covered)}
+        names = ";".join(signed)
+        canonical = "\n".join(
+            [
+                method,
+                path,
+                query,
+                *(f"{name}:{value}" for name, value in signed.items()),
+                "",
+                names,
+                _UNSIGNED,
+            ]
+        )
+        scope = f"{stamp[:8]}/{self.region}/s3/aws4_request"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        key = _signing_key(credentials.secret_access_key, stamp[:8], self.region)
+        signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+        headers["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope},"
+            f"SignedHeaders={names},Signature={signature}"
+        )
+        return headers
+
+
+def bucket_from_environment(name: str) -> Bucket:
+    """Address a bucket by AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or else AWS's own host for the region."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise StorageError(f"AWS_ENDPOINT_URL is {url!r}; it must look like https://host:port.")
+        tls = parts.scheme == "https"
+        endpoint = Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls)
+        return Bucket(name, endpoint, f"{parts.path.rstrip('/')}/{name}", region, _credentials_source())
+    # A bucket with dots in its name does not match S3's wildcard certificate; it is addressed by path.
+    if "." in name:
+        return Bucket(
+            name, Endpoint(f"s3.{region}.amazonaws.com", 443, True), f"/{name}", region, _credentials_source()
+        )
+    return Bucket(
+        name, Endpoint(f"{name}.s3.{region}.amazonaws.com", 443, True), "", region, _credentials_source()
+    )
+
+
+def _credentials_source() -> Callable[[], Credentials]:
+    access_key_id = os.environ.get("AWS_ACCESS_KEY_ID")
+    secret_access_key = os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if access_key_id and secret_access_key:
+        fixed = Credentials(access_key_id, secret_access_key, os.environ.get("AWS_SESSION_TOKEN", ""))
+        return lambda: fixed
+    return _botocore_credentials()
+
+
+def _botocore_credentials() -> Callable[[], Credentials]:
+    """What boto3 would use: a profile, or the role of the container or instance, renewed in time."""
+    import botocore.session
+
+    found = botocore.session.get_session().get_credentials()
+    if found is None:
+        raise StorageError(
+            "No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the host a role."
+        )
+
+    def current() -> Credentials:
+        frozen = found.get_frozen_credentials()
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+    return current
+
+
+@lru_cache(maxsize=8)
+def _signing_key(secret_access_key: str, date: str, region: str) -> bytes:
+    key = f"AWS4{secret_access_key}".encode()
+    for part in (date, region, "s3", "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key

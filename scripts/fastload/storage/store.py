@@ -1,0 +1,102 @@
+"""Objects under one prefix of S3, or files under one folder: listed, read in ranges, written whole.
+
+Keys are relative to the location. A session belongs to one thread; each has its own connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fastload.errors import StorageError
+from fastload.storage.retry import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object of a listing; `version` changes whenever the content does, as far as a listing can tell."""
+
+    size_bytes: int
+    version: str
+
+
+class Session(Protocol):
+    """One thread's way to the objects. Raises ObjectMissingError and StorageError, which are final, and where
+    it says so TransientError, which is not.
+    """
+
+    def read(self, key: str) -> bytes:
+        """The whole of a small object."""
+        ...
+
+    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> int:
+        """Ask for a range; `fill` then delivers it. Returns the whole object's size. Raises TransientError.
+
+        With `version`, refuse an object that has changed since it was listed. A range that is not read to its
+        end costs the connection.
+        """
+        ...
+
+    def fill(self, view: memoryview) -> None:
+        """The range's next len(view) bytes. Raises TransientError, after which the range must be asked for
+        anew.
+        """
+        ...
+
+    def write(self, key: str, data: bytes | memoryview, checksum: int) -> None:
+        """Write an object whole (`checksum`: its CRC32C): afterwards it is there with all its bytes, or not
+        at all.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the connection back. The session may be used again, with a new one."""
+        ...
+
+
+class Store(Protocol):
+    """A location."""
+
+    location: str
+
+    def listing(self) -> dict[str, ObjectInfo]:
+        """Every object below the location."""
+        ...
+
+    def session(self) -> Session:
+        """A new session."""
+        ...
+
+    def content_version(self, key: str, listed: ObjectInfo) -> str:
+        """A text that is equal for equal content and differs, for all practical purposes, otherwise."""
+        ...
+
+
+def open_store(location: str) -> Store:
+    """The store behind "s3://bucket/prefix/" or a folder's path."""
+    from fastload.storage.folder import FolderStore
+    from fastload.storage.s3_client import bucket_from_environment
+    from fastload.storage.s3_store import BucketStore
+
+    if location.startswith("s3://"):
+        name, _, prefix = location.removeprefix("s3://").partition("/")
+        if not name:
+            raise StorageError(f"{location!r} names no bucket; write s3://bucket/prefix/.")
+        return BucketStore(bucket_from_environment(name), prefix.rstrip("/"))
+    if "://" in location:
+        raise StorageError(f"{location!r} is neither s3://bucket/prefix/ nor a folder.")
+    return FolderStore(Path(location))
+
+
+def read_range(
+    session: Session, key: str, start_bytes: int, view: memoryview, version: str | None = None
+) -> None:
+    """Fill `view` from `start_bytes` of an object on, trying again where that may help."""
+
+    def attempt() -> None:
+        session.open_range(key, start_bytes, len(view), version)
+        session.fill(view)
+
+    if len(view):
+        Patience().attempt(attempt)

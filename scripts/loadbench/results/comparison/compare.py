@@ -1,0 +1,140 @@
+"""Two sets of records: result, phases, other measures, cost, break-even, and what else differed.
+
+Method: docs/method.md. Reads records, writes nothing; reports are made from what it returns.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Sequence
+
+from loadbench.errors import UsageError
+from loadbench.load_paths import PATHS
+from loadbench.results.comparison.confounders import find_differences, find_warnings
+from loadbench.results.comparison.model import Comparison, PhaseRow, Side
+from loadbench.results.comparison.rows import Match, match, measures, phase_rows, total_row, weights_row
+from loadbench.results.comparison.scale_out import make_section
+from loadbench.results.comparison.side import RecordOf, label_of, make_side
+from loadbench.results.comparison.verdict import judge
+from loadbench.results.costs import BreakEven, break_even
+from loadbench.results.run_record import RunRecord
+from loadbench.results.run_summary import RunPoint, point_of
+from loadbench.results.scale_out_record import ScaleOutRecord
+
+
+def compare(
+    records: Sequence[RunRecord],
+    baseline: Sequence[RunRecord] = (),
+    *,
+    created_s: float,
+    scale_outs: Sequence[ScaleOutRecord] = (),
+) -> Comparison:
+    """Compare standard with fast, or all `records` with a `baseline`; `scale_outs` are those of any of them.
+
+    Raises UsageError when there are not two sides.
+    """
+    by_id = {record.run_id: record for record in (*records, *baseline)}
+    comparison = compare_points(
+        [point_of(record) for record in records],
+        [point_of(record) for record in baseline],
+        record_of=by_id.__getitem__,
+        created_s=created_s,
+    )
+    a, b = ((side.label, [by_id[run.run_id] for run in side.runs]) for side in (comparison.a, comparison.b))
+    return comparison.model_copy(update={"scale_out": make_section(a, b, scale_outs)})
+
+
+def compare_points(
+    points: Sequence[RunPoint], baseline: Sequence[RunPoint] = (), *, record_of: RecordOf, created_s: float
+) -> Comparison:
+    """The same from points; whole records are read only for the runs whose timeline is shown."""
+    (label_a, points_a), (label_b, points_b) = _sides(points, baseline)
+    a, b = make_side(label_a, points_a, record_of), make_side(label_b, points_b, record_of)
+    both = match(a, b)
+    total = total_row(both)
+    differences = find_differences(a.usable or a.runs, b.usable or b.runs)
+    newest = record_of(_newest([*a.usable, *b.usable] or [*a.runs, *b.runs]).run_id)
+    return Comparison(
+        comparison_id=_comparison_id(created_s, (*a.runs, *b.runs)),
+        created_s=created_s,
+        a=a,
+        b=b,
+        verdict=judge(a, b, total.estimate),
+        estimate=total.estimate,
+        total=total,
+        phases=phase_rows(both),
+        weights=weights_row(both),
+        measures=measures(both),
+        break_even=_break_even(both, total),
+        differences=differences,
+        warnings=find_warnings(both, total.estimate, differences),
+        system=_system(newest),
+        commands=_commands(a, b, baseline=bool(baseline)),
+        configuration=newest.configuration,
+    )
+
+
+def _sides(
+    points: Sequence[RunPoint], baseline: Sequence[RunPoint]
+) -> tuple[tuple[str, Sequence[RunPoint]], tuple[str, Sequence[RunPoint]]]:
+    if baseline and points:
+        label_a, label_b = label_of(baseline), label_of(points)
+        return (f"{label_a} (baseline)" if label_a == label_b else label_a, baseline), (label_b, points)
+    order: dict[str, int] = {path: place for place, path in enumerate(PATHS)}
+    paths = sorted({point.path for point in points}, key=lambda path: (order.get(path, len(order)), path))
+    if len(paths) != 2:
+        found = f"only {' and '.join(paths)} runs" if paths else "no run at all"
+        raise UsageError(
+            f"a comparison needs runs of two paths, found {found}",
+            remedy="Run the other path (make standard, make fast), or name an earlier run: --baseline RUN.",
+        )
+    first, second = ([point for point in points if point.path == path] for path in paths)
+    return (paths[0], first), (paths[1], second)
+
+
+def _newest(runs: Sequence[RunPoint]) -> RunPoint:
+    return max(runs, key=lambda run: run.started_s)
+
+
+def _break_even(both: Match, total: PhaseRow) -> BreakEven | None:
+    """Only where `b` paid a job and `a` did not, and both have a time."""
+    a, b = both.a, both.b
+    if b.one_time is None or a.one_time is not None or not a.time_to_ready or not b.time_to_ready:
+        return None
+    usd_a, usd_b = (side.cost.to_ready_usd if side.cost else None for side in (a, b))
+    interval = total.difference_interval_s
+    return break_even(
+        b.one_time,
+        saved_s=a.time_to_ready.mean - b.time_to_ready.mean,
+        saved_interval_s=(-interval[1], -interval[0]) if interval else None,
+        saved_usd=usd_a - usd_b if usd_a is not None and usd_b is not None else None,
+    )
+
+
+def _system(newest: RunRecord) -> dict[str, str]:
+    """Rule 10: what a result carries so that somebody else can repeat it."""
+    return {
+        "model": newest.model.model_id,
+        "weights digest": newest.model.digest or "unknown",
+        "instance type": newest.instance_type,
+        "image": newest.image,
+        "target": newest.target,
+        "region": newest.region,
+        "configuration digest": newest.configuration_digest,
+        **newest.system,
+    }
+
+
+def _commands(a: Side, b: Side, *, baseline: bool) -> list[str]:
+    made = dict.fromkeys(" ".join(run.command) for run in (*a.runs, *b.runs))
+    again = " ".join(run.run_id for run in b.runs)
+    first = " ".join(f"--baseline {run.run_id}" if baseline else run.run_id for run in a.runs)
+    return [*made, f"loadbench compare {first} {again}"]
+
+
+def _comparison_id(created_s: float, runs: Sequence[RunPoint]) -> str:
+    """Sorts by time; the suffix tells apart what was compared."""
+    moment = datetime.datetime.fromtimestamp(created_s, datetime.UTC)
+    digest = hashlib.sha256(" ".join(run.run_id for run in runs).encode()).hexdigest()
+    return f"{moment:%Y%m%d-%H%M%S}-{digest[:4]}"

@@ -1,0 +1,133 @@
+"""What differs between two sides other than the loading, and what a reader should be warned of.
+
+Method: docs/method.md, rules 5, 7, 8. Found from the facts in the records, never from what was intended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loadbench.results.comparison.model import Difference, Side
+from loadbench.results.comparison.rows import Match
+from loadbench.results.run_summary import RunPoint
+from loadbench.results.statistics import Estimate
+from loadbench.results.timeline import PHASES
+
+# Why a difference matters, by the fact's name; a fact not listed is printed without a reason.
+_WHY = {
+    "endpoint kind": "a component starts after its endpoint is in service, and both times count",
+    "weights source": "the hub is not a bucket in the region: some of the difference may be the source",
+    "image": "another image pulls, starts and loads differently",
+    "model": "the sides did not load the same model",
+    "weights digest": "the sides did not load the same bytes",
+    "dtype": "another number of bytes was loaded",
+    "instance type": "another instance has another network, disk and device",
+    "instance count": "more instances start than are compared",
+    "region": "capacity and network differ between regions",
+    "target": "one side ran on the embedded AWS, the other on a real account",
+    "S3 shaping": "S3 was not equally fast for both",
+    "data cache": "a warm cache skips what a cold start pays for",
+}
+_LIKE_FOR_LIKE = ("endpoint kind", "weights source")
+_ENOUGH_ATTRIBUTED = 0.99
+
+
+def find_differences(a: Sequence[RunPoint], b: Sequence[RunPoint]) -> list[Difference]:
+    """Facts whose values are not the same on both sides, in the order in which the records list them."""
+    names = dict.fromkeys(name for run in (*a, *b) for name in run.facts)
+    found = []
+    for name in names:
+        values_a, values_b = _values(a, name), _values(b, name)
+        if values_a != values_b and a and b:
+            found.append(Difference(what=name, a=values_a, b=values_b, why=_WHY.get(name, "")))
+    return found
+
+
+def _values(runs: Sequence[RunPoint], name: str) -> str:
+    return " and ".join(sorted({run.facts.get(name, "not set") for run in runs}))
+
+
+def find_warnings(both: Match, estimate: Estimate | None, differences: Sequence[Difference]) -> list[str]:
+    """What a careful reader should know before using the result; each says what to do about it."""
+    return [
+        *_about_pairs(both, estimate),
+        *(text for side in (both.a, both.b) for text in _about_runs(side)),
+        *_about_differences(differences),
+    ]
+
+
+def _about_pairs(both: Match, estimate: Estimate | None) -> list[str]:
+    texts = []
+    if estimate and estimate.method == "welch":
+        texts.append(
+            "The runs were not made as pairs: what drifted between the two sets counts as a difference of "
+            "the loading. Run make compare PAIRS=5 for pairs."
+        )
+    if alone := both.runs_without_partner():
+        texts.append(f"Without a partner, shown and not in the ratio: {', '.join(alone)}.")
+    return texts
+
+
+def _about_runs(side: Side) -> list[str]:
+    texts, usable = [], side.usable
+    if side.failed:
+        reasons = "; ".join(f"{run.run_id} ({run.failure or 'no time to in service'})" for run in side.failed)
+        texts.append(f"{len(side.failed)} of {len(side.runs)} runs of {side.label} do not count: {reasons}.")
+    if side.outliers:
+        texts.append(
+            f"{side.label}: far from the rest, and kept: {', '.join(side.outliers)}. Look at the timeline, "
+            "and repeat on a quieter machine if something disturbed it."
+        )
+    if refused := sum(run.failed_invocations for run in usable):
+        texts.append(f"{refused} requests to {side.label} failed: latency is of those that were answered.")
+    if simulated := _simulated_phases(usable):
+        texts.append(f"{side.label}: simulated, and part of the time to in service: {', '.join(simulated)}.")
+    lost = _unattributed_share(usable)
+    if lost > 1 - _ENOUGH_ATTRIBUTED:
+        texts.append(f"{side.label}: no clock explains {100 * lost:.1f} % of the time (row unattributed).")
+    if mixed := sorted(name for name in _facts_that_vary(usable) if name in _WHY):
+        texts.append(f"The runs of {side.label} differ among themselves in {', '.join(mixed)}.")
+    return texts
+
+
+def _simulated_phases(runs: Sequence[RunPoint]) -> list[str]:
+    simulated = {
+        share.name
+        for run in runs
+        for share in run.phases
+        if share.certainty == "simulated" and share.busy_s > 0
+    }
+    return [name.replace("_", " ") for name in PHASES if name in simulated]
+
+
+def _unattributed_share(runs: Sequence[RunPoint]) -> float:
+    total_s = sum(run.time_to_ready_s or 0 for run in runs)
+    return sum(run.seconds_in("unattributed") for run in runs) / total_s if total_s > 0 else 0.0
+
+
+def _facts_that_vary(runs: Sequence[RunPoint]) -> set[str]:
+    seen: dict[str, str] = {}
+    varying = set()
+    for run in runs:
+        for name, value in run.facts.items():
+            if seen.setdefault(name, value) != value:
+                varying.add(name)
+    return varying
+
+
+def _about_differences(differences: Sequence[Difference]) -> list[str]:
+    known = [item.what for item in differences if item.what in _WHY]
+    by_choice = [name for name in known if name in _LIKE_FOR_LIKE]
+    others = [name for name in known if name not in _LIKE_FOR_LIKE]
+    texts = []
+    if by_choice:
+        texts.append(
+            f"The sides also differ in {' and '.join(by_choice)}. To compare the loading alone, run "
+            'make compare ARGS="--set benchmark.like_for_like=true".'
+        )
+    if others:
+        texts.append(
+            f"The sides also differ in {' and '.join(others)}: what that changes counts as a difference of "
+            "the loading. What else differs has the values."
+        )
+    return texts

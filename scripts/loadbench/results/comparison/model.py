@@ -1,0 +1,162 @@
+"""What a comparison says, as data: comparison.json. Every report is made from this and nothing else."""
+
+from __future__ import annotations
+
+import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from loadbench.results.costs import BreakEven, Cost, OneTimeCost
+from loadbench.results.run_record import Series, load_document
+from loadbench.results.run_summary import Clocks, RunPoint
+from loadbench.results.statistics import Estimate, Summary
+from loadbench.results.timeline import Certainty, Span
+
+COMPARISON_SCHEMA_VERSION: Literal[1] = 1
+VerdictKind = Literal["faster", "slower", "cannot_tell", "figures_only", "incomplete"]
+MeasureGroup = Literal["latency", "resources", "cost"]
+Unit = Literal["s", "bytes", "USD", "tokens/s"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ShownRun(_Model):
+    """The run whose timeline is drawn: the one at the side's median. Times are seconds since its request."""
+
+    run_id: str
+    ready_s: float
+    spans: list[Span]
+    series: list[Series]
+
+
+class Side(_Model):
+    """One way of loading, with every run made of it, the failed ones too."""
+
+    label: str
+    path: str
+    runs: list[RunPoint]
+    outliers: list[str] = Field(description="run ids far from the rest: labelled, kept in every figure")
+    time_to_ready: Summary | None
+    clocks: Clocks = Field(description="means over the runs")
+    cost: Cost | None
+    one_time: OneTimeCost | None = Field(description="the optimization job, None where there is none")
+    shown: ShownRun | None
+
+    @cached_property
+    def usable(self) -> list[RunPoint]:
+        """The runs that count."""
+        return [run for run in self.runs if run.usable]
+
+    @property
+    def failed(self) -> list[RunPoint]:
+        """The runs that do not count, each with its reason."""
+        return [run for run in self.runs if not run.usable]
+
+
+class PhaseRow(_Model):
+    """One phase on both sides. Means, so that the rows add up to the total; ratios are of geometric means."""
+
+    name: str
+    a_s: float | None = Field(description="None: this side has no such phase")
+    b_s: float | None
+    a_busy_s: float | None = Field(default=None, description="its own spans, overlaps included")
+    b_busy_s: float | None = None
+    a_certainty: Certainty = "measured"
+    b_certainty: Certainty = "measured"
+    difference_s: float | None = Field(
+        default=None, description="b minus a, a phase that is not there counting 0"
+    )
+    difference_interval_s: tuple[float, float] | None = Field(default=None, description="95 %, from pairs")
+    estimate: Estimate | None = Field(default=None, description="None where a side is 0 in some run")
+
+
+class Measure(_Model):
+    """Another quantity on both sides; summaries are over all samples, estimates over runs' medians."""
+
+    name: str
+    label: str
+    unit: Unit
+    group: MeasureGroup
+    a: Summary | None
+    b: Summary | None
+    estimate: Estimate | None
+
+
+class ScaleOutSection(_Model):
+    """What it took to add one copy to endpoints that serve. Each run of a side is one scale-out."""
+
+    a: Side
+    b: Side
+    sentence: str
+    total: PhaseRow
+    phases: list[PhaseRow]
+    weights: PhaseRow
+
+
+class Difference(_Model):
+    """Something else than the loading that differs between the sides."""
+
+    what: str
+    a: str
+    b: str
+    why: str = Field(description="what it may do to the result, empty where nobody knows")
+
+
+class Verdict(_Model):
+    """The result in words."""
+
+    kind: VerdictKind
+    sentence: str
+    detail: str = Field(description="how sure it is, or what to do to be surer")
+
+
+class Comparison(_Model):
+    """Two sets of runs, `a` the baseline, and everything a reader needs to judge them."""
+
+    schema_version: Literal[1] = COMPARISON_SCHEMA_VERSION
+    comparison_id: str
+    created_s: float
+    a: Side
+    b: Side
+    verdict: Verdict
+    estimate: Estimate | None
+    total: PhaseRow
+    phases: list[PhaseRow]
+    weights: PhaseRow = Field(description="seconds in which weights moved; not a further phase")
+    measures: list[Measure]
+    break_even: BreakEven | None
+    differences: list[Difference]
+    warnings: list[str]
+    system: dict[str, str]
+    commands: list[str] = Field(description="what made the runs, and what repeats them")
+    configuration: dict[str, object]
+    scale_out: ScaleOutSection | None = Field(
+        default=None, description="copies added to the runs' endpoints; None where none was"
+    )
+
+    def measure(self, name: str) -> Measure | None:
+        """One measure by its name."""
+        return next((item for item in self.measures if item.name == name), None)
+
+    @property
+    def created(self) -> str:
+        """When it was made, in words."""
+        moment = datetime.datetime.fromtimestamp(self.created_s, datetime.UTC)
+        return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a run was made on the embedded target: nothing was billed, the cost is what it would be."""
+        return any(run.target == "local" for side in (self.a, self.b) for run in side.runs)
+
+
+def load_comparison(path: Path) -> Comparison:
+    """Read comparison.json, or the folder that holds it. UsageError if it is not one, or too new."""
+    file = path / "comparison.json" if path.is_dir() else path
+    remedy = "Compare its runs again: loadbench compare RUN RUN"
+    return load_document(file, Comparison, "comparison", "a comparison", COMPARISON_SCHEMA_VERSION, remedy)

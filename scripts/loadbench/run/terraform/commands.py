@@ -1,0 +1,318 @@
+"""The only place that knows python-terraform. It builds the command lines; the processes are our own.
+
+Why: the library waits for the end before it shows a line, passes no signal on, inherits stdin, stays silent
+on errors, and turns every misspelt method into a Terraform command (docs/traps.md). So commands are built by
+its `generate_cmd_string` and nothing else of it is called.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import python_terraform
+
+from loadbench.errors import RunError, StateLockedError
+from loadbench.run.progress import OnProgress, ignore_progress
+from loadbench.run.terraform import install, working_copy
+from loadbench.run.terraform.install import Binary
+from loadbench.run.terraform.process import TerraformProcess
+
+_POLL_S = 0.05
+_FLAG = python_terraform.IsFlagged
+# Since 1.10 Terraform would rather have the path in the backend block, where it cannot be one a run.
+_DEPRECATION = b"Warning: Deprecated flag: -state"
+_STOPPING = "Stopping Terraform in an orderly way, so that its state is saved. This can take minutes."
+_STILL_STOPPING = "Terraform is still stopping; a second signal would lose its state, so none is sent."
+
+
+@dataclass(frozen=True)
+class TerraformEvent:
+    """One line of `terraform … -json`, or one of ours (`interrupting`)."""
+
+    timestamp_s: float
+    type: str  # apply_start, apply_progress, apply_complete, apply_errored, diagnostic, outputs, text, …
+    message: str
+    resource: str = ""  # its address
+    action: str = ""  # create, delete, …
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+OnEvent = Callable[[TerraformEvent], None]
+
+
+def ignore_event(_: TerraformEvent) -> None:
+    """For callers that show nothing."""
+
+
+class Terraform:
+    """One root with the state of one run.
+
+    `environment` holds AWS_* and TF_VAR_* variables; nothing secret goes onto a command line or into a file.
+    `backend` says where in S3 the state lies; None: in `state_file`.
+    `log_file` collects Terraform's stream, one JSON object a line, over all commands.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        state_file: Path,
+        environment: Mapping[str, str],
+        log_file: Path,
+        *,
+        binary: Binary | None = None,
+        backend: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._root = root.resolve()
+        self._state_file = state_file.resolve()
+        self._environment = environment
+        self._log_file = log_file.resolve()
+        self._given_binary = binary
+        self._backend = backend
+        # State files lie in <private>/runs/<run id>/, plugins in <private>/terraform/<root>/.
+        self._private_dir = self._state_file.parents[2]
+        self._data_dir = (
+            install.data_dir_of(self._root, self._private_dir)
+            if backend is None
+            else self._state_file.parent / "terraform-data"  # it remembers the backend, which is one a run
+        )
+
+    @cached_property
+    def _binary(self) -> Binary:
+        return self._given_binary or install.find_terraform()
+
+    @cached_property
+    def _code(self) -> Path:
+        if self._backend is None:
+            return working_copy.shared_copy(self._root, self._binary, self._private_dir)
+        return working_copy.own_copy(self._root, self._binary, self._state_file.parent, self._backend)
+
+    def version(self) -> str:
+        """Terraform's own version; OpenTofu's with its name."""
+        return f"OpenTofu {self._binary.version}" if self._binary.is_opentofu else self._binary.version
+
+    def provider_version(self) -> str:
+        """The AWS provider's version, as locked."""
+        return install.locked_version(self._root) or "unknown"
+
+    def init(self, on_progress: OnProgress = ignore_progress) -> bool:
+        """Install provider and modules where that is not done for these files; returns whether it was."""
+        return install.initialize(
+            self._binary,
+            self._code,
+            self._data_dir,
+            account=self._environment if self._backend else None,
+            cache_dir=install.plugin_cache(self._private_dir),
+            on_progress=on_progress,
+        )
+
+    def apply(self, var_file: Path, on_event: OnEvent = ignore_event) -> dict[str, Any]:
+        """Create what the root describes and return its outputs, None for one that is null.
+
+        Raises RunError with Terraform's diagnostics. Whatever interrupts this is raised again after Terraform
+        has stopped in an orderly way and saved its state.
+        """
+        declared = (self._root / "outputs.tf").read_text(encoding="utf-8")
+        outputs: dict[str, Any] = dict.fromkeys(re.findall(r'^output "(\w+)"', declared, re.MULTILINE))
+
+        def take_outputs(event: TerraformEvent) -> None:
+            # From the stream: another command would cost a second and tell the same.
+            if event.type == "outputs":
+                outputs.update((name, item.get("value")) for name, item in event.raw["outputs"].items())
+            on_event(event)
+
+        self._run("apply", take_outputs, var_file=str(var_file.resolve()))
+        return outputs
+
+    def destroy(self, var_file: Path, on_event: OnEvent = ignore_event) -> None:
+        """Remove what the state holds.
+
+        The state is this run's own, so it is believed first, which saves reading every resource; if that
+        fails, something else has changed them, and a second try looks before it deletes. Raises RunError as
+        `apply` does, also for an endpoint that is still being made, which SageMaker does not let go.
+        """
+        try:
+            self._run("destroy", on_event, var_file=str(var_file.resolve()), refresh=False)
+        except StateLockedError:
+            raise
+        except RunError:
+            self._run("destroy", on_event, var_file=str(var_file.resolve()))
+
+    def command(self, name: str, **options: Any) -> list[str]:
+        """A command line that asks nothing, prints JSON and uses this run's state."""
+        # Called on the class: on an instance, a misspelt method becomes a Terraform command.
+        built = python_terraform.Terraform.generate_cmd_string(
+            _Builder(str(self._binary.path)),
+            name,
+            auto_approve=_FLAG,
+            input=False,
+            json=_FLAG,
+            **({"state": str(self._state_file), "backup": "-"} if self._backend is None else {}),
+            **options,
+        )
+        return [str(part) for part in built]
+
+    def _run(self, name: str, on_event: OnEvent, **options: Any) -> None:
+        command = self.command(name, **options)
+        self._state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        errors_file = self._state_file.with_name(f"terraform-{name}.stderr")
+        # Its output goes to a file, not a pipe: if we die, Terraform still ends its work and saves its state.
+        with self._log_file.open("ab") as log, errors_file.open("wb") as errors:
+            start_offset = self._log_file.stat().st_size
+            process = self._start(command, log, errors)
+            with self._log_file.open("rb") as stream:
+                stream.seek(start_offset)
+                code = _follow(process, Tail(stream), on_event)
+        if code != 0:
+            raise self._failure(name, code, start_offset, errors_file)
+
+    def _start(self, command: list[str], log: BinaryIO, errors: BinaryIO) -> TerraformProcess:
+        try:
+            return TerraformProcess(
+                command,
+                self._state_file.parent,
+                cwd=self._code,
+                env=install.child_environment(self._environment, data_dir=self._data_dir),
+                output=log,
+                errors=errors,
+            )
+        except OSError as error:
+            raise RunError(
+                f"cannot run {command[0]}: {error}",
+                remedy="Check that Terraform is installed and executable.",
+            ) from error
+
+    def _failure(self, name: str, code: int, start_offset: int, errors_file: Path) -> RunError:
+        with self._log_file.open("rb") as stream:
+            stream.seek(start_offset)
+            events = list(Tail(stream).events())
+        problems = [_diagnostic(event) for event in events if _is_error(event)]
+        plain = [event.message for event in events if event.type == "text"]
+        words = problems or [text for text in ("\n".join(plain), _tail_of(errors_file)) if text.strip()]
+        if words and words[0].startswith("Error acquiring the state lock"):
+            return _locked(words[0], self._backend)
+        if code < 0:
+            cause = f"Terraform was ended by {signal.Signals(-code).name}"
+        else:
+            cause = words[0].splitlines()[0] if words else f"it ended with code {code} and no word"
+        return RunError(
+            f"terraform {name} failed in {self._root.name}: {cause}",
+            details="\n\n".join(words),
+            remedy=f"Terraform's whole stream is in {self._log_file.name} beside the run's record.",
+        )
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """What `generate_cmd_string` reads of its object; making a real one would read a stray state file."""
+
+    terraform_bin_path: str
+
+
+class Tail:
+    """Whole lines of a file that is still being written."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._rest = b""
+
+    def events(self) -> Iterator[TerraformEvent]:
+        """What has come since the last call; half a line waits for its other half."""
+        *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
+        for line in lines:
+            if line.strip() and _DEPRECATION not in line:
+                yield parse_event(line)
+
+
+def parse_event(line: bytes) -> TerraformEvent:
+    """One line of the stream; a line that is not JSON (usage errors, a crash) becomes a `text` event."""
+    text = line.decode("utf-8", errors="replace").rstrip("\r")
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        raw = None
+    if not isinstance(raw, dict):
+        return TerraformEvent(time.time(), "text", text)
+    subject = raw.get("hook") or raw.get("change") or raw.get("diagnostic") or {}
+    resource = subject.get("resource") or {}
+    return TerraformEvent(
+        timestamp_s=_timestamp_s(raw.get("@timestamp")),
+        type=str(raw.get("type", "text")),
+        message=str(raw.get("@message", "")),
+        resource=str(resource.get("addr") or subject.get("address") or ""),
+        action=str(subject.get("action") or ""),
+        raw=raw,
+    )
+
+
+def _timestamp_s(value: object) -> float:
+    try:
+        return datetime.datetime.fromisoformat(str(value)).timestamp()
+    except ValueError:
+        return time.time()
+
+
+def _follow(process: TerraformProcess, tail: Tail, on_event: OnEvent) -> int:
+    """Hand on events until the process has ended, and return its code; what stops us is raised after that."""
+    stopped: BaseException | None = None
+    announcements: list[str] = []
+    while True:
+        try:
+            while announcements:
+                on_event(TerraformEvent(time.time(), "interrupting", announcements.pop()))
+            for event in tail.events():
+                on_event(event)
+            code = process.wait(_POLL_S)
+            for event in tail.events():
+                on_event(event)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+        except BaseException as error:  # noqa: BLE001 -- an interrupt, or a bug in on_event: Terraform must end first
+            if stopped is None:
+                stopped = error
+                process.interrupt()
+            if not isinstance(error, KeyboardInterrupt):
+                on_event = ignore_event
+            announcements.append(_STOPPING if stopped is error else _STILL_STOPPING)
+    if stopped is not None:
+        raise stopped
+    return code
+
+
+def _is_error(event: TerraformEvent) -> bool:
+    return event.type == "diagnostic" and event.raw.get("diagnostic", {}).get("severity") == "error"
+
+
+def _diagnostic(event: TerraformEvent) -> str:
+    diagnostic = event.raw["diagnostic"]
+    where = [diagnostic["address"]] if diagnostic.get("address") else []
+    return "\n".join(
+        [str(diagnostic.get("summary", "")), *where, *str(diagnostic.get("detail", "")).splitlines()]
+    )
+
+
+def _locked(words: str, backend: Mapping[str, Any] | None) -> StateLockedError:
+    """Terraform's words name who holds the lock and since when."""
+    said = dict(re.findall(r"^ *(Who|Created): +(\S.*)$", words, re.MULTILINE))
+    who, since = said.get("Who", "another process"), said.get("Created", "").partition(".")[0]
+    lock = f"s3://{backend['bucket']}/{backend['key']}.tflock" if backend else "the state file"
+    return StateLockedError(
+        f"{who} works on this run's state{f' since {since} UTC' if since else ''}",
+        details=words,
+        remedy=f"Wait until it is done. If that process has died, remove the lock and try again: {lock}",
+    )
+
+
+def _tail_of(file: Path, size_bytes: int = 4000) -> str:
+    return file.read_bytes()[-size_bytes:].decode("utf-8", errors="replace").strip() if file.is_file() else ""

@@ -1,0 +1,137 @@
+"""Templates and a plan to Terraform's variable files.
+
+Terraform takes strings in `*.tfvars.json` literally (in `*.tfvars` a `${` starts a template), so JSON is the
+only escaping there is, and the environment below lets no value pass that did not go through it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from loadbench.errors import ConfigError, RunError
+from loadbench.load_paths import EndpointKind, PathName
+from loadbench.results.run_record import ResourceNames, write_atomically
+from loadbench.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one deployment's Terraform is told. The token is not in it: it travels as TF_VAR_…"""
+
+    path: PathName
+    run_id: str
+    region: str
+    project: str
+    names: ResourceNames
+    image: str
+    environment: Mapping[str, str]
+    model_data_uri: str | None  # s3://bucket/prefix/; None: the container pulls its weights
+    instance_type: str
+    instance_count: int
+    endpoint_kind: EndpointKind
+    health_check_timeout_s: int
+    download_timeout_s: int
+    role_arn: str | None  # None: `names.role` is made
+    readable_s3_uris: Sequence[str]
+    use_hf_token: bool
+    accelerators: int
+    min_memory_mib: int
+    tags: Mapping[str, str]
+    inference_ami_version: str | None = None  # None: the machine image that SageMaker chooses
+
+
+def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path:
+    """Write `<path>.tfvars.json` into the folder `destination` and return where it lies.
+
+    `templates` defaults to the folder of this checkout. Raises ConfigError for a string that Terraform would
+    change, RunError when the template itself is broken.
+    """
+    _refuse_what_terraform_changes(dataclasses.asdict(plan) | {"names": plan.names.model_dump()})
+    name = f"{plan.path}.tfvars.json"
+    try:
+        text = _environment(templates or Workspace.here().assets / "templates").get_template(f"{name}.j2")
+        rendered = text.render(plan=plan)
+        document = json.loads(rendered)
+    except (jinja2.TemplateError, ValueError, TypeError, OSError) as error:
+        raise RunError(
+            f"templates/{name}.j2 does not give JSON: {error}",
+            remedy="Mend the template; every value is written as {{ value | json }}.",
+        ) from error
+    if not isinstance(document, dict) or document.get("environment") != dict(plan.environment):
+        raise RunError(
+            f"templates/{name}.j2 changes the container's environment",
+            remedy="Write it as {{ plan.environment | json }}.",
+        )
+    return write_atomically(destination / name, rendered)
+
+
+class _Json(str):
+    """Text that came out of the JSON filter."""
+
+
+def _to_json(value: Any) -> _Json:
+    return _Json(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and sequences other than dict and list."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    # `str` of a name that does not exist raises Jinja's own error, which tells the name.
+    raise TypeError(f"{str(value)!r} has no JSON form")
+
+
+def _only_json(value: object) -> object:
+    """Jinja asks this for every value before it writes it."""
+    if not isinstance(value, _Json):
+        raise TypeError(f"the value {value!r} does not go through the filter `json`")
+    return value
+
+
+def _environment(templates: Path) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        undefined=jinja2.StrictUndefined,
+        finalize=_only_json,
+        autoescape=False,  # noqa: S701 -- the output is JSON, not HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["json"] = _to_json
+    return environment
+
+
+def _refuse_what_terraform_changes(value: Any, where: str = "") -> None:
+    """Raise ConfigError for a string that cannot pass through Terraform unchanged.
+
+    Terraform keeps every string in Unicode normalization form C, and a file in UTF-8 holds no lone surrogate:
+    both would be altered without a word.
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _refuse_what_terraform_changes(str(key), f"{where}{key} (the name)")
+            _refuse_what_terraform_changes(item, f"{where}{key}")
+    elif isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ConfigError(
+                f"{where}: {value!r} is not valid Unicode text", remedy="Write the value as UTF-8 text."
+            )
+        if not unicodedata.is_normalized("NFC", value):
+            raise ConfigError(
+                f"{where}: Terraform would change {value!r}: it keeps text in composed form (Unicode NFC)",
+                remedy="Write accented letters as single characters.",
+            )
+    elif isinstance(value, Sequence):
+        for index, item in enumerate(value):
+            _refuse_what_terraform_changes(item, f"{where}[{index}]")

@@ -1,0 +1,69 @@
+"""What the platform does before a container starts: bring its model data to the model folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import s5cmd
+from .s5cmd import DownloadError, RemoteObject, Started
+
+FAST_LOADER_FOLDER = "sagemaker-fast-model-loader-"
+
+
+@dataclass(frozen=True)
+class ModelData:
+    """What was brought: bytes now in the model folder, and where the shards are that were left in S3."""
+
+    size_bytes: int
+    shards: str | None
+
+
+async def fetch(url: str, folder: Path, environment: Mapping[str, str], started: Started) -> ModelData:
+    """Download `s3://bucket/prefix/` or `s3://bucket/model.tar.gz`; shards of the fast loader stay in S3.
+
+    Raises DownloadError. `started` is told of each process that works on it.
+    """
+    if url.endswith(".tar.gz"):
+        return await _fetch_archive(url, folder, environment, started)
+    prefix = url if url.endswith("/") else f"{url}/"
+    objects = [item for item in await s5cmd.list_objects(prefix, environment, started) if item.name]
+    shards = sorted({found for item in objects if (found := _shard_folder(item)) is not None})
+    wanted = [item for item in objects if _shard_folder(item) is None and not item.name.endswith("/")]
+    folder.mkdir(parents=True, exist_ok=True)
+    if wanted:
+        await s5cmd.download(wanted, folder, environment, started)
+    if len(shards) > 1:
+        raise DownloadError(f"{prefix} holds more than one set of shards: {', '.join(shards)}")
+    return ModelData(sum(item.size_bytes for item in wanted), f"{prefix}{shards[0]}/" if shards else None)
+
+
+def _shard_folder(item: RemoteObject) -> str | None:
+    """The fast loader's folder that the object lies in; None for all other objects."""
+    folder, slash, _ = item.name.partition("/")
+    return folder if slash and folder.startswith(FAST_LOADER_FOLDER) else None
+
+
+async def _fetch_archive(
+    url: str, folder: Path, environment: Mapping[str, str], started: Started
+) -> ModelData:
+    archive = folder.with_name("model.tar.gz")
+    await s5cmd.download([RemoteObject(url, archive.name, 0)], archive.parent, environment, started)
+    size_bytes = archive.stat().st_size
+    try:
+        await asyncio.to_thread(_unpack, archive, folder)
+    except (tarfile.TarError, OSError) as error:
+        raise DownloadError(f"{url} is not an archive that can be unpacked: {error}") from error
+    finally:
+        archive.unlink(missing_ok=True)
+    return ModelData(size_bytes, None)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")

@@ -1,0 +1,49 @@
+"""One verified request, as a service gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from ..errors import AwsError
+from ..server.world import World
+from .sigv4 import Signed
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request whose signature was verified.
+
+    `body` is None for S3 objects: the service reads it from `request.content` itself.
+    """
+
+    world: World
+    service: str
+    region: str
+    access_key_id: str
+    request: web.BaseRequest
+    body: bytes | None
+    # Present on every request that came through the gateway; S3 checks its chunks' signatures with it.
+    signed: Signed | None = None
+
+    @property
+    def operation(self) -> str:
+        """The operation that X-Amz-Target names; empty where the protocol has no such header."""
+        return self.request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises SerializationException for anything else."""
+        try:
+            document = json.loads(self.body or b"{}")
+        except (ValueError, RecursionError) as error:
+            raise AwsError("SerializationException", "The request body is not valid JSON.") from error
+        if not isinstance(document, dict):
+            raise AwsError("SerializationException", "The request body is not a JSON object.")
+        return document
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -1,0 +1,52 @@
+"""The embedded AWS's own calls: status, settings, faults. Signed like any other, for service `localaws`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from aiohttp import web
+
+from ..errors import AwsError
+from ..protocol.call import Call
+from ..protocol.responses import json_response
+from ..services.sagemaker import api as sagemaker_api
+from ..settings import SettingsError, parse_settings
+
+PREFIX = "/_localaws/"
+
+
+async def handle(call: Call) -> web.StreamResponse:
+    """GET status; POST settings (the whole document) or faults (a list that replaces the armed ones)."""
+    action = (call.request.method, call.request.path.removeprefix(PREFIX))
+    if action == ("GET", "status"):
+        return json_response(status(call))
+    if action == ("POST", "settings"):
+        return _apply(call, call.json())
+    if action == ("POST", "faults"):
+        settings = call.world.settings.model_dump(mode="json")
+        return _apply(call, {**settings, "faults": call.json().get("faults")})
+    raise AwsError("UnknownOperationException", "There is no such control call.", 404)
+
+
+def status(call: Call) -> dict[str, Any]:
+    """What `localaws status --json` prints."""
+    world = call.world
+    return {
+        "running": True,
+        "pid": os.getpid(),
+        "port": int(world.endpoint_url.rpartition(":")[2]),
+        "endpoint_url": world.endpoint_url,
+        "state_dir": str(world.state_dir),
+        "account_id": world.account_id,
+        "settings": world.settings.model_dump(mode="json"),
+        "endpoints": sagemaker_api.endpoint_report(world),
+    }
+
+
+def _apply(call: Call, document: Any) -> web.Response:
+    try:
+        call.world.apply(parse_settings(document))
+    except SettingsError as error:
+        raise AwsError("ValidationException", str(error)) from error
+    return json_response(call.world.settings.model_dump(mode="json"))

@@ -1,0 +1,112 @@
+"""The server process: holds its folder's lock, listens on loopback, ends its children when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from aiohttp.http import HttpProcessingError
+
+from ..errors import LocalAwsError
+from ..services.sagemaker import api as sagemaker_api
+from ..state.files import private_folder, write_private
+from .gateway import Gateway
+from .lock import EXIT_ALREADY_RUNNING, lock
+from .world import open_world
+
+_log = logging.getLogger(__name__)
+
+# Below the range that systems take for outgoing connections: the kept port is still free after a restart.
+_PORTS = range(20_000, 30_000)
+_PORT_ATTEMPTS = 50
+
+# How long requests in progress may still take when the server stops.
+_LAST_ANSWERS_S = 1.0
+
+
+class DaemonError(LocalAwsError):
+    """The server cannot start."""
+
+
+def listen(kept_port: int | None) -> socket.socket:
+    """A socket on loopback: on the port of last time where it is free, otherwise on any free one."""
+    candidates = ([kept_port] if kept_port else []) + random.sample(_PORTS, _PORT_ATTEMPTS)
+    for port in candidates:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(1024)
+        return listener
+    raise DaemonError(
+        f"no free port found between {_PORTS.start} and {_PORTS.stop} after {_PORT_ATTEMPTS} tries"
+    )
+
+
+def kept_port(state_dir: Path) -> int | None:
+    """The port of the last start."""
+    try:
+        return int(json.loads((state_dir / "daemon.json").read_text())["port"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+async def serve(state_dir: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    last_port = kept_port(state_dir)
+    listener = listen(last_port)
+    port = listener.getsockname()[1]
+    if last_port not in (None, port):
+        _log.warning("port %d is taken by another program; listening on %d from now on", last_port, port)
+    world = open_world(state_dir, f"http://127.0.0.1:{port}")
+    gateway = Gateway(world)
+    protocol = gateway.server()
+    server = await loop.create_server(protocol, sock=listener)
+    write_private(state_dir / "daemon.json", json.dumps({"pid": os.getpid(), "port": port}).encode())
+    _log.info("listening on %s, process %d", world.endpoint_url, os.getpid())
+    gateway.start()
+    await sagemaker_api.start(world)
+    await stopping.wait()
+    _log.info("stopping")
+    server.close()
+    await protocol.shutdown(_LAST_ANSWERS_S)
+    await sagemaker_api.stop(world)
+    await gateway.close()
+    world.database.close()
+    _log.info("stopped")
+
+
+def _is_not_bad_http(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def main() -> None:
+    """Run as `python -m localaws.server.daemon STATE_DIR`, with stdout and stderr on the log file."""
+    state_dir = private_folder(Path(sys.argv[1]))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # What is no HTTP gets its 400; a traceback of the parser for each would only fill the disk.
+    logging.getLogger("aiohttp.server").addFilter(_is_not_bad_http)
+    os.umask(0o077)
+    try:
+        lock(state_dir)  # held until this process is gone, and its files with it
+    except BlockingIOError:
+        sys.exit(EXIT_ALREADY_RUNNING)
+    asyncio.run(serve(state_dir))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The one port: lets in what is signed, and hands it to the service that the credential scope names."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+import uuid
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from ..errors import AwsError
+from ..protocol import sigv4
+from ..protocol.body import leaves_body_unsent, read_body
+from ..protocol.call import Call, Handler
+from ..protocol.responses import Protocol, error_response, protocol_of
+from ..services import (
+    cloudcontrol,
+    cloudwatch,
+    cloudwatch_logs,
+    moto_bridge,
+    s3,
+    sagemaker_runtime,
+)
+from ..services.s3.faults import close_connection
+from ..services.sagemaker import api as sagemaker_api
+from ..services.sagemaker.validation import service_model
+from . import control
+from .request_log import Recorder
+from .world import World
+
+_log = logging.getLogger(__name__)
+
+# The largest legitimate body outside S3 is InvokeEndpoint's 6 MB; its own service refuses what is over that.
+MAX_BODY_BYTES = 16 << 20
+_MAX_HEADERS = 100
+
+# How each kind of service words a refused signature: for S3, for JSON and CBOR services, for query services.
+_REFUSALS = {
+    "missing": ("AccessDenied", "MissingAuthenticationTokenException", "MissingAuthenticationToken"),
+    "unknown key": ("InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId"),
+    "mismatch": ("SignatureDoesNotMatch", "InvalidSignatureException", "SignatureDoesNotMatch"),
+    "malformed": ("AuthorizationHeaderMalformed", "IncompleteSignatureException", "IncompleteSignature"),
+    "skewed": ("RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch"),
+    "expired": ("AccessDenied", "InvalidSignatureException", "RequestExpired"),
+}
+
+
+class Gateway:
+    """Serves HTTP/1.1 requests of any AWS service for one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._s3 = s3.ObjectStore(s3.Index(world.database, world.state_dir / "objects"))
+        self._moto = moto_bridge.MotoBridge(world.state_dir / "moto")
+        self._recorder = Recorder(world.keys)
+        self._handlers: dict[str, Handler] = {
+            "s3": self._s3.handle,
+            "logs": cloudwatch_logs.handle,
+            "monitoring": cloudwatch.handle,
+            "localaws": control.handle,
+        }
+
+    def server(self) -> web.Server:
+        """The protocol factory for the event loop's `create_server`."""
+        # Bodies go to disk as they came, whatever their Content-Encoding says.
+        return web.Server(
+            self._serve, auto_decompress=False, access_log=None, read_bufsize=1 << 20, keepalive_timeout=75.0
+        )
+
+    def start(self) -> None:
+        """Begin what may take a while, in the background."""
+        self._moto.preload()
+        asyncio.get_running_loop().run_in_executor(None, service_model, "sagemaker")
+
+    async def close(self) -> None:
+        """End the background work."""
+        self._moto.close()
+        self._s3.close()
+        self._recorder.close()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        started_s = time.monotonic()
+        request_id = uuid.uuid4().hex[:16].upper()
+        path, raw_query = sigv4.split_target(request.raw_path)
+        sent = sigv4.Request(request.method, path, raw_query, _headers(request))
+        service = ""
+        try:
+            signed = self._signed(sent, request)
+            service = signed.service
+            call = await self._verified(sent, request, signed)
+            self._recorder.note(call)
+            if service not in ("s3", "localaws"):  # S3 strikes itself; our own calls arm and disarm faults
+                self._strike(call)
+            response = await self._handler(call, path)(call)
+        except AwsError as error:
+            response = self._failed(request, error, request_id, path, service)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # noqa: BLE001 (the last line of defence: the client gets a 500, the log the cause)
+            _log.exception("request %s to %s failed", request_id, service)
+            failure = AwsError(
+                "InternalFailure", "The request failed inside; `localaws logs` has the cause.", 500
+            )
+            response = self._failed(request, failure, request_id, path, service)
+        if not response.prepared:
+            name = "x-amz-request-id" if service in ("s3", "") else "x-amzn-RequestId"
+            response.headers.setdefault(name, request_id)
+            if leaves_body_unsent(request):
+                response.force_close()
+        if service != "s3" or response.status >= 400:
+            elapsed_ms = (time.monotonic() - started_s) * 1e3
+            what = _operation(request, b"") or request.method
+            _log.info("%s %s %s %d %.1f ms", service or "?", what, path, response.status, elapsed_ms)
+        return response
+
+    def _failed(
+        self, request: web.BaseRequest, error: AwsError, request_id: str, path: str, service: str
+    ) -> web.Response:
+        """The answer to a request that failed. Raises ConnectionResetError where one has begun already."""
+        if request.writer.output_size:
+            _log.warning("%s %s broke off: %s", service, path, error)
+            close_connection(request)
+        return error_response(error, protocol_of(request, path, service), request_id, path)
+
+    def _signed(self, sent: sigv4.Request, request: web.BaseRequest) -> sigv4.Signed:
+        if len(request.headers) > _MAX_HEADERS:
+            raise AwsError("RequestHeaderSectionTooLarge", f"More than {_MAX_HEADERS} headers.", 431)
+        try:
+            return sigv4.read_signature(sent)
+        except sigv4.SignatureError as error:
+            raise _refusal(error, protocol_of(request, sent.raw_path, "")) from error
+
+    async def _verified(self, sent: sigv4.Request, request: web.BaseRequest, signed: sigv4.Signed) -> Call:
+        """The call, once its signature is known to be good. S3 checks the body itself, while it arrives."""
+        try:
+            key = self._world.keys.get(signed.access_key_id)
+            if key is None:
+                raise sigv4.SignatureError("unknown key", "The access key ID is not one of this server's.")
+            if signed.service == "s3":
+                body = None
+                payload_hash = _s3_payload_hash(sent, signed)
+            else:
+                body = await read_body(request, MAX_BODY_BYTES)
+                payload_hash = hashlib.sha256(body).hexdigest()
+            sigv4.verify(signed, sent, key.secret_access_key, payload_hash, datetime.now(UTC))
+        except sigv4.SignatureError as error:
+            raise _refusal(error, protocol_of(request, sent.raw_path, signed.service)) from error
+        return Call(
+            self._world, signed.service, signed.region, signed.access_key_id, request, body, signed=signed
+        )
+
+    def _strike(self, call: Call) -> None:
+        match = {
+            "service": call.service,
+            "operation": _operation(call.request, call.body or b""),
+            "access_key_id": call.access_key_id,
+        }
+        is_query = protocol_of(call.request, "", call.service) == "query"
+        if self._world.faults.take("expired_token", **match):
+            code = "ExpiredToken" if is_query else "ExpiredTokenException"
+            raise AwsError(code, "The security token included in the request is expired", 403)
+        if self._world.faults.take("access_denied", **match):
+            code = "AccessDenied" if is_query else "AccessDeniedException"
+            raise AwsError(code, "User is not authorized to perform this action.", 403)
+        if self._world.faults.take("throttling", **match):
+            raise AwsError("Throttling" if is_query else "ThrottlingException", "Rate exceeded")
+
+    def _handler(self, call: Call, path: str) -> Handler:
+        if call.service == "sagemaker":
+            return sagemaker_runtime.handle if path.startswith("/endpoints/") else sagemaker_api.handle
+        if call.service == "cloudcontrolapi":
+            return cloudcontrol.handle
+        if call.service == "cloudformation" and _operation(call.request, call.body or b"") == "DescribeType":
+            return cloudcontrol.handle_describe_type
+        return self._handlers.get(call.service, self._moto.handle)
+
+
+def _headers(request: web.BaseRequest) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), []).append(value)
+    return headers
+
+
+def _s3_payload_hash(sent: sigv4.Request, signed: sigv4.Signed) -> str:
+    if signed.expires_s is not None:
+        return sigv4.UNSIGNED_PAYLOAD
+    unsigned = [
+        name for name in sent.headers if name.startswith("x-amz-") and name not in signed.signed_headers
+    ]
+    if unsigned:
+        raise sigv4.SignatureError("malformed", f"Headers were not signed: {', '.join(unsigned)}")
+    values = sent.headers.get("x-amz-content-sha256")
+    if values is None:
+        raise sigv4.SignatureError("malformed", "The request lacks its required header x-amz-content-sha256")
+    return values[0]
+
+
+def _refusal(error: sigv4.SignatureError, protocol: Protocol) -> AwsError:
+    words = _REFUSALS[error.reason]
+    return AwsError(words[{"s3": 0, "query": 2}.get(protocol, 1)], str(error), 403)
+
+
+def _operation(request: web.BaseRequest, body: bytes) -> str:
+    """The operation's name, wherever this protocol has it; empty where only the service can tell."""
+    if target := request.headers.get("X-Amz-Target"):
+        return target.rpartition(".")[2]
+    if request.headers.get("smithy-protocol"):
+        return request.raw_path.rpartition("/")[2]
+    return dict(sigv4.parse_query(body.decode("latin-1"))).get("Action", "") if b"Action=" in body else ""

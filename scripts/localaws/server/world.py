@@ -1,0 +1,63 @@
+"""Everything that a service of the embedded AWS needs to do its work, in one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..faults import Faults
+from ..machines.network import Network
+from ..settings import Settings, read_settings, write_settings
+from ..state.database import Database
+from ..state.files import private_folder
+from ..state.keys import KeyRing
+from ..state.logs import LogStore
+from ..state.metrics import MetricStore
+from ..state.store import Store
+
+ACCOUNT_ID = "123456789012"
+
+
+@dataclass
+class World:
+    """One embedded AWS: its folder, what it holds, and how it behaves."""
+
+    state_dir: Path
+    account_id: str
+    endpoint_url: str
+    settings: Settings
+    database: Database
+    store: Store
+    logs: LogStore
+    metrics: MetricStore
+    keys: KeyRing
+    network: Network
+    faults: Faults
+
+    def apply(self, settings: Settings) -> None:
+        """Behave by these settings from now on, also after a restart."""
+        write_settings(self.state_dir / "settings.json", settings)
+        self.settings = settings
+        self.network.apply(settings.network)
+        self.faults.arm(settings.faults)
+
+
+def open_world(state_dir: Path, endpoint_url: str) -> World:
+    """Open what lies in the folder; an empty or missing one becomes a new, empty AWS."""
+    private_folder(state_dir)
+    settings = read_settings(state_dir / "settings.json")
+    database = Database(state_dir / "localaws.sqlite3")
+    keys = KeyRing(state_dir / "keys.json")
+    return World(
+        state_dir=state_dir,
+        account_id=ACCOUNT_ID,
+        endpoint_url=endpoint_url,
+        settings=settings,
+        database=database,
+        store=Store(database),
+        logs=LogStore(database),
+        metrics=MetricStore(database),
+        keys=keys,
+        network=Network(settings.network, keys),
+        faults=Faults(settings.faults),
+    )

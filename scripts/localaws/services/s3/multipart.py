@@ -1,0 +1,205 @@
+"""Uploads in parts: begin, part, copy of a part, completion, abort."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element as XmlElement
+
+from aiohttp import web
+
+from ...errors import AwsError
+from . import checksums, listing
+from .index import Extent, Index, Object, Part, Upload
+from .objects import check_write
+from .request import S3Request, object_headers, range_of, tags_of
+from .send import pieces
+from .storage import Storage, find_copy_source, read_document, receive_file
+from .xml import document, iso_time, parse
+
+MAX_PART_NUMBER = 10_000
+_MIN_PART_BYTES = 5 << 20
+
+
+def find_upload(storage: Storage, request: S3Request) -> Upload:
+    """The upload that the request names. Raises NoSuchUpload."""
+    upload = storage.index.upload(request.bucket, request.key, request.query["uploadId"])
+    if upload is None:
+        text = "The specified upload does not exist. It may have been completed or aborted."
+        raise AwsError("NoSuchUpload", text, 404)
+    return upload
+
+
+async def create_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """CreateMultipartUpload."""
+    algorithm = request.headers.get("x-amz-checksum-algorithm")
+    kind = request.headers.get("x-amz-checksum-type")
+    if algorithm is not None and algorithm.lower() not in checksums.ALGORITHMS:
+        raise AwsError("InvalidRequest", "Checksum algorithm provided is unsupported.")
+    if kind not in (None, "COMPOSITE", "FULL_OBJECT") or (kind and not algorithm):
+        raise AwsError("InvalidRequest", "The x-amz-checksum-type header is invalid.")
+    if algorithm and kind is None:
+        kind = "FULL_OBJECT" if algorithm.lower() == "crc64nvme" else "COMPOSITE"
+    if algorithm and kind == "FULL_OBJECT" and not checksums.is_crc(algorithm.lower()):
+        raise AwsError("InvalidRequest", f"FULL_OBJECT is not possible with {algorithm}.")
+    upload = Upload(
+        secrets.token_urlsafe(48),
+        request.bucket,
+        request.key,
+        time.time(),
+        object_headers(request.headers),
+        tags_of(request.headers),
+        algorithm.lower() if algorithm else None,
+        kind,
+    )
+    storage.index.create_upload(upload)
+    response = document(
+        "InitiateMultipartUploadResult",
+        [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.upload_id)],
+    )
+    if upload.checksum_algorithm and upload.checksum_type:
+        response.headers["x-amz-checksum-algorithm"] = upload.checksum_algorithm.upper()
+        response.headers["x-amz-checksum-type"] = upload.checksum_type
+    return response
+
+
+def part_number(request: S3Request) -> int:
+    """The part's number. Raises InvalidArgument."""
+    return request.number("partNumber", 1, MAX_PART_NUMBER)
+
+
+async def upload_part(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """UploadPart."""
+    find_upload(storage, request)
+    number = part_number(request)
+    extent, received = await receive_file(storage, request, "UploadPart")
+    part = Part(number, received.size_bytes, received.etag, time.time(), (extent,), received.checksums)
+    _record(storage, request, part)
+    return web.Response(headers={"ETag": f'"{part.etag}"', **part.checksums})
+
+
+async def upload_part_copy(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """UploadPartCopy."""
+    find_upload(storage, request)
+    number = part_number(request)
+    source = find_copy_source(storage, request)
+    wanted = range_of(request.headers.get("x-amz-copy-source-range"), source.size_bytes)
+    start, size_bytes = wanted or (0, source.size_bytes)
+    extents = [Extent(*piece) for piece in pieces(source.extents, start, size_bytes)]
+    # A whole object's MD5 is its ETag only if it came in one piece; for a copied part any unique tag will do.
+    etag = source.etag if wanted is None and "-" not in source.etag else _tag_of(source, start, size_bytes)
+    part = Part(number, size_bytes, etag, time.time(), storage.index.link(extents))
+    _record(storage, request, part)
+    return document(
+        "CopyPartResult", [("ETag", f'"{part.etag}"'), ("LastModified", iso_time(part.modified_s))]
+    )
+
+
+async def list_parts(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """ListParts."""
+    find_upload(storage, request)
+    return listing.list_parts(storage.index, request)
+
+
+async def complete_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """CompleteMultipartUpload."""
+    find_upload(storage, request)
+    root = parse(await read_document(request))
+    # From here on nothing is awaited: no other request can end this upload, or write this key, in between.
+    upload = find_upload(storage, request)
+    parts = _chosen_parts(storage.index, upload, root)
+    check_write(storage, request)
+    made = _assembled(request, upload, parts)
+    storage.index.put(made, upload.upload_id)
+    return document(
+        "CompleteMultipartUploadResult",
+        [
+            ("Location", f"{request.call.world.endpoint_url}/{upload.bucket}/{upload.key}"),
+            ("Bucket", upload.bucket),
+            ("Key", upload.key),
+            ("ETag", f'"{made.etag}"'),
+            *listing.checksum_elements(made.checksums),
+            ("ChecksumType", made.checksums.get("x-amz-checksum-type")),
+        ],
+    )
+
+
+async def abort_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """AbortMultipartUpload."""
+    find_upload(storage, request)
+    storage.index.delete_upload(request.query["uploadId"])
+    return web.Response(status=204)
+
+
+def _record(storage: Storage, request: S3Request, part: Part) -> None:
+    """Make a part count. Raises NoSuchUpload where the upload has ended meanwhile."""
+    if not storage.index.put_part(request.query["uploadId"], part):
+        storage.index.remove_files(part.extents)
+        raise AwsError("NoSuchUpload", "The specified upload does not exist.", 404)
+
+
+def _assembled(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Object:
+    """The object that the parts become; its ETag is the MD5 of theirs, as S3's is."""
+    digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
+    return Object(
+        upload.bucket,
+        upload.key,
+        sum(part.size_bytes for part in parts),
+        f"{digest.hexdigest()}-{len(parts)}",
+        time.time(),
+        tuple(extent for part in parts for extent in part.extents),
+        upload.headers,
+        _checksums(request, upload, parts),
+        upload.tags,
+        tuple(part.size_bytes for part in parts),
+    )
+
+
+def _chosen_parts(index: Index, upload: Upload, root: XmlElement) -> list[Part]:
+    """The parts that the client lists. Raises AWS's error where one is missing, small or in disorder."""
+    known = {part.number: part for part in index.parts(upload.upload_id)}
+    chosen: list[Part] = []
+    for item in root.iter("Part"):
+        number, etag = item.findtext("PartNumber") or "", (item.findtext("ETag") or "").strip().strip('"')
+        if not (number.isascii() and number.isdigit() and len(number) < 6):
+            raise AwsError("MalformedXML", "A part has no number.")
+        if chosen and int(number) <= chosen[-1].number:
+            raise AwsError("InvalidPartOrder", "The list of parts was not in ascending order.")
+        part = known.get(int(number))
+        if part is None or part.etag != etag:
+            text = "One or more of the specified parts could not be found, or its entity tag is another."
+            raise AwsError("InvalidPart", text)
+        for name, value in part.checksums.items():
+            claimed = item.findtext("Checksum" + name.removeprefix(checksums.HEADER_PREFIX).upper())
+            if claimed is not None and claimed != value:
+                raise AwsError("InvalidPart", f"The {name} of part {number} is another.")
+        chosen.append(part)
+    if not chosen:
+        raise AwsError("MalformedXML", "You must specify at least one part")
+    if any(part.size_bytes < _MIN_PART_BYTES for part in chosen[:-1]):
+        text = "Your proposed upload is smaller than the minimum allowed size"
+        raise AwsError("EntityTooSmall", text)
+    return chosen
+
+
+def _checksums(request: S3Request, upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
+    """The object's checksum, where every part has one. Raises BadDigest where it is not the expected."""
+    algorithm, kind = upload.checksum_algorithm, upload.checksum_type
+    name = f"{checksums.HEADER_PREFIX}{algorithm}"
+    if algorithm is None or kind is None or any(name not in part.checksums for part in parts):
+        return {}
+    if kind == "FULL_OBJECT":
+        value = checksums.full_object(algorithm, [(part.checksums[name], part.size_bytes) for part in parts])
+    else:
+        value = checksums.composite(algorithm, [part.checksums[name] for part in parts])
+    claimed = request.headers.get(name)
+    if claimed is not None and claimed not in (value, value.rpartition("-")[0]):
+        raise AwsError("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
+    return {name: value, "x-amz-checksum-type": kind}
+
+
+def _tag_of(source: Object, start: int, size_bytes: int) -> str:
+    text = f"{source.etag} {start} {size_bytes}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,166 @@
+"""What an S3 request asks for: bucket, key, sub-resource, and the headers that matter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from ...errors import AwsError
+from ...protocol.call import Call
+from ...protocol.sigv4 import parse_query, split_target
+
+_MAX_KEY_BYTES = 1024
+_MAX_METADATA_BYTES = 2048
+_BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
+_KEPT_HEADERS = (
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+)
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+
+
+@dataclass(frozen=True)
+class S3Request:
+    """A call with its address taken apart. `key` is empty for requests to a bucket, both for those to S3."""
+
+    call: Call
+    bucket: str
+    key: str
+    query: Mapping[str, str]
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers; names match in any case."""
+        return self.call.request.headers
+
+    def number(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        """A number from the query. Raises InvalidArgument for anything else."""
+        text = self.query.get(name)
+        if text is None and default is not None:
+            return default
+        if text is None or not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text)):
+            raise AwsError("InvalidArgument", f"{name} must be an integer between {low} and {high}")
+        if int(text) > high and default is None:
+            raise AwsError("InvalidArgument", f"{name} must be an integer between {low} and {high}")
+        return min(int(text), high)
+
+
+def read_request(call: Call) -> S3Request:
+    """Take the address apart. Raises InvalidURI, InvalidBucketName or KeyTooLongError."""
+    path, raw_query = split_target(call.request.raw_path)
+    bucket, _, raw_key = path.removeprefix("/").partition("/")
+    try:
+        key = unquote_to_bytes(raw_key).decode()
+        bucket = unquote_to_bytes(bucket).decode()
+    except UnicodeDecodeError as error:
+        raise AwsError("InvalidURI", "Couldn't parse the specified URI.") from error
+    if bucket:
+        check_bucket_name(bucket)
+    if len(key.encode()) > _MAX_KEY_BYTES:
+        raise AwsError("KeyTooLongError", "Your key is too long")
+    return S3Request(call, bucket, key, dict(parse_query(raw_query)))
+
+
+def check_bucket_name(name: str) -> None:
+    """Raise InvalidBucketName unless the name is one that S3 takes."""
+    if not _BUCKET_NAME.fullmatch(name) or ".." in name:
+        raise AwsError("InvalidBucketName", "The specified bucket is not valid.")
+
+
+def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """What of an upload's headers the object keeps. Raises MetadataTooLarge."""
+    kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+    encodings = [item.strip() for item in kept.pop("content-encoding", "").split(",")]
+    if encoding := ",".join(item for item in encodings if item and item != "aws-chunked"):
+        kept["content-encoding"] = encoding
+    metadata = {
+        name.lower(): value for name, value in headers.items() if name.lower().startswith("x-amz-meta-")
+    }
+    if sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in metadata.items()) > (
+        _MAX_METADATA_BYTES + len("x-amz-meta-") * len(metadata)
+    ):
+        raise AwsError("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size")
+    return {"content-type": "binary/octet-stream", **kept, **metadata}
+
+
+def tags_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """The tags of the x-amz-tagging header. Raises InvalidTag."""
+    tags = dict(parse_qsl(headers.get("x-amz-tagging", ""), keep_blank_values=True))
+    check_tags(tags)
+    return tags
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Raise InvalidTag where there are too many tags, or one is too long."""
+    if len(tags) > 10 or any(not 1 <= len(name) <= 128 or len(value) > 256 for name, value in tags.items()):
+        raise AwsError(
+            "InvalidTag", "Object tags: 10 at most, names of 1 to 128, values up to 256 characters"
+        )
+
+
+def range_of(header: str | None, size_bytes: int) -> tuple[int, int] | None:
+    """(start, bytes) of a Range header, None where all is wanted. Raises InvalidRange.
+
+    Like S3, several ranges or an unknown unit get the whole object.
+    """
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        length = min(int(match[2]), size_bytes)
+        start = size_bytes - length
+    else:
+        start = int(match[1])
+        last = min(int(match[2]) if match[2] else size_bytes - 1, size_bytes - 1)
+        if match[2] and int(match[2]) < start:
+            return None
+        length = last - start + 1
+    if length <= 0:
+        members = {"RangeRequested": header, "ActualObjectSize": size_bytes}
+        raise AwsError("InvalidRange", "The requested range is not satisfiable", 416, members)
+    return start, length
+
+
+def check_conditions(
+    headers: Mapping[str, str], etag: str, modified_s: float, prefix: str = "", reading: bool = True
+) -> None:
+    """Raise NotModified (304) or PreconditionFailed (412) as the headers ask, in RFC 9110's order."""
+    failed = AwsError(
+        "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412
+    )
+    if (wanted := headers.get(f"{prefix}if-match")) is not None:
+        if not _etag_in(wanted, etag):
+            raise failed
+    elif (since := _date_s(headers.get(f"{prefix}if-unmodified-since"))) is not None and int(
+        modified_s
+    ) > since:
+        raise failed
+    unchanged = AwsError("NotModified", "Not Modified", 304) if reading else failed
+    if (unwanted := headers.get(f"{prefix}if-none-match")) is not None:
+        if _etag_in(unwanted, etag):
+            raise unchanged
+    elif (since := _date_s(headers.get(f"{prefix}if-modified-since"))) is not None and int(
+        modified_s
+    ) <= since:
+        raise unchanged
+
+
+def _etag_in(header: str, etag: str) -> bool:
+    wanted = [item.strip().removeprefix("W/").strip('"') for item in header.split(",")]
+    return etag in wanted or "*" in wanted
+
+
+def _date_s(header: str | None) -> float | None:
+    if header is None:
+        return None
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,214 @@
+"""The life of an inference component: copies placed, started, replaced, counted, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ...machines.instance import DeploymentError
+from ...machines.model_copy import ContainerSpec, ModelCopy
+from ...state.store import Document
+from .containers import component_spec
+from .fleet import Died, Fleet, together
+from .platform import Platform
+from .records import Records
+
+_log = logging.getLogger(__name__)
+
+
+async def create(platform: Platform, region: str, name: str) -> None:
+    """Creating -> InService or Failed."""
+    records = platform.records(region)
+    record = records.get("inference-component", name)
+    count = record["RuntimeConfig"]["DesiredCopyCount"]
+    try:
+        await _add_copies(platform, region, record, count, record["CreationTime"])
+    except DeploymentError as error:
+        await _failed(platform, region, name, str(error))
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, the component must not stay Creating for ever
+        _log.exception("inference component %s could not be created", name)
+        await _failed(platform, region, name, f"InternalFailure: {error!r}")
+        return
+    _in_service(platform, records, name)
+
+
+async def update(platform: Platform, region: str, name: str) -> None:
+    """Updating -> InService with the new copies, or with the old ones and a reason."""
+    records = platform.records(region)
+    record = records.get("inference-component", name)
+    count = record["RuntimeConfig"]["DesiredCopyCount"]
+    requested_s = record["LastModifiedTime"]
+    try:
+        if record["_pending"]:
+            await _replace(platform, region, {**record, **record["_pending"]}, count, requested_s)
+            record |= record["_pending"]
+        else:
+            await _recount(platform, region, record, count, requested_s)
+    except DeploymentError as error:
+        record["FailureReason"] = str(error)[:1024]
+        record["RuntimeConfig"]["DesiredCopyCount"] = record["_copies_before"]
+        if not platform.components.get((region, name)):
+            await _failed(platform, region, name, str(error))
+            return
+    records.save("inference-component", record, touch=False)
+    _in_service(platform, records, name)
+
+
+async def delete(platform: Platform, region: str, name: str) -> None:
+    """Deleting -> gone."""
+    await stop_copies(platform, region, name)
+    platform.records(region).remove("inference-component", name)
+
+
+async def fail(platform: Platform, region: str, name: str, reason: str) -> None:
+    """Any status -> Failed, because a copy died."""
+    await platform.interrupt(region, "inference-component", name)
+    await _failed(platform, region, name, reason)
+
+
+async def restore(platform: Platform, region: str, name: str) -> None:
+    """Updating -> InService after a restart of the server, or Failed."""
+    records = platform.records(region)
+    record = records.get("inference-component", name)
+    count = record["RuntimeConfig"]["DesiredCopyCount"]
+    try:
+        await _add_copies(platform, region, record, count, record["LastModifiedTime"])
+    except DeploymentError as error:
+        reason = f"The inference component did not come back after a restart: {error}"
+        await _failed(platform, region, name, reason)
+        return
+    _in_service(platform, records, name)
+
+
+def mark_restarted(records: Records, record: Document, *, endpoint_lives: bool) -> None:
+    """What a restart of the server makes of a component, before anything runs again.
+
+    In service before means `Updating` until its copies are back; an interrupted update goes back to what it
+    was.
+    """
+    status = record["InferenceComponentStatus"]
+    if status == "Deleting":
+        records.remove("inference-component", record["InferenceComponentName"])
+        return
+    if status == "Failed":
+        return
+    if status == "Updating" and "_copies_before" in record:
+        record["RuntimeConfig"]["DesiredCopyCount"] = record["_copies_before"]
+        record["FailureReason"] = "The update was interrupted by a restart of the service; update again."
+    for member in ("_pending", "_copies_before"):
+        record.pop(member, None)
+    record["RuntimeConfig"]["CurrentCopyCount"] = 0
+    if status == "Creating" or not endpoint_lives:
+        record["InferenceComponentStatus"] = "Failed"
+        record["FailureReason"] = (
+            "The inference component was being created when the service restarted; delete it and create it "
+            "again."
+        )
+    else:
+        record["InferenceComponentStatus"] = "Updating"
+    records.save("inference-component", record)
+
+
+async def stop_copies(platform: Platform, region: str, name: str) -> None:
+    """Stop everything that runs for a component."""
+    copies = platform.components.pop((region, name), [])
+    await together(*(copy.stop() for copy in copies))
+
+
+async def _recount(platform: Platform, region: str, record: Document, count: int, requested_s: float) -> None:
+    key = (region, record["InferenceComponentName"])
+    present = platform.components.setdefault(key, [])
+    if count >= len(present):
+        await _add_copies(platform, region, record, count - len(present), requested_s)
+        return
+    surplus = present[count:]
+    # No request may choose a copy that is about to stop.
+    del present[count:]
+    await together(*(copy.drain() for copy in surplus))
+    await together(*(copy.stop() for copy in surplus))
+
+
+async def _replace(platform: Platform, region: str, record: Document, count: int, requested_s: float) -> None:
+    """Copies of the new specification for the old ones: beside them while there is room, else one by one."""
+    key = (region, record["InferenceComponentName"])
+    old = list(platform.components.get(key, []))
+    for _ in range(count):
+        try:
+            await _add_copies(platform, region, record, 1, requested_s)
+        except _NoRoomError:
+            if not old:
+                raise
+            retired = old.pop(0)
+            platform.components[key].remove(retired)
+            await retired.stop()
+            await _add_copies(platform, region, record, 1, requested_s)
+    for copy in old:
+        platform.components[key].remove(copy)
+    await together(*(copy.stop() for copy in old))
+
+
+class _NoRoomError(DeploymentError):
+    """No machine of the variant can take one more copy."""
+
+
+async def _add_copies(
+    platform: Platform, region: str, record: Document, count: int, requested_s: float
+) -> None:
+    """Start that many more copies, all or none. Raises DeploymentError, also when one dies meanwhile."""
+    name = record["InferenceComponentName"]
+    fleet = platform.fleets.get((region, record["EndpointName"]), {}).get(record["VariantName"])
+    if fleet is None:
+        raise DeploymentError(f"Endpoint {record['EndpointName']} has no instances any more.")
+    serving = platform.components.setdefault((region, name), [])
+    death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    added: list[ModelCopy] = []
+
+    def died(copy: ModelCopy, reason: str) -> None:
+        if copy in serving:
+            work = fail(platform, region, name, reason)
+            platform.begin(region, "inference-component-failure", name, work)
+        elif not death.done():
+            death.set_result(reason)
+
+    spec = component_spec(record)
+    try:
+        for _ in range(count):
+            added.append(_place(fleet, spec, died))
+        await together(*(copy.start(requested_s) for copy in added), alarm=death)
+    except BaseException:
+        await asyncio.gather(*(copy.stop() for copy in added))
+        raise
+    serving += added
+
+
+def _place(fleet: Fleet, spec: ContainerSpec, died: Died) -> ModelCopy:
+    machine = fleet.room_for(spec)
+    if machine is None:
+        raise _NoRoomError(
+            f"Insufficient resources on the instances of variant {fleet.place.variant} "
+            f"({len(fleet.instances)} x {fleet.place.instance_type}) for a copy that needs "
+            f"{spec.accelerators:g} accelerators, {spec.cpu_cores:g} vCPUs and {spec.memory_mib} MiB. "
+            "Lower ComputeResourceRequirements or CopyCount, or add instances."
+        )
+    return fleet.new_copy(machine, spec, died)
+
+
+def _in_service(platform: Platform, records: Records, name: str) -> None:
+    record = records.get("inference-component", name)
+    for member in ("_pending", "_copies_before"):
+        record.pop(member, None)
+    record["InferenceComponentStatus"] = "InService"
+    record["RuntimeConfig"]["CurrentCopyCount"] = len(platform.components.get((records.region, name), []))
+    records.save("inference-component", record)
+
+
+async def _failed(platform: Platform, region: str, name: str, reason: str) -> None:
+    records = platform.records(region)
+    record = records.get("inference-component", name)
+    for member in ("_pending", "_copies_before"):
+        record.pop(member, None)
+    record["RuntimeConfig"]["CurrentCopyCount"] = 0
+    record |= {"InferenceComponentStatus": "Failed", "FailureReason": reason[:1024]}
+    records.save("inference-component", record)
+    await stop_copies(platform, region, name)

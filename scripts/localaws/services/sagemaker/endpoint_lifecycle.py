@@ -1,0 +1,234 @@
+"""The life of an endpoint: create, update, scale, fail, delete, and come back after a restart.
+
+Each function here is a transition that runs in the background; `endpoints.py` checks requests and starts
+them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ...machines.instance import DeploymentError, Place
+from ...machines.model_copy import ModelCopy
+from ...state.store import Document
+from .containers import deployed_image, variant_spec
+from .fleet import Fleet, together
+from .platform import Platform
+from .records import Records, now
+
+_log = logging.getLogger(__name__)
+
+Fleets = dict[str, Fleet]
+
+
+async def create(platform: Platform, region: str, name: str) -> None:
+    """Creating -> InService or Failed."""
+    records = platform.records(region)
+    record = records.get("endpoint", name)
+    try:
+        platform.fleets[region, name] = await _start_fleets(platform, region, record, record["CreationTime"])
+    except DeploymentError as error:
+        mark_failed(records, name, str(error))
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, the endpoint must not stay Creating for ever
+        _log.exception("endpoint %s could not be created", name)
+        mark_failed(records, name, f"InternalFailure: {error!r}")
+        return
+    _in_service(platform, records, name)
+
+
+async def update(platform: Platform, region: str, name: str) -> None:
+    """Updating -> InService, on the new configuration or, after RollingBack, on the old one with a reason."""
+    records = platform.records(region)
+    record = records.get("endpoint", name)
+    pending: Document = record["_pending"]
+    try:
+        fresh = await _start_fleets(
+            platform, region, {**record, **pending}, record["PendingDeploymentSummary"]["StartTime"]
+        )
+    except DeploymentError as error:
+        _rolled_back(platform, records, name, str(error))
+        return
+    # The old variant has served until here; requests go to the new one before the old one is stopped.
+    old = platform.fleets.pop((region, name), {})
+    platform.fleets[region, name] = fresh
+    record = records.get("endpoint", name)
+    records.save("endpoint", {**record, **pending}, touch=False)
+    _in_service(platform, records, name)
+    await together(*(fleet.stop() for fleet in old.values()))
+
+
+async def scale(platform: Platform, region: str, name: str) -> None:
+    """Updating -> InService with other instance counts and weights; what cannot be had is rolled back."""
+    records = platform.records(region)
+    record = records.get("endpoint", name)
+    wanted: list[Document] = record["_pending"]["_variants"]
+    requested_s = record["PendingDeploymentSummary"]["StartTime"]
+    fleets = platform.fleets[region, name]
+    grown: list[tuple[Fleet, list[Any]]] = []
+    try:
+        for variant in wanted:
+            fleet = fleets[variant["VariantName"]]
+            before = list(fleet.instances)
+            missing = variant["InitialInstanceCount"] - len(before)
+            if missing > 0:
+                await fleet.start(missing, requested_s)
+                grown.append((fleet, [item for item in fleet.instances if item not in before]))
+    except DeploymentError as error:
+        # Inferred from what updates of a configuration do: the endpoint serves on as it was, with a reason.
+        for fleet, added in grown:
+            await fleet.shrink_by(added)
+        _rolled_back(platform, records, name, str(error))
+        return
+    for variant in wanted:
+        fleet = fleets[variant["VariantName"]]
+        fleet.weight = variant["InitialVariantWeight"]
+        surplus = len(fleet.instances) - variant["InitialInstanceCount"]
+        if surplus > 0:
+            # Machines without copies go first, then the newest.
+            newest_first = list(reversed(fleet.instances))
+            newest_first.sort(key=lambda item: len(item.copies))
+            await fleet.retire(newest_first[:surplus])
+    record = records.get("endpoint", name)
+    records.save("endpoint", {**record, **record["_pending"]}, touch=False)
+    _in_service(platform, records, name)
+
+
+async def delete(platform: Platform, region: str, name: str) -> None:
+    """Deleting -> gone."""
+    await stop_fleets(platform, region, name)
+    platform.records(region).remove("endpoint", name)
+
+
+async def fail(platform: Platform, region: str, name: str, reason: str) -> None:
+    """Any status -> Failed, because a copy died. Only deleting is left then, as on AWS."""
+    await platform.interrupt(region, "endpoint", name)
+    mark_failed(platform.records(region), name, reason)
+    await stop_fleets(platform, region, name)
+
+
+async def restore(platform: Platform, region: str, name: str) -> None:
+    """SystemUpdating -> InService after a restart of the server, or Failed."""
+    records = platform.records(region)
+    record = records.get("endpoint", name)
+    try:
+        platform.fleets[region, name] = await _start_fleets(
+            platform, region, record, record["LastModifiedTime"]
+        )
+    except DeploymentError as error:
+        mark_failed(records, name, f"The endpoint did not come back after a restart: {error}")
+        return
+    _in_service(platform, records, name)
+
+
+async def stop_fleets(platform: Platform, region: str, name: str) -> None:
+    """Stop everything that runs for an endpoint."""
+    fleets = platform.fleets.pop((region, name), {})
+    await together(*(fleet.stop() for fleet in fleets.values()))
+
+
+async def _start_fleets(platform: Platform, region: str, record: Document, requested_s: float) -> Fleets:
+    """Every variant's fleet, all of them up; or none, and a DeploymentError."""
+    name = record["EndpointName"]
+
+    def died(_: ModelCopy, reason: str) -> None:
+        platform.begin(region, "endpoint-failure", name, fail(platform, region, name, reason))
+
+    fleets: Fleets = {}
+    platform.arriving[region, name] = fleets
+    for variant in record["_variants"]:
+        place = Place(region, name, variant["VariantName"], variant["InstanceType"])
+        model_name = variant.get("ModelName")
+        spec = variant_spec(variant, record["_models"][model_name]) if model_name else None
+        fleet = Fleet(platform.world, place, spec, platform.http, died)
+        fleet.weight = variant["InitialVariantWeight"]
+        fleets[place.variant] = fleet
+    try:
+        await together(
+            *(
+                fleets[variant["VariantName"]].start(variant["InitialInstanceCount"], requested_s)
+                for variant in record["_variants"]
+            )
+        )
+    except BaseException:
+        await together(*(fleet.stop() for fleet in fleets.values()))
+        raise
+    finally:
+        del platform.arriving[region, name]
+    for fleet in fleets.values():
+        fleet.enter_service()
+    return fleets
+
+
+def _in_service(platform: Platform, records: Records, name: str) -> None:
+    record = records.get("endpoint", name)
+    for member in ("_pending", "PendingDeploymentSummary"):
+        record.pop(member, None)
+    record["EndpointStatus"] = "InService"
+    record["ProductionVariants"] = variant_summaries(record)
+    records.save("endpoint", record)
+
+
+def _rolled_back(platform: Platform, records: Records, name: str, reason: str) -> None:
+    """The old configuration serves on; the reason stays readable."""
+    record = records.get("endpoint", name)
+    record["FailureReason"] = reason
+    records.save("endpoint", record)
+    _in_service(platform, records, name)
+
+
+def mark_failed(records: Records, name: str, reason: str) -> None:
+    """The endpoint is Failed, with this reason, from now on."""
+    record = records.get("endpoint", name)
+    for member in ("_pending", "PendingDeploymentSummary"):
+        record.pop(member, None)
+    record |= {"EndpointStatus": "Failed", "FailureReason": reason[:1024]}
+    records.save("endpoint", record)
+
+
+def variant_summaries(record: Document) -> list[Document]:
+    """`ProductionVariants` of DescribeEndpoint for variants that serve."""
+    return [
+        {
+            "VariantName": variant["VariantName"],
+            "DeployedImages": deployed_images(record, variant),
+            "CurrentWeight": variant["InitialVariantWeight"],
+            "DesiredWeight": variant["InitialVariantWeight"],
+            "CurrentInstanceCount": variant["InitialInstanceCount"],
+            "DesiredInstanceCount": variant["InitialInstanceCount"],
+            "ManagedInstanceScaling": variant.get("ManagedInstanceScaling"),
+            "RoutingConfig": variant.get("RoutingConfig"),
+        }
+        for variant in record["_variants"]
+    ]
+
+
+def pending_summary(config_name: str, variants: list[Document], status: str) -> Document:
+    """`PendingDeploymentSummary` of DescribeEndpoint, from now on."""
+    started_s = now()
+    return {
+        "EndpointConfigName": config_name,
+        "StartTime": started_s,
+        "ProductionVariants": [
+            {
+                "VariantName": variant["VariantName"],
+                "CurrentWeight": 0.0,
+                "DesiredWeight": variant["InitialVariantWeight"],
+                "CurrentInstanceCount": 0,
+                "DesiredInstanceCount": variant["InitialInstanceCount"],
+                "InstanceType": variant["InstanceType"],
+                "VariantStatus": [{"Status": status, "StartTime": started_s}],
+            }
+            for variant in variants
+        ],
+    }
+
+
+def deployed_images(record: Document, variant: Document) -> list[Document] | None:
+    """The images of a variant's model; None where it has no model."""
+    model = record["_models"].get(variant.get("ModelName"))
+    if model is None:
+        return None
+    containers = model.get("Containers") or [model.get("PrimaryContainer") or {}]
+    return [deployed_image(item["Image"], record["CreationTime"]) for item in containers if "Image" in item]

@@ -1,0 +1,139 @@
+"""The machines of one production variant, and which of their copies answers a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import aiohttp
+
+from ...machines.instance import DeploymentError, Instance, Place
+from ...machines.instance_types import machine_type
+from ...machines.model_copy import ContainerSpec, ModelCopy
+from ...server.world import World
+from .records import now
+
+Died = Callable[[ModelCopy, str], None]
+
+
+class Fleet:
+    """The instances of a variant. `on_death` is told when a copy of a fleet in service ends."""
+
+    def __init__(
+        self,
+        world: World,
+        place: Place,
+        spec: ContainerSpec | None,
+        http: aiohttp.ClientSession,
+        on_death: Died,
+    ) -> None:
+        self.place = place
+        # None on an endpoint for inference components: these bring their own.
+        self.spec = spec
+        self.instances: list[Instance] = []
+        self.weight = 1.0
+        self._world = world
+        self._http = http
+        self._on_death = on_death
+        self._in_service = False
+        self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def copies(self) -> list[ModelCopy]:
+        """Every copy on the fleet's machines."""
+        return [copy for instance in self.instances for copy in instance.copies]
+
+    async def start(self, count: int, requested_s: float) -> None:
+        """Get that many more machines, each with its model if the variant has one.
+
+        Raises DeploymentError; the new machines are gone then. Also raises it when a copy dies before all
+        are up.
+        """
+        added = [Instance(self._world, self.place) for _ in range(count)]
+        self.instances += added
+        try:
+            starts = [self._start_one(instance, requested_s) for instance in added]
+            await together(*starts, alarm=None if self._in_service else self._death)
+        except BaseException:
+            await self.shrink_by(added)
+            raise
+
+    def enter_service(self) -> None:
+        """From now on a death is the endpoint's, not the deployment's."""
+        self._in_service = True
+
+    async def shrink_by(self, gone: list[Instance]) -> None:
+        """Stop the copies on these machines and give them back."""
+        await asyncio.gather(*(copy.stop() for instance in gone for copy in list(instance.copies)))
+        for instance in gone:
+            instance.release()
+        self.instances = [instance for instance in self.instances if instance not in gone]
+
+    async def retire(self, gone: list[Instance]) -> None:
+        """Give these machines back once their copies have answered what they were asked."""
+        await together(*(copy.drain() for instance in gone for copy in instance.copies))
+        await self.shrink_by(gone)
+
+    async def stop(self) -> None:
+        """Give all machines back."""
+        await self.shrink_by(list(self.instances))
+
+    def new_copy(self, instance: Instance, spec: ContainerSpec, on_death: Died) -> ModelCopy:
+        """A copy on that machine, not started yet; its resources are taken from now on."""
+        copy = ModelCopy(instance, spec, self._http, on_death)
+        instance.copies.append(copy)
+        return copy
+
+    def room_for(self, spec: ContainerSpec) -> Instance | None:
+        """The machine with the fewest copies that can take one more of this kind."""
+        fitting = [instance for instance in self.instances if _fits(instance, spec)]
+        return min(fitting, key=lambda instance: len(instance.copies), default=None)
+
+    async def _start_one(self, instance: Instance, requested_s: float) -> None:
+        await instance.provision(requested_s)
+        if self.spec is not None:
+            await self.new_copy(instance, self.spec, self._died).start(now())
+
+    def _died(self, copy: ModelCopy, reason: str) -> None:
+        if self._in_service:
+            self._on_death(copy, reason)
+        elif not self._death.done():
+            self._death.set_result(reason)
+
+
+def least_busy(copies: list[ModelCopy]) -> ModelCopy | None:
+    """The copy in service with the fewest requests; among equals the one that has served least."""
+    serving = [copy for copy in copies if copy.status == "InService"]
+    return min(serving, key=lambda copy: (copy.outstanding, copy.served), default=None)
+
+
+async def together(*work: Coroutine[Any, Any, None], alarm: asyncio.Future[str] | None = None) -> None:
+    """Run all at once; the first DeploymentError, or the alarm's text as one, ends the others."""
+
+    async def listen(future: asyncio.Future[str]) -> None:
+        raise DeploymentError(await asyncio.shield(future))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            listener = group.create_task(listen(alarm)) if alarm is not None else None
+            await asyncio.gather(*(group.create_task(item) for item in work))
+            if listener is not None:
+                listener.cancel()
+    except* DeploymentError as errors:
+        raise first_of(errors) from errors
+
+
+def first_of(errors: BaseExceptionGroup[DeploymentError]) -> DeploymentError:
+    """The first error of a group, however deep."""
+    first = errors.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _fits(instance: Instance, spec: ContainerSpec) -> bool:
+    machine = machine_type(instance.place.instance_type)
+    specs = [copy.spec for copy in instance.copies] + [spec]
+    return (
+        sum(item.accelerators for item in specs) <= machine.gpus
+        and sum(item.cpu_cores for item in specs) <= machine.vcpus
+        and sum(item.memory_mib for item in specs) * (1 << 20) <= machine.memory_bytes
+    )

@@ -1,0 +1,46 @@
+"""Describe calls that are held while a resource is in transition.
+
+Terraform's provider backs off to 10 s between polls (facts/terraform.md); held, it learns of a change when
+it happens. A client's first answer is never held, and none for longer than a few seconds.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ...protocol.call import Call
+from .records import Changes
+
+_IN_TRANSITION = {
+    "Creating",
+    "Updating",
+    "SystemUpdating",
+    "RollingBack",
+    "Deleting",
+    "STARTING",
+    "INPROGRESS",
+    "STOPPING",
+}
+_HOLD_S = 5.0
+
+# What each connection was last told: clients that poll keep theirs open.
+_told: weakref.WeakKeyDictionary[Any, dict[tuple[str, str, str], str]] = weakref.WeakKeyDictionary()
+
+
+async def hold(call: Call, changes: Changes, kind: str, name: str, status: str) -> bool:
+    """Wait for a change, if this connection was told this very status before; False where it was not."""
+    if status not in _IN_TRANSITION or _seen(call).get((call.region, kind, name)) != status:
+        told(call, kind, name, status)
+        return False
+    await changes.wait(call.region, kind, name, _HOLD_S)
+    return True
+
+
+def told(call: Call, kind: str, name: str, status: str) -> None:
+    """Remember what the connection is about to be told."""
+    _seen(call)[call.region, kind, name] = status
+
+
+def _seen(call: Call) -> dict[tuple[str, str, str], str]:
+    return _told.setdefault(call.request.transport, {})

@@ -1,0 +1,151 @@
+"""Operations on models, endpoint configurations and tags: records without a life of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import AwsError
+from ...state.store import Document
+from .context import Context
+from .listing import listed, page
+from .records import ARN_MEMBER, Kind, merged_tags
+
+Request = dict[str, Any]
+
+
+def create_model(context: Context, request: Request) -> Document:
+    """CreateModel."""
+    given = [name for name in ("PrimaryContainer", "Containers") if request.get(name)]
+    if len(given) != 1:
+        raise AwsError("ValidationException", "Specify either PrimaryContainer or Containers, and not both.")
+    for container in request.get("Containers") or [request["PrimaryContainer"]]:
+        if "Image" not in container and "ModelPackageName" not in container:
+            raise AwsError("ValidationException", "A container needs an Image or a ModelPackageName.")
+        if "ModelDataUrl" in container and "ModelDataSource" in container:
+            raise AwsError(
+                "ValidationException", "Specify either ModelDataUrl or ModelDataSource, and not both."
+            )
+    _strike(context, request)
+    defaults = {"EnableNetworkIsolation": False}
+    return context.records.create("model", request, {**defaults, **_described(request)})
+
+
+def describe_model(context: Context, request: Request) -> Document:
+    """DescribeModel. A container without a mode is a single model's, as AWS says it."""
+    record = context.records.get("model", request["ModelName"])
+    for container in [record.get("PrimaryContainer"), *record.get("Containers", [])]:
+        if container is not None:
+            container.setdefault("Mode", "SingleModel")
+    return record
+
+
+def list_models(context: Context, request: Request) -> Document:
+    """ListModels."""
+    found, token = listed("model", request, context.records.all("model"))
+    return {"Models": found, "NextToken": token}
+
+
+def delete_model(context: Context, request: Request) -> Document:
+    """DeleteModel. An endpoint that uses the model is not touched."""
+    context.records.get("model", request["ModelName"])
+    context.records.remove("model", request["ModelName"])
+    return {}
+
+
+def create_endpoint_config(context: Context, request: Request) -> Document:
+    """CreateEndpointConfig; without ModelName it is one for inference components (facts/sagemaker.md)."""
+    variants = request["ProductionVariants"]
+    names = [variant["VariantName"] for variant in variants]
+    if len(set(names)) != len(names):
+        raise AwsError("ValidationException", "Duplicate variant names in ProductionVariants.")
+    for variant in variants:
+        if "ModelName" in variant:
+            context.records.get("model", variant["ModelName"])
+        elif "ExecutionRoleArn" not in request:
+            raise AwsError(
+                "ValidationException",
+                "ExecutionRoleArn is required in the endpoint configuration when a variant has no ModelName.",
+            )
+    with_model = {"ModelName" in variant for variant in variants}
+    if len(with_model) > 1:
+        raise AwsError("ValidationException", "Either every production variant has a ModelName, or none has.")
+    return context.records.create("endpoint-config", request, _described(request))
+
+
+def describe_endpoint_config(context: Context, request: Request) -> Document:
+    """DescribeEndpointConfig."""
+    return context.records.get("endpoint-config", request["EndpointConfigName"])
+
+
+def list_endpoint_configs(context: Context, request: Request) -> Document:
+    """ListEndpointConfigs."""
+    found, token = listed("endpoint-config", request, context.records.all("endpoint-config"))
+    return {"EndpointConfigs": found, "NextToken": token}
+
+
+def delete_endpoint_config(context: Context, request: Request) -> Document:
+    """DeleteEndpointConfig. Refused while an endpoint is being created or updated with it."""
+    name = request["EndpointConfigName"]
+    record = context.records.get("endpoint-config", name)
+    for endpoint in context.records.all("endpoint"):
+        if endpoint.get("PendingDeploymentSummary", {}).get("EndpointConfigName") == name:
+            raise AwsError(
+                "ValidationException",
+                f'Cannot delete endpoint configuration "{record["EndpointConfigArn"]}": endpoint '
+                f"{endpoint['EndpointName']} is being created or updated with it.",
+            )
+    context.records.remove("endpoint-config", name)
+    return {}
+
+
+def list_tags(context: Context, request: Request) -> Document:
+    """ListTags."""
+    arn = _existing(context, request["ResourceArn"])
+    tags = [{"Key": key, "Value": value} for key, value in context.records.tags(arn).items()]
+    found, token = page(request, tags, size=50)
+    return {"Tags": found, "NextToken": token}
+
+
+def add_tags(context: Context, request: Request) -> Document:
+    """AddTags."""
+    arn = _existing(context, request["ResourceArn"])
+    tags = merged_tags(context.records.tags(arn), request["Tags"])
+    context.records.put_tags(arn, tags)
+    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+
+def delete_tags(context: Context, request: Request) -> Document:
+    """DeleteTags; keys that are not there are no error."""
+    arn = _existing(context, request["ResourceArn"])
+    gone = set(request["TagKeys"])
+    kept = {key: value for key, value in context.records.tags(arn).items() if key not in gone}
+    context.records.put_tags(arn, kept)
+    return {}
+
+
+def _strike(context: Context, request: Request) -> None:
+    """Refuse the model where that was ordered, in SageMaker's words."""
+    faults, name = context.platform.world.faults, request["ModelName"]
+    if faults.take("image_not_found", model=name):
+        containers = request.get("Containers") or [request["PrimaryContainer"]]
+        raise AwsError("ValidationException", f"Requested image {containers[0].get('Image')} not found.")
+    if faults.take("role_not_assumable", model=name):
+        raise AwsError(
+            "ValidationException",
+            f"Could not assume role {request['ExecutionRoleArn']}. Please ensure that the role exists and "
+            "allows principal 'sagemaker.amazonaws.com' to assume the role.",
+        )
+
+
+def _described(request: Request) -> Document:
+    return {name: value for name, value in request.items() if name != "Tags"}
+
+
+def _existing(context: Context, arn: str) -> str:
+    """The ARN as it is kept. Raises AWS's error where no resource of this region has it."""
+    kind, _, name = arn.rpartition(":")[2].partition("/")
+    if kind in ARN_MEMBER:
+        known: Kind = kind
+        if context.records.arn(known, name) == arn and context.records.find(known, name) is not None:
+            return arn
+    raise AwsError("ValidationException", f"Could not find resource {arn}.")

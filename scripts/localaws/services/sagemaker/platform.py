@@ -1,0 +1,91 @@
+"""What runs behind one embedded AWS: its fleets, and the tasks that move resources from status to status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from ...machines.model_copy import ModelCopy
+from ...server.world import World
+from .fleet import Fleet
+from .records import Changes, Records
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Region and name."""
+
+
+@dataclass
+class Platform:
+    """Everything in memory that the records do not hold."""
+
+    world: World
+    changes: Changes = field(default_factory=Changes)
+    # The live variants of each endpoint, by variant name.
+    fleets: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
+    # Variants that a deployment is starting; they do not serve yet.
+    arriving: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
+    # The copies of each inference component.
+    components: dict[Key, list[ModelCopy]] = field(default_factory=dict)
+    # The transition that an endpoint, a component or a job is in now.
+    transitions: dict[tuple[str, str, str], asyncio.Task[None]] = field(default_factory=dict)
+    _http: aiohttp.ClientSession | None = None
+
+    def records(self, region: str) -> Records:
+        """The records of a region."""
+        return Records(self.world, region, self.changes)
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """The client for containers on loopback."""
+        if self._http is None:
+            # Streams of many readers at once; a container queues by itself.
+            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return self._http
+
+    def copies(self, region: str, endpoint: str) -> list[ModelCopy]:
+        """Every copy on an endpoint's machines, those of a deployment under way included."""
+        variants = (self.fleets.get((region, endpoint), {}), self.arriving.get((region, endpoint), {}))
+        return [copy for fleets in variants for fleet in fleets.values() for copy in fleet.copies()]
+
+    def begin(self, region: str, kind: str, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run the transition of one resource in the background."""
+        key = (region, kind, name)
+        task = asyncio.create_task(work, name=f"{kind} {name}")
+        self.transitions[key] = task
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if self.transitions.get(key) is done:
+                del self.transitions[key]
+            if not done.cancelled() and (error := done.exception()) is not None:
+                _log.error("the transition of %s %s failed", kind, name, exc_info=error)
+
+        task.add_done_callback(ended)
+        return task
+
+    async def interrupt(self, region: str, kind: str, name: str) -> None:
+        """Cancel a resource's transition, if it is in one, and wait until it has cleaned up."""
+        task = self.transitions.get((region, kind, name))
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def close(self) -> None:
+        """Stop every transition and every process; records stay as they are."""
+        tasks = list(self.transitions.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        fleets = [fleet for variants in self.fleets.values() for fleet in variants.values()]
+        await asyncio.gather(*(fleet.stop() for fleet in fleets))
+        self.fleets.clear()
+        self.components.clear()
+        if self._http is not None:
+            await self._http.close()

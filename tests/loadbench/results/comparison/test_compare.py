@@ -1,0 +1,280 @@
+"""What a comparison concludes from records."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadbench.errors import UsageError
+from loadbench.results.comparison.compare import compare
+from loadbench.results.comparison.model import Comparison
+from loadbench.results.costs import Price
+from loadbench.results.run_record import RunRecord
+from loadbench.results.timeline import Span
+from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, seed_records
+
+STEADY = [1.31, 1.22, 1.40, 1.28, 1.35]
+
+
+def of(records: list[RunRecord], baseline: list[RunRecord] | None = None) -> Comparison:
+    return compare(records, baseline or [], created_s=EPOCH_S + 9000)
+
+
+def test_the_seeds_own_measurement() -> None:
+    comparison = of(seed_records())
+    assert comparison.estimate is not None
+    assert comparison.estimate.ratio == pytest.approx(632 / 450.09)
+    assert comparison.total.difference_s == pytest.approx(450.09 - 632)
+    assert comparison.break_even is not None
+    assert comparison.break_even.deployments == pytest.approx(1116.89 / (632 - 450.09))
+    assert comparison.b.one_time is not None
+    assert comparison.b.one_time.usd == pytest.approx(1116.89 / 3600 * 1.515)
+    assert [item.what for item in comparison.differences] == ["endpoint kind", "weights source"]
+
+
+def test_one_pair_gives_figures_and_no_verdict() -> None:
+    comparison = of(seed_records())
+    assert comparison.verdict.kind == "figures_only"
+    assert "PAIRS=5" in comparison.verdict.detail
+    assert comparison.estimate is not None
+    assert comparison.estimate.low is None
+
+
+def test_steady_pairs_give_a_verdict_with_interval_and_count() -> None:
+    comparison = of(make_pairs(STEADY))
+    assert comparison.verdict.kind == "faster"
+    assert comparison.estimate is not None
+    assert comparison.estimate.low is not None
+    assert comparison.estimate.high is not None
+    expected = (
+        f"fast is faster, ×1.31 (95 % {comparison.estimate.low:.2f}–{comparison.estimate.high:.2f}, 5 pairs)"
+    )
+    assert comparison.verdict.sentence == expected
+    assert "0.0625" in comparison.verdict.detail
+
+
+def test_a_slowdown_of_a_fifth_is_called_slower() -> None:
+    comparison = of(make_pairs([1 / ratio for ratio in (1.2, 1.18, 1.23, 1.19, 1.22, 1.2)]))
+    assert comparison.verdict.kind == "slower"
+    assert "takes ×1.20" in comparison.verdict.sentence
+
+
+def test_scattered_pairs_cannot_tell_and_say_what_could_have_been_seen() -> None:
+    comparison = of(make_pairs([1.4, 0.8, 1.1, 0.9]))
+    assert comparison.verdict.kind == "cannot_tell"
+    assert comparison.estimate is not None
+    assert comparison.estimate.detectable_ratio is not None
+    assert f"×{comparison.estimate.detectable_ratio:.2f}" in comparison.verdict.detail
+
+
+def test_phases_add_up_to_the_total_on_both_sides() -> None:
+    comparison = of(make_pairs(STEADY))
+    assert sum(row.a_s or 0 for row in comparison.phases) == pytest.approx(comparison.total.a_s)
+    assert sum(row.b_s or 0 for row in comparison.phases) == pytest.approx(comparison.total.b_s)
+    assert sum(row.difference_s or 0 for row in comparison.phases) == pytest.approx(
+        comparison.total.difference_s
+    )
+
+
+def test_a_phase_that_one_side_lacks_has_seconds_and_no_ratio() -> None:
+    row = next(row for row in of(make_pairs(STEADY)).phases if row.name == "weights_stream")
+    assert row.a_s is None
+    assert row.b_s is not None
+    assert row.difference_s == pytest.approx(row.b_s)
+    assert row.estimate is None
+    assert row.difference_interval_s is not None
+
+
+def test_weights_are_compared_by_how_long_they_moved_not_by_which_phase_owned_the_time() -> None:
+    fast = make_record("fast", ready_s=100)
+    start_s = fast.deployment.request_s or 0
+    fast.spans = [
+        Span(name="container_start", start_s=start_s, end_s=start_s + 100, clock="container"),
+        Span(name="weights_stream", start_s=start_s, end_s=start_s + 30, clock="container"),
+        Span(
+            name="artifact_download", start_s=start_s + 40, end_s=start_s + 50, clock="platform"
+        ),  # small files
+    ]
+    comparison = of([make_record("standard", ready_s=100), fast])
+    stream = next(row for row in comparison.phases if row.name == "weights_stream")
+    assert stream.b_s == 0
+    assert stream.b_busy_s == pytest.approx(30)
+    assert comparison.weights.a_s == pytest.approx(46)  # download, host and device
+    assert comparison.weights.b_s == pytest.approx(30)
+    assert comparison.weights.estimate is not None
+    assert comparison.weights.estimate.ratio == pytest.approx(46 / 30)
+
+
+def test_a_failed_run_counts_nowhere_and_is_listed_with_its_reason() -> None:
+    comparison = of([*make_pairs(STEADY), make_record("fast", number=9, status="failed")])
+    assert comparison.estimate == of(make_pairs(STEADY)).estimate
+    assert [run.run_id for run in comparison.b.failed] == ["20251123-000009-fast-0009"]
+    assert any("Unable to provision" in text for text in comparison.warnings)
+
+
+def test_a_pair_with_a_failed_half_is_no_pair_and_its_other_half_is_named() -> None:
+    records = make_pairs(STEADY)
+    broken = records[1].model_copy(update={"status": "failed"})
+    comparison = of([records[0], broken, *records[2:]])
+    assert comparison.estimate is not None
+    assert comparison.estimate.runs == 4
+    assert any(records[0].run_id in text and "partner" in text for text in comparison.warnings)
+    assert len(comparison.a.usable) == 5  # still a raw point
+    usable_s = [run.weights_busy_s for run in comparison.b.usable]
+    assert comparison.weights.b_s == pytest.approx(sum(usable_s) / len(usable_s))
+
+
+def test_no_successful_run_on_a_side_is_said_and_not_crashed_on() -> None:
+    comparison = of([make_record("standard"), make_record("fast", status="failed")])
+    assert comparison.verdict.kind == "incomplete"
+    assert comparison.break_even is None
+    assert comparison.total.b_s is None
+
+
+def test_runs_that_were_not_made_as_pairs_are_compared_with_a_warning() -> None:
+    unpaired = [record.model_copy(update={"pair": None}) for record in make_pairs(STEADY)]
+    comparison = of(unpaired)
+    assert comparison.estimate is not None
+    assert comparison.estimate.method == "welch"
+    assert "4 and 5 runs, not pairs" in of(unpaired[2:] + unpaired[1:2]).verdict.sentence
+    assert any("not made as pairs" in text for text in comparison.warnings)
+
+
+def test_a_run_of_a_path_nobody_planned_for_is_compared_too() -> None:
+    other = make_record("fast").model_copy(update={"path": "cached|stream", "run_id": "20251123-1-other-1"})
+    comparison = of([other, make_record("standard")])
+    assert (comparison.a.label, comparison.b.label) == ("standard", "cached|stream")
+
+
+def test_one_path_alone_is_refused_with_the_way_out() -> None:
+    with pytest.raises(UsageError, match="only standard runs") as caught:
+        of([make_record("standard")])
+    assert "--baseline" in caught.value.remedy
+    with pytest.raises(UsageError, match="no run at all"):
+        of([])
+
+
+def test_a_baseline_of_the_same_path_becomes_the_first_side() -> None:
+    comparison = of([make_record("fast", ready_s=500, number=2)], [make_record("fast", ready_s=450)])
+    assert (comparison.a.label, comparison.b.label) == ("fast (baseline)", "fast")
+    assert comparison.break_even is None  # both sides paid the job
+    assert comparison.commands[-1].startswith("loadbench compare --baseline 20251123-000000-fast-0000")
+
+
+def test_simulated_phases_and_unexplained_time_are_warned_of() -> None:
+    spans = [
+        Span(name="provision", start_s=EPOCH_S, end_s=EPOCH_S + 60, clock="platform", certainty="simulated")
+    ]
+    comparison = of([make_record("standard", ready_s=100, spans=spans), make_record("fast", ready_s=90)])
+    assert any("simulated" in text and "provision" in text for text in comparison.warnings)
+    assert any("no clock explains" in text and "standard" in text for text in comparison.warnings)
+    assert comparison.total.a_certainty == "simulated"
+    assert comparison.total.b_certainty == "measured"  # inferred parts, a measured whole
+
+
+def test_like_for_like_runs_have_no_difference_and_no_warning() -> None:
+    records = [
+        make_record("standard", endpoint_kind="inference_component", weights_from="s3"),
+        make_record("fast", weights_from="s3"),
+    ]
+    comparison = of(records)
+    assert comparison.differences == []
+    assert comparison.warnings == []
+
+
+def test_differences_in_environment_and_versions_are_found() -> None:
+    standard, fast = seed_records()
+    fast.configuration["fast_model_loading_info"]["container_env_vars"] = {"OPTION_DTYPE": "bf16"}
+    fast.system["terraform"] = "1.10.0"
+    found = {item.what: (item.a, item.b) for item in of([standard, fast]).differences}
+    assert found["environment OPTION_DTYPE"] == ("fp16", "bf16")
+    assert found["environment HF_MODEL_ID"][1] == "not set"
+    assert found["version terraform"] == ("1.9.8", "1.10.0")
+
+
+def test_a_missing_price_is_unknown_not_fatal() -> None:
+    records = [
+        record.model_copy(update={"instance_type": "ml.p5.48xlarge", "optimization": None})
+        for record in seed_records()
+    ]
+    comparison = of(records)
+    assert comparison.a.cost is not None
+    assert comparison.a.cost.to_ready_usd is None
+    measure = comparison.measure("cost_to_ready")
+    assert measure is not None
+    assert measure.a is None
+
+
+def test_a_configured_price_goes_before_the_table_and_an_observed_one_between() -> None:
+    observed = Price(usd_per_hour=2.0, source="price list", date="2025-11-01", region="us-west-2")
+    standard, fast = (record.model_copy(update={"price": observed}) for record in seed_records())
+    fast.configuration["pricing"] = {"usd_per_hour": {"ml.g5.2xlarge": 1.0}, "source": "contract"}
+    comparison = of([standard, fast])
+    assert comparison.a.cost is not None
+    assert comparison.a.cost.price == observed
+    assert comparison.b.cost is not None
+    assert comparison.b.cost.price is not None
+    assert (comparison.b.cost.price.usd_per_hour, comparison.b.cost.price.source) == (1.0, "contract")
+
+
+def test_a_job_never_pays_back_what_no_deployment_saves() -> None:
+    comparison = of([make_record("standard", ready_s=400), make_record("fast", ready_s=450)])
+    assert comparison.break_even is not None
+    assert comparison.break_even.deployments is None
+    assert "never" in comparison.break_even.sentence
+
+
+def test_the_interval_of_what_pays_back_is_that_of_the_seconds_saved() -> None:
+    comparison = of(make_pairs(STEADY))
+    pays, interval = comparison.break_even, comparison.total.difference_interval_s
+    assert pays is not None
+    assert interval is not None
+    assert pays.low == pytest.approx(1116.89 / -interval[0])
+    assert pays.high == pytest.approx(1116.89 / -interval[1])
+
+
+def test_the_interval_of_what_pays_back_is_open_when_nothing_may_be_saved() -> None:
+    pays = of(make_pairs([1.4, 0.9, 1.2])).break_even
+    assert pays is not None
+    assert pays.deployments is not None
+    assert pays.low is not None
+    assert pays.low < pays.deployments
+    assert pays.high is None
+
+
+def test_seconds_of_reused_shards_are_those_of_the_job_that_made_them() -> None:
+    standard, fast = seed_records()
+    assert fast.optimization is not None
+    fast.optimization.reused = True
+    comparison = of([standard, fast])
+    assert comparison.b.one_time is not None
+    assert comparison.b.one_time.reused
+    assert comparison.b.one_time.seconds == 1116.89
+
+
+def test_an_outlier_is_labelled_and_kept() -> None:
+    records = [
+        make_record("standard", ready_s=ready_s, number=n)
+        for n, ready_s in enumerate([600, 604, 598, 602, 900])
+    ]
+    comparison = of([*records, make_record("fast")])
+    assert comparison.a.outliers == [records[4].run_id]
+    assert comparison.a.time_to_ready is not None
+    assert comparison.a.time_to_ready.max == pytest.approx(900)
+
+
+def test_the_shown_run_is_a_real_one_at_the_median_aligned_at_its_request() -> None:
+    comparison = of(make_pairs(STEADY))
+    assert comparison.a.shown is not None
+    assert comparison.a.time_to_ready is not None
+    assert comparison.a.shown.ready_s == pytest.approx(comparison.a.time_to_ready.median, abs=1e-5)
+    assert min(span.start_s for span in comparison.a.shown.spans) == pytest.approx(-1.8, abs=1e-5)
+
+
+def test_another_image_is_warned_of_since_its_effect_counts_as_loading() -> None:
+    records = make_pairs(STEADY)
+    for record in records:
+        if record.path == "fast":
+            record.image = "vllm:server-sagemaker-cuda-v1.4"
+    told = [text for text in of(records).warnings if "also differ in image" in text]
+    assert len(told) == 1
+    assert "like_for_like" not in told[0]
