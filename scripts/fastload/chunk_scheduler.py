@@ -43,7 +43,7 @@ class Part:
         self.stop = stop
 
 
-class Board:
+class ChunkScheduler:
     """Hands out parts to connections; safe for use by many threads."""
 
     def __init__(
@@ -128,7 +128,7 @@ class Board:
             return True
 
     def finish(self, part: Part) -> bool:
-        """Take the part off the board; true if it was the last of its chunk, which can then be verified."""
+        """Mark the part as done; true if it was the last of its chunk, which can then be verified."""
         with self._lock:
             self._reading.remove(part)
             part.chunk.open_parts -= 1

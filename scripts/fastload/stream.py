@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastload.checksums import crc32c
-from fastload.chunk_scheduler import Board, Part
+from fastload.chunk_scheduler import ChunkScheduler, Part
 from fastload.destination import Destination, open_destination
 from fastload.errors import ChunkError, ObjectMissingError, StreamError, TransientError
 from fastload.manifest import Manifest, RankEntry, read_manifest
-from fastload.storage.retry import Patience
+from fastload.storage.retry import Backoff
 from fastload.storage.store import Session, Store, open_store
 
 if TYPE_CHECKING:
@@ -146,18 +146,18 @@ class Stream:
         self._finished_s = time.time()
 
     def _read_chunks(self, entry: RankEntry, chunk_bytes: int, destination: Destination) -> None:
-        board = Board(entry.chunks, chunk_bytes, destination.claim)
+        scheduler = ChunkScheduler(entry.chunks, chunk_bytes, destination.claim)
         rates: dict[int, float] = {}
         workers: list[threading.Thread] = []
 
         def add(count: int) -> None:
             for _ in range(count):
-                board.join()
+                scheduler.join()
                 connection = _Connection(self._store.session(), len(workers), rates)
                 workers.append(
                     threading.Thread(
                         target=self._work,
-                        args=(connection, board, destination),
+                        args=(connection, scheduler, destination),
                         name=f"fastload-connection-{connection.number}",
                         daemon=True,
                     )
@@ -166,22 +166,22 @@ class Stream:
 
         add(self._connections or FIRST_CONNECTIONS)
         if self._connections is None:
-            self._grow(board, workers, rates, add)
+            self._grow(scheduler, workers, rates, add)
         for worker in workers:
             worker.join()
-        self._most_connections = board.most_connections
-        if self._failure is None and not board.is_done:
+        self._most_connections = scheduler.most_connections
+        if self._failure is None and not scheduler.is_done:
             self._failure = StreamError("the stream was closed before it finished; open it again.")
         if self._failure is not None:
             destination.abandon()
             raise self._failure
 
-    def _work(self, connection: _Connection, board: Board, destination: Destination) -> None:
+    def _work(self, connection: _Connection, scheduler: ChunkScheduler, destination: Destination) -> None:
         try:
-            while not self._stop.is_set() and (part := board.take()) is not None:
-                if not self._read_part(connection, board, part):
+            while not self._stop.is_set() and (part := scheduler.take()) is not None:
+                if not self._read_part(connection, scheduler, part):
                     return
-                self._settle(connection, board, part, destination)
+                self._settle(connection, scheduler, part, destination)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asks for the tensors
             self._failure = self._failure or error
             self._stop.set()
@@ -189,13 +189,13 @@ class Stream:
         finally:
             connection.session.close()
 
-    def _read_part(self, connection: _Connection, board: Board, part: Part) -> bool:
+    def _read_part(self, connection: _Connection, scheduler: ChunkScheduler, part: Part) -> bool:
         """Fill a part; false if the stream was stopped, or this connection gave way because of throttling."""
-        patience, asked = Patience(), False
+        backoff, asked = Backoff(), False
         while not self._stop.is_set():
             began_s = time.monotonic()
             try:
-                view = board.next_segment(part, connection.segment_bytes())
+                view = scheduler.next_segment(part, connection.segment_bytes())
                 if not len(view):
                     return True
                 if not asked:
@@ -204,9 +204,9 @@ class Stream:
                 connection.session.fill(view)
             except TransientError as error:
                 asked = False
-                if self._gives_way(board, part, error):
+                if self._gives_way(scheduler, part, error):
                     return False
-                patience.after(error)
+                backoff.after(error)
             else:
                 part.position += len(view)
                 connection.rates[connection.number] = len(view) / max(time.monotonic() - began_s, 1e-9)
@@ -226,13 +226,15 @@ class Stream:
                 f"the manifest says {entry.size_bytes}; shard again."
             )
 
-    def _settle(self, connection: _Connection, board: Board, part: Part, destination: Destination) -> None:
+    def _settle(
+        self, connection: _Connection, scheduler: ChunkScheduler, part: Part, destination: Destination
+    ) -> None:
         """If that was a chunk's last part, verify the chunk; read it again while it is corrupt."""
         chunk = part.chunk
-        while board.finish(part):
+        while scheduler.finish(part):
             found = crc32c(chunk.view)
             if found == chunk.entry.crc32c:
-                board.complete()
+                scheduler.complete()
                 destination.landed(chunk.offset_bytes, chunk.view)
                 return
             with self._lock:
@@ -244,33 +246,33 @@ class Stream:
                     f"{chunk.corrupt_reads} reads, the manifest says {chunk.entry.crc32c:08x}; shard again."
                 )
             connection.session.close()  # it may be the connection that corrupts
-            part = board.reopen(chunk)
-            if not self._read_part(connection, board, part):
+            part = scheduler.reopen(chunk)
+            if not self._read_part(connection, scheduler, part):
                 return
 
-    def _gives_way(self, board: Board, part: Part, error: TransientError) -> bool:
+    def _gives_way(self, scheduler: ChunkScheduler, part: Part, error: TransientError) -> bool:
         """Count a failed attempt; true if the store throttles and this connection should leave."""
         with self._lock:
             self._retries += 1
             self._throttled += error.throttled
         least = FIRST_CONNECTIONS // 4
-        return error.throttled and self._connections is None and board.leave(part, least)
+        return error.throttled and self._connections is None and scheduler.leave(part, least)
 
     def _grow(
         self,
-        board: Board,
+        scheduler: ChunkScheduler,
         workers: list[threading.Thread],
         rates: dict[int, float],
         add: Callable[[int], None],
     ) -> None:
         """Add connections as long as each addition makes the whole faster and nothing fails."""
         wanted_bytes_per_s, is_settled = 0.0, False
-        while board.has_waiting and not self._retries and board.connections < MOST_CONNECTIONS:
+        while scheduler.has_waiting and not self._retries and scheduler.connections < MOST_CONNECTIONS:
             alive = [worker for worker in workers if worker.is_alive()]
             if not alive:
                 return
             alive[0].join(_TICK_S)
-            connections = board.connections
+            connections = scheduler.connections
             if len(rates) < connections:
                 continue
             rate_bytes_per_s = sum(rates.values())

@@ -28,7 +28,7 @@ class RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-class Diary(logging.FileHandler):
+class CallLog(logging.FileHandler):
     """The file of one call; a folder that cannot be written costs the log, never the run."""
 
     def __init__(self, home: Path, command: list[str]) -> None:
@@ -72,16 +72,16 @@ class Diary(logging.FileHandler):
         super().emit(_LOG.makeRecord(_LOG.name, logging.INFO, "", 0, what, (), None))
 
 
-def begin(home: Path, command: list[str]) -> Diary:
+def begin(home: Path, command: list[str]) -> CallLog:
     """Start the log of this call: every logger's words go to it, and nothing of them to the terminal."""
     logging.raiseExceptions = False
     logging.captureWarnings(True)
-    diary = Diary(home, command)
-    logging.getLogger().addHandler(diary)
+    call_log = CallLog(home, command)
+    logging.getLogger().addHandler(call_log)
     _LOG.setLevel(logging.DEBUG)
     threading.excepthook = lambda failed: _LOG.error(
         "thread %s ended by an unexpected error",
         failed.thread.name if failed.thread else "?",
         exc_info=(failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback),
     )
-    return diary
+    return call_log

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from loadbench import sample_request
 from loadbench.errors import ConfigError
-from loadbench.load_paths import PATHS, EndpointKind, PathName, WeightsFrom
+from loadbench.load_paths import LOAD_PATHS, EndpointKind, LoadPath, WeightsFrom
 
 Target = Literal["local", "aws"]
 
@@ -162,20 +162,22 @@ class Config(_Strict):
     state: StateSettings = Field(default_factory=StateSettings)
     pricing: Pricing = Field(default_factory=Pricing)
 
-    def deployment(self, path: PathName) -> DeploymentInfo:
+    def deployment(self, load_path: LoadPath) -> DeploymentInfo:
         """The section of one path. ConfigError, with what to add, where the configuration has none."""
-        section: DeploymentInfo | None = getattr(self, PATHS[path].section)
+        section: DeploymentInfo | None = getattr(self, LOAD_PATHS[load_path].section)
         if section is None:
-            raise self._not_configured(path)
+            raise self._not_configured(load_path)
         return section
 
     @property
-    def paths(self) -> tuple[PathName, ...]:
+    def paths(self) -> tuple[LoadPath, ...]:
         """The paths that have a section."""
-        return tuple(path for path, traits in PATHS.items() if getattr(self, traits.section) is not None)
+        return tuple(
+            load_path for load_path, traits in LOAD_PATHS.items() if getattr(self, traits.section) is not None
+        )
 
-    def _not_configured(self, path: PathName) -> ConfigError:
-        other, example = self.standard_deployment_info, PATHS[path].example
+    def _not_configured(self, load_path: LoadPath) -> ConfigError:
+        other, example = self.standard_deployment_info, LOAD_PATHS[load_path].example
         section: dict[str, Any] = {
             "hf_model_id": other.hf_model_id,
             "instance_type": other.instance_type,
@@ -184,35 +186,36 @@ class Config(_Strict):
         }
         if example and example.inference_ami_version:
             section["inference_ami_version"] = example.inference_ami_version
-        text = yaml.safe_dump({PATHS[path].section: section}, sort_keys=False, width=200)
+        text = yaml.safe_dump({LOAD_PATHS[load_path].section: section}, sort_keys=False, width=200)
         return ConfigError(
-            f"the configuration has no section {PATHS[path].section}, which the {path} path needs",
+            f"the configuration has no section {LOAD_PATHS[load_path].section}, "
+            f"which the {load_path} path needs",
             details=f"Add for example:\n\n{text}",
             remedy="The default config.yaml has the whole section.",
         )
 
-    def endpoint_kind(self, path: PathName) -> EndpointKind:
+    def endpoint_kind(self, load_path: LoadPath) -> EndpointKind:
         """Model-based as in the seed for the standard path, unless configured or compared like for like."""
         if self.benchmark.like_for_like:
             return "inference_component"
-        return self.deployment(path).endpoint_kind or PATHS[path].endpoint_kind
+        return self.deployment(load_path).endpoint_kind or LOAD_PATHS[load_path].endpoint_kind
 
-    def weights_from(self, path: PathName) -> WeightsFrom:
+    def weights_from(self, load_path: LoadPath) -> WeightsFrom:
         """The seed pulls from the hub on a real account; the embedded target has no hub, so S3."""
         if self.benchmark.like_for_like:
             return "s3"
-        unless_said = PATHS[path].weights_from_on_aws if self.target == "aws" else "s3"
-        return self.deployment(path).weights_from or unless_said
+        unless_said = LOAD_PATHS[load_path].weights_from_on_aws if self.target == "aws" else "s3"
+        return self.deployment(load_path).weights_from or unless_said
 
-    def image(self, path: PathName) -> str:
+    def image(self, load_path: LoadPath) -> str:
         """The image with `{region}` filled in."""
-        return self.deployment(path).image_uri.replace("{region}", self.region)
+        return self.deployment(load_path).image_uri.replace("{region}", self.region)
 
-    def sample_input(self, path: PathName) -> dict[str, Any]:
+    def sample_input(self, load_path: LoadPath) -> dict[str, Any]:
         """The sample request; the seed writes it in the fast section only, and every path answers it."""
-        samples = (self.deployment(name).sample_input for name in (path, *self.paths))
+        samples = (self.deployment(name).sample_input for name in (load_path, *self.paths))
         sample = next((sample for sample in samples if sample is not None), sample_request.DEFAULT)
-        return sample_request.as_chat(sample) if PATHS[path].chat_requests else sample
+        return sample_request.as_chat(sample) if LOAD_PATHS[load_path].chat_requests else sample
 
     @property
     def digest(self) -> str:

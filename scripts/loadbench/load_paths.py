@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-PathName = str
+LoadPath = str
 EndpointKind = Literal["model_based", "inference_component"]
 WeightsFrom = Literal["s3", "hub"]
 Loader = Literal["fast model loader", "Run:ai model streamer"]
@@ -22,7 +22,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class PathTraits:
+class LoadPathTraits:
     """What makes one way of loading different from another."""
 
     section: str
@@ -43,12 +43,12 @@ class PathTraits:
     """Where the section may be left out."""
 
 
-PATHS: dict[PathName, PathTraits] = {
-    "standard": PathTraits("standard_deployment_info", "model_based"),
-    "fast": PathTraits(
+LOAD_PATHS: dict[LoadPath, LoadPathTraits] = {
+    "standard": LoadPathTraits("standard_deployment_info", "model_based"),
+    "fast": LoadPathTraits(
         "fast_model_loading_info", "inference_component", optimized=True, needs="fast model loader"
     ),
-    "streamer": PathTraits(
+    "streamer": LoadPathTraits(
         "streamer_info",
         "model_based",
         container_reads_s3=True,
@@ -67,5 +67,9 @@ PATHS: dict[PathName, PathTraits] = {
     ),
 }
 
-OPTIMIZED: PathName = next(path for path, traits in PATHS.items() if traits.optimized)
-COMPARED: tuple[PathName, ...] = tuple(path for path, traits in PATHS.items() if traits.compared)
+OPTIMIZED_LOAD_PATH: LoadPath = next(
+    load_path for load_path, traits in LOAD_PATHS.items() if traits.optimized
+)
+COMPARED_LOAD_PATHS: tuple[LoadPath, ...] = tuple(
+    load_path for load_path, traits in LOAD_PATHS.items() if traits.compared
+)

@@ -38,6 +38,6 @@ class Workspace:
         """Terraform's state and variables of one run; gone once its resources are."""
         return self.private_dir / "runs" / run_id
 
-    def terraform_root(self, path: str) -> Path:
+    def terraform_root(self, load_path: str) -> Path:
         """The Terraform root of one path, as it is shipped."""
-        return self.assets / "terraform" / path
+        return self.assets / "terraform" / load_path

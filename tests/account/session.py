@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from loadbench.load_paths import COMPARED, PATHS
+from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
 from loadbench.run.models import synthetic
 from tests.account import aws_only
 from tests.account.asked import Asked, read_record
@@ -88,7 +88,7 @@ def write_config(home: Path) -> None:
     model.mkdir()
     synthetic.generate(_MODEL, model, lambda progress: None)
     document = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    for traits in PATHS.values():
+    for traits in LOAD_PATHS.values():
         if traits.section in document:
             document[traits.section] |= {"hf_model_id": str(model), "weights_from": "s3"}
     document["benchmark"]["warm_invocations"] = 1
@@ -116,7 +116,7 @@ def _make_bucket(environment: Mapping[str, str], name: str) -> None:
 def _commands(session: Session, target: str, environment: Mapping[str, str]) -> None:
     options = ["--target", target, "--set", f"fast_model_loading_info.bucket={bucket(target)}"]
     session.loadbench(environment, "doctor", *options)
-    for path in COMPARED:
+    for path in COMPARED_LOAD_PATHS:
         session.loadbench(environment, "run", path, "--yes", *options)
         session.loadbench(environment, "invoke", path, *options)
     for file in (session.home / ".loadbench" / "runs").glob("*/*.tfvars.json"):

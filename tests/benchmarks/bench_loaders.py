@@ -39,7 +39,7 @@ _SHAPE = {"connection-rate": 90e6, "total-rate": 1.25e9, "first-byte": 0.02}
 
 
 @dataclass
-class Bench:
+class Benchmark:
     """One benchmark: where things are, and what was measured."""
 
     folder: Path
@@ -65,7 +65,7 @@ def main() -> int:
         folder = Path(name)
         source = folder / "s3" / _BUCKET / _MODEL
         write_synthetic("llama-1b", source, args.layers)
-        bench = Bench(folder, (source / "model.safetensors").stat().st_size, args.runs)
+        bench = Benchmark(folder, (source / "model.safetensors").stat().st_size, args.runs)
         with _server(folder):
             _shard(bench)
         for part in args.parts.split(","):
@@ -84,31 +84,31 @@ def main() -> int:
     return 0
 
 
-def _measure_loopback(bench: Bench) -> None:
+def _measure_loopback(bench: Benchmark) -> None:
     """As fast as the machine goes."""
     with _server(bench.folder):
         _take_turns(bench, "loopback", _LOADERS)
 
 
-def _measure_copying(bench: Bench) -> None:
+def _measure_copying(bench: Benchmark) -> None:
     """The same from a server that reads each body and writes it out again, as most servers do."""
     with _server(bench.folder, "--copy-bodies"):
         _take_turns(bench, "copying", _LOADERS)
 
 
-def _measure_shaped(bench: Bench) -> None:
+def _measure_shaped(bench: Benchmark) -> None:
     """Like S3."""
     with _server(bench.folder, **_SHAPE):
         _take_turns(bench, "shaped", _SHAPED_LOADERS)
 
 
-def _measure_start(bench: Bench) -> None:
+def _measure_start(bench: Benchmark) -> None:
     """From the start of the process over a link like S3: imports alone, streaming alone, both at once."""
     with _server(bench.folder, **_SHAPE):
         _take_turns(bench, "start", _STARTS)
 
 
-def _measure_apart(bench: Bench) -> None:
+def _measure_apart(bench: Benchmark) -> None:
     """The same with the server kept to one of the two cores: who starts has a core that it never takes."""
     with _server(bench.folder, **_SHAPE) as process:
         for thread in Path(f"/proc/{process.pid}/task").iterdir():  # those to come inherit it
@@ -116,7 +116,7 @@ def _measure_apart(bench: Bench) -> None:
         _take_turns(bench, "apart", _STARTS)
 
 
-def _measure_shard(bench: Bench) -> None:
+def _measure_shard(bench: Benchmark) -> None:
     """Sharding S3 to S3, beside copying the same object S3 to S3 in parallel parts."""
     copy = f"from tests.benchmarks.loader_model import copy_in_parts; copy_in_parts('{_BUCKET}', '{_MODEL}')"
     with _server(bench.folder):
@@ -126,7 +126,7 @@ def _measure_shard(bench: Bench) -> None:
             _note(bench, "shard", "copy", {"seconds": _timed(copy), "held_bytes": bench.size_bytes})
 
 
-_PARTS: dict[str, Callable[[Bench], None]] = {
+_PARTS: dict[str, Callable[[Benchmark], None]] = {
     "loopback": _measure_loopback,
     "copying": _measure_copying,
     "shaped": _measure_shaped,
@@ -154,7 +154,7 @@ def _settle(folder: Path) -> None:
                     pass
 
 
-def _shard(bench: Bench) -> float:
+def _shard(bench: Benchmark) -> float:
     """Shard the model to a fresh destination; seconds."""
     shutil.rmtree(bench.folder / "s3" / _BUCKET / _SHARDS, ignore_errors=True)
     locations = f"'s3://{_BUCKET}/{_MODEL}', 's3://{_BUCKET}/{_SHARDS}'"
@@ -168,14 +168,14 @@ def _timed(program: str) -> float:
     return time.perf_counter() - began_s
 
 
-def _take_turns(bench: Bench, part: str, loaders: tuple[str, ...]) -> None:
+def _take_turns(bench: Benchmark, part: str, loaders: tuple[str, ...]) -> None:
     """Every loader once, then every loader again."""
     for _ in range(bench.repeats):
         for loader in loaders:
             _run(bench, part, loader)
 
 
-def _run(bench: Bench, part: str, loader: str) -> None:
+def _run(bench: Benchmark, part: str, loader: str) -> None:
     """One run in a fresh process."""
     command = [sys.executable, "-m", "tests.benchmarks.loader_runs", loader, "--bucket", _BUCKET]
     command += ["--model", _MODEL, "--shards", _SHARDS]
@@ -192,7 +192,7 @@ def _run(bench: Bench, part: str, loader: str) -> None:
     _note(bench, part, loader, json.loads(done.stdout.splitlines()[-1]))
 
 
-def _note(bench: Bench, part: str, loader: str, facts: dict[str, Any]) -> None:
+def _note(bench: Benchmark, part: str, loader: str, facts: dict[str, Any]) -> None:
     """Keep and print one run."""
     load_average = os.getloadavg()[0]
     run = Run(

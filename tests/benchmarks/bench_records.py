@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from loadbench.results.comparison.compare import compare_points
-from loadbench.results.run_index import list_points
+from loadbench.results.run_index import list_summaries
 from loadbench.results.run_record import Pair, load_record, record_file, save_record
 from tests.loadbench.results.builders import EPOCH_S, make_record
 
@@ -23,7 +23,7 @@ def main(pairs: int) -> None:
             save_record(folder, make_record("fast", ready_s=450 + index % 5, number=index, pair=pair))
         for label in ("list, no index yet", "list, indexed"):
             start_s = time.perf_counter()
-            points = list_points(folder).points
+            points = list_summaries(folder).points
             print(f"{label:20} {time.perf_counter() - start_s:6.2f} s  {len(points):,} records")
         start_s = time.perf_counter()
         comparison = compare_points(

@@ -7,37 +7,39 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.chunk_scheduler import SEGMENT_BYTES, Board, Part
+from fastload.chunk_scheduler import SEGMENT_BYTES, ChunkScheduler, Part
 from fastload.manifest import ChunkEntry
 
 _MIB = 1 << 20
 
 
 def test_a_throttled_connection_leaves_its_part_to_others_but_never_the_last_ones() -> None:
-    board = Board([ChunkEntry("0", 10 * _MIB, 0)], 10 * _MIB, lambda _, size: memoryview(bytearray(size)))
+    scheduler = ChunkScheduler(
+        [ChunkEntry("0", 10 * _MIB, 0)], 10 * _MIB, lambda _, size: memoryview(bytearray(size))
+    )
     for _ in range(3):
-        board.join()
-    part = board.take()
+        scheduler.join()
+    part = scheduler.take()
     assert part is not None
-    assert not board.leave(part, 3)
-    assert board.leave(part, 2)
-    assert board.connections == 2
-    assert board.take() is part
+    assert not scheduler.leave(part, 3)
+    assert scheduler.leave(part, 2)
+    assert scheduler.connections == 2
+    assert scheduler.take() is part
 
 
 def test_segments_are_long_while_much_is_left_and_short_at_the_end() -> None:
     chunks = [ChunkEntry(str(index), 32 * _MIB, 0) for index in range(8)]
-    board = Board(chunks, 32 * _MIB, lambda _, size: memoryview(bytearray(size)))
-    board.join()
-    board.join()
+    scheduler = ChunkScheduler(chunks, 32 * _MIB, lambda _, size: memoryview(bytearray(size)))
+    scheduler.join()
+    scheduler.join()
     lengths = []
-    while (part := board.take()) is not None:
-        while len(view := board.next_segment(part, 24 * _MIB)):
+    while (part := scheduler.take()) is not None:
+        while len(view := scheduler.next_segment(part, 24 * _MIB)):
             lengths.append(len(view))
             part.position += len(view)
-        if board.finish(part):
-            board.complete()
-    assert board.is_done
+        if scheduler.finish(part):
+            scheduler.complete()
+    assert scheduler.is_done
     assert lengths[0] == 24 * _MIB
     assert lengths[-1] <= SEGMENT_BYTES
     left_bytes = sum(lengths)
@@ -72,42 +74,42 @@ def test_every_byte_is_handed_out_exactly_once(
 ) -> None:
     chunk_bytes = 40 * _MIB
     chunks = [ChunkEntry(str(index), size, 0) for index, size in enumerate(sizes)]
-    board = Board(chunks, chunk_bytes, lambda offset, size: cast("memoryview", _Extent(0, size)))
+    scheduler = ChunkScheduler(chunks, chunk_bytes, lambda offset, size: cast("memoryview", _Extent(0, size)))
     working: dict[int, Part] = {}
     idle = set(range(connections))
     for _ in idle:
-        board.join()
+        scheduler.join()
     read: dict[int, list[tuple[int, int]]] = {}
     finished: list[int] = []
 
     def step(number: int, action: str) -> None:
         if number in idle:
-            part = board.take()
+            part = scheduler.take()
             idle.discard(number)
             if part is not None:
                 working[number] = part
         elif number in working:
             part = working[number]
-            if action == "leave" and board.leave(part, 1):
+            if action == "leave" and scheduler.leave(part, 1):
                 del working[number]
                 return
-            extent = cast("_Extent", board.next_segment(part, wanted_bytes))
+            extent = cast("_Extent", scheduler.next_segment(part, wanted_bytes))
             if len(extent):
                 read.setdefault(part.chunk.offset_bytes, []).append((extent.start, extent.stop))
                 part.position = part.reserved
             else:
                 del working[number]
                 idle.add(number)
-                if board.finish(part):
+                if scheduler.finish(part):
                     finished.append(part.chunk.offset_bytes)
-                    board.complete()
+                    scheduler.complete()
 
     for number, action in choices:
         step(number % connections, action)
     while working or idle:
         for number in [*working, *idle]:
             step(number, "read")
-    assert board.is_done
+    assert scheduler.is_done
     assert sorted(finished) == [index * chunk_bytes for index in range(len(sizes))]
     for index, size in enumerate(sizes):
         end = 0

@@ -18,7 +18,7 @@ LOG = logging.getLogger("loadbench.test")
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[call_log.Diary]:
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[call_log.CallLog]:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     begun = call_log.begin(tmp_path, ["run", "fast", "--set", f"x={TOKEN}"])
     yield begun
@@ -27,12 +27,12 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[call_log.Di
     begun.close()
 
 
-def test_a_call_that_says_nothing_leaves_no_file(log: call_log.Diary, tmp_path: Path) -> None:
+def test_a_call_that_says_nothing_leaves_no_file(log: call_log.CallLog, tmp_path: Path) -> None:
     assert log.path is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_names_the_call_and_only_its_owner_reads_it(log: call_log.Diary) -> None:
+def test_the_file_names_the_call_and_only_its_owner_reads_it(log: call_log.CallLog) -> None:
     LOG.info("something")
     assert log.path is not None
     first, second = log.path.read_text(encoding="utf-8").splitlines()
@@ -42,7 +42,7 @@ def test_the_file_names_the_call_and_only_its_owner_reads_it(log: call_log.Diary
     assert log.path.stat().st_mode & 0o077 == 0
 
 
-def test_secrets_stand_neither_in_the_call_nor_in_a_traceback(log: call_log.Diary) -> None:
+def test_secrets_stand_neither_in_the_call_nor_in_a_traceback(log: call_log.CallLog) -> None:
     try:
         raise ValueError(f"refused: {TOKEN}")
     except ValueError:
@@ -55,7 +55,7 @@ def test_secrets_stand_neither_in_the_call_nor_in_a_traceback(log: call_log.Diar
 
 
 def test_what_libraries_warn_about_and_threads_die_of_goes_to_the_file(
-    log: call_log.Diary, capfd: pytest.CaptureFixture[str]
+    log: call_log.CallLog, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def die() -> None:
         raise RuntimeError("thread broke")
@@ -71,7 +71,7 @@ def test_what_libraries_warn_about_and_threads_die_of_goes_to_the_file(
     assert "broke" not in capfd.readouterr().err
 
 
-def test_only_the_newest_files_are_kept(log: call_log.Diary, tmp_path: Path) -> None:
+def test_only_the_newest_files_are_kept(log: call_log.CallLog, tmp_path: Path) -> None:
     folder = tmp_path / call_log.LOGS
     folder.mkdir(parents=True)
     for number in range(call_log.KEPT + 5):
@@ -85,7 +85,7 @@ def test_only_the_newest_files_are_kept(log: call_log.Diary, tmp_path: Path) -> 
 
 
 def test_a_folder_that_cannot_be_written_costs_the_log_only(
-    log: call_log.Diary, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    log: call_log.CallLog, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".loadbench").write_text("a file where the folder should be", encoding="utf-8")
     LOG.info("something")

@@ -13,10 +13,10 @@ import boto3
 import pytest
 
 from loadbench.config import Config, load_config
+from loadbench.run.deployment_plan import rendered_variables
 from loadbench.run.preflight import Check, container
-from loadbench.run.preflight.check import Context
-from loadbench.run.run_context import Bench
-from loadbench.run.runner import rendered_variables
+from loadbench.run.preflight.check import CheckContext
+from loadbench.run.run_context import RunContext
 from loadbench.run.terraform.install import child_environment, find_terraform
 from loadbench.target import Account
 from loadbench.ui import Ui
@@ -24,7 +24,7 @@ from loadbench.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
-PATHS = ("standard", "fast")
+LOAD_PATHS = ("standard", "fast")
 TIMEOUT_S = 120
 
 
@@ -33,12 +33,12 @@ def config(request: pytest.FixtureRequest) -> Config:
     return load_config(request.param)
 
 
-def bench(config: Config, home: Path) -> Bench:
+def context(config: Config, home: Path) -> RunContext:
     session = boto3.Session(
         region_name=config.region, aws_access_key_id="key", aws_secret_access_key="secret"
     )
     account = Account(config.target, config.region, "123456789012", session, {})
-    return Bench(config, Workspace(ROOT, home), account, Ui(), ["loadbench"])
+    return RunContext(config, Workspace(ROOT, home), account, Ui(), ["loadbench"])
 
 
 def test_the_examples_are_those_that_the_readme_names() -> None:
@@ -48,7 +48,7 @@ def test_the_examples_are_those_that_the_readme_names() -> None:
 
 def test_an_example_is_for_a_real_account_and_names_its_own_command(config: Config) -> None:
     assert config.target == "aws"
-    for path in PATHS:
+    for path in LOAD_PATHS:
         info = config.deployment(path)
         assert info.container_env_vars["HF_MODEL_ID"] == info.hf_model_id
 
@@ -59,18 +59,18 @@ def test_the_command_in_an_example_uses_that_example(file: Path) -> None:
 
 
 def test_image_degree_and_instance_fit_together(config: Config) -> None:
-    context = Context(config, PATHS, None, None)
+    context = CheckContext(config, LOAD_PATHS, None, None)
     found: list[Check] = [*container.image(context), *container.accelerators(context)]
     assert found
     assert [check for check in found if check.status != "ok"] == []
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", LOAD_PATHS)
 def test_the_root_takes_what_an_example_renders(config: Config, path: str, tmp_path: Path) -> None:
     """The real root's variables, types and validations included, without its provider."""
     shutil.copy(ROOT / "terraform" / path / "variables.tf", tmp_path)
     variables = tmp_path / f"{path}.auto.tfvars.json"
-    variables.write_text(rendered_variables(bench(config, tmp_path), path), encoding="utf-8")
+    variables.write_text(rendered_variables(context(config, tmp_path), path), encoding="utf-8")
     declared = set(re.findall(r'^variable "(\w+)"', (tmp_path / "variables.tf").read_text(), re.MULTILINE))
     assert set(json.loads(variables.read_text())) == declared - {"hugging_face_token"}
     (tmp_path / "outputs.tf").write_text(
@@ -91,20 +91,20 @@ def test_the_root_takes_what_an_example_renders(config: Config, path: str, tmp_p
 
 
 def variables(config: Config, path: str, home: Path) -> Any:
-    return json.loads(rendered_variables(bench(config, home), path))
+    return json.loads(rendered_variables(context(config, home), path))
 
 
 def test_the_seeds_example_is_the_seeds_configuration() -> None:
     seed = load_config(ROOT / "tests" / "loadbench" / "fixtures" / "seed.yaml")
     example = load_config(ROOT / "docs" / "examples" / "llama-3.1-8b-g5.2xlarge.yaml")
-    for path in PATHS:
+    for path in LOAD_PATHS:
         ours = example.deployment(path).model_copy(update={"bucket": None})
         assert ours == seed.deployment(path)
 
 
 def test_like_for_like_both_paths_differ_in_what_they_load_only(tmp_path: Path) -> None:
     config = load_config(ROOT / "docs" / "examples" / "like-for-like.yaml")
-    standard, fast = (variables(config, path, tmp_path) for path in PATHS)
+    standard, fast = (variables(config, path, tmp_path) for path in LOAD_PATHS)
     run = re.compile(r"\d{8}-\d{6}-\w+-[0-9a-f]{4}|\d{4}-\d\d-\d\dT[\d:]+Z")
     different = {
         name
@@ -119,7 +119,7 @@ def test_like_for_like_both_paths_differ_in_what_they_load_only(tmp_path: Path) 
 
 def test_tensor_parallel_degree_is_the_same_number_everywhere(tmp_path: Path) -> None:
     config = load_config(ROOT / "docs" / "examples" / "tensor-parallel-g5.12xlarge.yaml")
-    for path in PATHS:
+    for path in LOAD_PATHS:
         found = variables(config, path, tmp_path)
         assert found["accelerators"] == 4
         assert found["environment"]["OPTION_TENSOR_PARALLEL_DEGREE"] == "4"

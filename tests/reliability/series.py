@@ -56,7 +56,7 @@ class Outcome:
         )
 
 
-class Bench:
+class RunContext:
     """One home with a model and shards in place, in which one case after the other is run."""
 
     def __init__(self, home: Home) -> None:
@@ -132,29 +132,29 @@ class Bench:
 
 def run_cases(cases: Sequence[Case], folder: Path, parallel: int) -> list[Outcome]:
     """Every case, in as many homes as run side by side; each outcome is told as it comes."""
-    benches: queue.SimpleQueue[Bench] = queue.SimpleQueue()
-    made = [Bench(Home(folder / f"home-{index}")) for index in range(parallel)]
+    benches: queue.SimpleQueue[RunContext] = queue.SimpleQueue()
+    made = [RunContext(Home(folder / f"home-{index}")) for index in range(parallel)]
     started_s = time.monotonic()
 
     def one(case: Case) -> Outcome:
-        bench = benches.get()
+        context = benches.get()
         try:
-            outcome = bench.run(case)
+            outcome = context.run(case)
         finally:
-            benches.put(bench)
+            benches.put(context)
         print(outcome.line(), flush=True)
         return outcome
 
     try:
         with ThreadPoolExecutor(parallel) as pool:
-            for bench in made:
-                benches.put(bench)
-            list(pool.map(Bench.measure, made))
+            for context in made:
+                benches.put(context)
+            list(pool.map(RunContext.measure, made))
             print(f"model and shards in place after {time.monotonic() - started_s:.0f} s", flush=True)
             return list(pool.map(one, cases))
     finally:
-        for bench in made:
-            bench.end()
+        for context in made:
+            context.end()
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

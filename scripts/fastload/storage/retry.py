@@ -15,7 +15,7 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 3.0
 
 
-class Patience:
+class Backoff:
     """Counts the failures of one piece of work; not shared between threads."""
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:

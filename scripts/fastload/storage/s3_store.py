@@ -10,7 +10,7 @@ from xml.etree import (
 from fastload.checksums import crc32c_header
 from fastload.errors import ObjectMissingError, StorageError, TransientError
 from fastload.storage.http_connection import HttpConnection, ResponseHead
-from fastload.storage.retry import Patience
+from fastload.storage.retry import Backoff
 from fastload.storage.s3_client import Bucket
 from fastload.storage.store import ObjectInfo
 
@@ -60,7 +60,7 @@ class BucketSession:
         self._unread_bytes = 0
 
     def read(self, key: str) -> bytes:
-        return Patience().attempt(lambda: self._whole("GET", self._prefix + key, {}, {}, b""))
+        return Backoff().attempt(lambda: self._whole("GET", self._prefix + key, {}, {}, b""))
 
     def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> int:
         extra = {"Range": f"bytes={start_bytes}-{start_bytes + length_bytes - 1}"}
@@ -86,11 +86,11 @@ class BucketSession:
 
     def write(self, key: str, data: bytes | memoryview, checksum: int) -> None:
         extra = {"x-amz-checksum-crc32c": crc32c_header(checksum)}
-        Patience().attempt(lambda: self._whole("PUT", self._prefix + key, {}, extra, data))
+        Backoff().attempt(lambda: self._whole("PUT", self._prefix + key, {}, extra, data))
 
     def read_bucket(self, query: dict[str, str]) -> bytes:
         """GET on the bucket itself, with a query."""
-        return Patience().attempt(lambda: self._whole("GET", "", query, {}, b""))
+        return Backoff().attempt(lambda: self._whole("GET", "", query, {}, b""))
 
     def close(self) -> None:
         self._connection.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fastload.errors import StorageError
-from fastload.storage.retry import Patience
+from fastload.storage.retry import Backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +99,4 @@ def read_range(
         session.fill(view)
 
     if len(view):
-        Patience().attempt(attempt)
+        Backoff().attempt(attempt)

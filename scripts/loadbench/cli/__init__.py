@@ -106,7 +106,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _show_error(error: LoadbenchError, log: call_log.Diary) -> None:
+def _show_error(error: LoadbenchError, log: call_log.CallLog) -> None:
     """The message, what helps, what to do next; the log's place where a run failed."""
     click.echo(redact(f"Error: {error.message}"), err=True)
     if error.details:

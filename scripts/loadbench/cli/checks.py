@@ -13,8 +13,8 @@ from loadbench.cli.options import JSON_OPTION, PATH_ARGUMENT, config_options, co
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loadbench.load_paths import PathName
-    from loadbench.run.run_context import Bench
+    from loadbench.load_paths import LoadPath
+    from loadbench.run.run_context import RunContext
 
 
 @click.command()
@@ -36,32 +36,34 @@ def doctor(as_json: bool, live_facts: bool, **options: Any) -> None:
     """
     from loadbench.run.preflight import run_checks
 
-    bench = open_bench(**options)
+    context = open_bench(**options)
     if live_facts:
-        show_live_facts(bench, as_json)
+        show_live_facts(context, as_json)
         return
-    checks = run_checks(bench.config, list(bench.config.paths), bench.account.session, bench.ui.progress)
+    checks = run_checks(
+        context.config, list(context.config.paths), context.account.session, context.ui.progress
+    )
     if as_json:
         click.echo(json.dumps([check.__dict__ for check in checks], indent=2))
     else:
         for check in checks:
             remedy = f" {check.remedy}" if check.remedy and check.status != "ok" else ""
             click.echo(f"{check.status:8} {check.name}: {check.message}{remedy}")
-        click.echo(f"\n{cost_of_run(bench, list(bench.config.paths))}")
+        click.echo(f"\n{cost_of_run(context, list(context.config.paths))}")
     if any(check.status == "failure" for check in checks):
         raise SystemExit(2)
 
 
-def show_live_facts(bench: Bench, as_json: bool) -> None:
+def show_live_facts(context: RunContext, as_json: bool) -> None:
     """One line a fact; exit 1 when one is contradicted, because code depends on it."""
     from dataclasses import asdict
 
-    from loadbench.run.preflight.check import Context
+    from loadbench.run.preflight.check import CheckContext
     from loadbench.run.preflight.live_facts import find_out
     from loadbench.run.run_context import hugging_face_token
 
-    context = Context(bench.config, list(bench.config.paths), bench.account.session, hugging_face_token())
-    findings = find_out(context)
+    load_paths, session = list(context.config.paths), context.account.session
+    findings = find_out(CheckContext(context.config, load_paths, session, hugging_face_token()))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
@@ -74,7 +76,7 @@ def show_live_facts(bench: Bench, as_json: bool) -> None:
 @click.command()
 @PATH_ARGUMENT
 @config_options
-def render(path: PathName, **options: Any) -> None:
+def render(load_path: LoadPath, **options: Any) -> None:
     """Print the Terraform variables that a run would use.
 
     Creates nothing.
@@ -83,9 +85,9 @@ def render(path: PathName, **options: Any) -> None:
     Examples:
       loadbench render fast --config my.yaml
     """
-    from loadbench.run.runner import rendered_variables
+    from loadbench.run.deployment_plan import rendered_variables
 
-    click.echo(rendered_variables(open_bench(**options), path))
+    click.echo(rendered_variables(open_bench(**options), load_path))
 
 
 @click.command()

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from loadbench.config import Config
-    from loadbench.load_paths import PathName
-    from loadbench.run.run_context import Bench
+    from loadbench.load_paths import LoadPath
+    from loadbench.run.run_context import RunContext
     from loadbench.ui import Ui
 
-PATH_ARGUMENT = click.argument("path", type=click.Choice(list(PATHS)))
+PATH_ARGUMENT = click.argument("load_path", metavar="PATH", type=click.Choice(list(LOAD_PATHS)))
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 YES_OPTION = click.option(
     "--yes", is_flag=True, help="Do not ask before creating or removing what costs money."
@@ -80,12 +80,12 @@ def read_config(config_file: Path, target: str | None, overrides: tuple[str, ...
     return load_config(config_file, [*overrides, *([f"target={target}"] if target else [])])
 
 
-def open_bench(**options: Any) -> Bench:
+def open_bench(**options: Any) -> RunContext:
     """Read the configuration, load `.env`, reach the target."""
     from dotenv import load_dotenv
 
     from loadbench.run.record_writer import command_line
-    from loadbench.run.run_context import Bench
+    from loadbench.run.run_context import RunContext
     from loadbench.target import open_account
 
     config, workspace, ui = read_config(**options), Workspace.here(), make_ui()
@@ -94,30 +94,30 @@ def open_bench(**options: Any) -> Bench:
         ui.warn(f"{secrets} can be read by others: chmod 600 {secrets}")
     with ui.step("reaching the embedded AWS" if config.target == "local" else "reaching AWS"):
         account = open_account(config, workspace.home)
-    return Bench(config, workspace, account, ui, command_line())
+    return RunContext(config, workspace, account, ui, command_line())
 
 
-def confirm_cost(bench: Bench, paths: list[PathName], yes: bool) -> None:
+def confirm_cost(context: RunContext, load_paths: list[LoadPath], yes: bool) -> None:
     """On AWS, say what will be created and what it costs, and ask once."""
-    if bench.config.target == "local" or yes:
+    if context.config.target == "local" or yes:
         return
-    click.echo(cost_of_run(bench, paths), err=True)
+    click.echo(cost_of_run(context, load_paths), err=True)
     click.confirm("Go on?", abort=True, err=True)
 
 
-def cost_of_run(bench: Bench, paths: list[PathName]) -> str:
+def cost_of_run(context: RunContext, load_paths: list[LoadPath]) -> str:
     """What a run of these paths creates and costs; on AWS at the price that AWS tells now."""
     from loadbench.run.preflight import cost_summary
     from loadbench.run.price_lookup import look_up_price
 
-    if bench.config.target == "local":
-        return cost_summary(bench.config, paths)
-    session, region = bench.account.session, bench.config.region
-    return cost_summary(bench.config, paths, lambda name: look_up_price(session, name, region))
+    if context.config.target == "local":
+        return cost_summary(context.config, load_paths)
+    session, region = context.account.session, context.config.region
+    return cost_summary(context.config, load_paths, lambda name: look_up_price(session, name, region))
 
 
-def asking(bench: Bench, yes: bool) -> Any:
+def asking(context: RunContext, yes: bool) -> Any:
     """A question for removals: asked on AWS, taken as yes on the embedded target or with --yes."""
-    if bench.config.target == "local" or yes:
+    if context.config.target == "local" or yes:
         return lambda _: True
     return lambda question: click.confirm(question, err=True)

@@ -28,8 +28,8 @@ def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
     """
     from loadbench.run.destroy import destroy_everything
 
-    bench = open_bench(**options)
-    summary = destroy_everything(bench, include_shards=shards, confirm=asking(bench, yes))
+    context = open_bench(**options)
+    summary = destroy_everything(context, include_shards=shards, confirm=asking(context, yes))
     click.echo(json.dumps(summary.as_json(), indent=2) if as_json else summary.as_text())
 
 
@@ -51,6 +51,6 @@ def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **opti
     """
     from loadbench.run.destroy import find_leftovers
 
-    bench = open_bench(**options)
-    summary = find_leftovers(bench, older_than, do_remove, confirm=asking(bench, yes))
+    context = open_bench(**options)
+    summary = find_leftovers(context, older_than, do_remove, confirm=asking(context, yes))
     click.echo(json.dumps(summary.as_json(), indent=2) if as_json else summary.as_text())

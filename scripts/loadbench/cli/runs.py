@@ -19,11 +19,11 @@ from loadbench.cli.options import (
 from loadbench.cli.reports import show_comparison
 from loadbench.cli.verbs import typed_here
 from loadbench.errors import UsageError
-from loadbench.load_paths import COMPARED, OPTIMIZED, PATHS
+from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS, OPTIMIZED_LOAD_PATH
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loadbench.load_paths import PathName
+    from loadbench.load_paths import LoadPath
     from loadbench.results.run_record import RunRecord
 
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @YES_OPTION
 @JSON_OPTION
 @click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment up, to look at it.")
-def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **options: Any) -> None:
+def run(load_path: LoadPath, yes: bool, as_json: bool, keep_on_failure: bool, **options: Any) -> None:
     """Deploy one path, time it, invoke it; its endpoint stays up.
 
     \b
@@ -47,19 +47,19 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
     from loadbench.run.deployment import price_of
     from loadbench.run.runner import run_path
 
-    bench = open_bench(**options)
-    confirm_cost(bench, [path], yes)
-    record = run_path(bench, path, keep_on_failure=keep_on_failure)
+    context = open_bench(**options)
+    confirm_cost(context, [load_path], yes)
+    record = run_path(context, load_path, keep_on_failure=keep_on_failure)
     if as_json:
         click.echo(record.model_dump_json(indent=2))
         return
     click.echo(deployment_head(record))
-    click.echo(f"Ask it: loadbench invoke {path}, or from Python (results/{record.run_id}/invoke.py):\n")
+    click.echo(f"Ask it: loadbench invoke {load_path}, or from Python (results/{record.run_id}/invoke.py):\n")
     click.echo(textwrap.indent(snippet.render(record), "    "))
-    price = price_of(bench, record)
+    price = price_of(context, record)
     cost = f" and costs {price:.2f} USD per hour" if price is not None else ""
-    simulated = " on AWS; here it costs nothing" if bench.config.target == "local" and cost else ""
-    remove = typed_here("make destroy", bench.workspace.home)
+    simulated = " on AWS; here it costs nothing" if context.config.target == "local" and cost else ""
+    remove = typed_here("make destroy", context.workspace.home)
     click.echo(f"The endpoint {record.names.endpoint} is up{cost}{simulated}. Remove it with: {remove}")
     click.echo(f"Everything about this run: results/{record.run_id}/")
 
@@ -72,7 +72,8 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
 @click.option("--pairs", type=click.IntRange(1, 1000), help="Fresh pairs to run, interleaved, each cold.")
 @click.option(
     "--paths",
-    default=",".join(COMPARED),
+    "load_paths",
+    default=",".join(COMPARED_LOAD_PATHS),
     show_default=True,
     metavar="PATH,PATH",
     help="What to run; each is compared with the first.",
@@ -90,7 +91,7 @@ def run(path: PathName, yes: bool, as_json: bool, keep_on_failure: bool, **optio
 def compare(
     runs: tuple[str, ...],
     pairs: int | None,
-    paths: str,
+    load_paths: str,
     resume: bool,
     like_for_like: bool,
     baseline: tuple[str, ...],
@@ -119,7 +120,7 @@ def compare(
     if runs:
         records, order = recorded_runs(results_dir, runs), None
     else:
-        order = chosen_paths(paths)
+        order = chosen_paths(load_paths)
         records = make_runs(order, pairs, resume, like_for_like, yes, options)
     comparisons = compare_each(records, results_dir, baseline=baseline, order=order)
     for comparison in comparisons:
@@ -129,20 +130,20 @@ def compare(
             require_not_slower(comparison, fail_if_slower_than)
 
 
-def chosen_paths(text: str) -> list[PathName]:
+def chosen_paths(text: str) -> list[LoadPath]:
     """The paths of `--paths`, in their order. UsageError for unknown ones, and for less than two."""
     paths = [name.strip() for name in text.split(",")]
-    unknown = [name for name in paths if name not in PATHS]
+    unknown = [name for name in paths if name not in LOAD_PATHS]
     if unknown or len(paths) < 2 or len(set(paths)) < len(paths):
         raise UsageError(
             f"--paths {text}: {f'there is no path {unknown[0]!r}' if unknown else 'not two paths or more'}",
-            remedy=f"Name two or more of {', '.join(PATHS)}, each once, with commas between them.",
+            remedy=f"Name two or more of {', '.join(LOAD_PATHS)}, each once, with commas between them.",
         )
     return paths
 
 
 def make_runs(
-    paths: list[PathName],
+    load_paths: list[LoadPath],
     pairs: int | None,
     resume: bool,
     like_for_like: bool,
@@ -155,14 +156,14 @@ def make_runs(
     extra = [f"benchmark.pairs={pairs}"] if pairs else []
     extra += ["benchmark.like_for_like=true"] if like_for_like else []
     options["overrides"] = (*options["overrides"], *extra)
-    bench = open_bench(**options)
-    for path in paths:
-        bench.config.deployment(path)  # before the first of them is deployed
-    confirm_cost(bench, paths, yes)
-    if not pairs and not resume and bench.config.benchmark.pairs == 1:
-        return series.run_missing(bench, paths)
-    series_id = series.last_series(bench) if resume else series.new_series_id(bench)
-    return series.run_series(bench, series_id, paths, resume=resume)
+    context = open_bench(**options)
+    for load_path in load_paths:
+        context.config.deployment(load_path)  # before the first of them is deployed
+    confirm_cost(context, load_paths, yes)
+    if not pairs and not resume and context.config.benchmark.pairs == 1:
+        return series.run_missing(context, load_paths)
+    series_id = series.last_series(context) if resume else series.new_series_id(context)
+    return series.run_series(context, series_id, load_paths, resume=resume)
 
 
 @click.command()
@@ -177,23 +178,23 @@ def optimize(yes: bool, as_json: bool, **options: Any) -> None:
       loadbench optimize
       loadbench optimize --config my.yaml --json
     """
-    from loadbench.run.runner import optimize_only
+    from loadbench.run.deployment_plan import optimize_only
 
-    bench = open_bench(**options)
-    confirm_cost(bench, [OPTIMIZED], yes)
-    result = optimize_only(bench)
+    context = open_bench(**options)
+    confirm_cost(context, [OPTIMIZED_LOAD_PATH], yes)
+    result = optimize_only(context)
     click.echo(result.model_dump_json(indent=2) if as_json else result.output_uri)
 
 
 @click.command()
-@click.argument("path", required=False, shell_complete=lambda *_: list(PATHS))
+@click.argument("load_path", metavar="[PATH]", required=False, shell_complete=lambda *_: list(LOAD_PATHS))
 @click.argument("prompt", required=False)
 @config_options
 @JSON_OPTION
 @click.option("--image", metavar="FILE_OR_URL", help="An image for a vision-language model to look at.")
 @click.option("--snippet", is_flag=True, help="Print Python that asks the endpoint, and ask nothing.")
 def invoke(
-    path: str | None, prompt: str | None, as_json: bool, image: str | None, snippet: bool, **options: Any
+    load_path: str | None, prompt: str | None, as_json: bool, image: str | None, snippet: bool, **options: Any
 ) -> None:
     """Ask a running endpoint; its answer appears as it is generated.
 
@@ -208,14 +209,14 @@ def invoke(
       loadbench invoke fast --snippet > ask.py
     """
     from loadbench.results.reports import snippet as script
-    from loadbench.run.runner import invoke_standing, standing_record
+    from loadbench.run.active_runs import active_record, invoke_active
 
-    path, prompt = _path_and_prompt(path, prompt)
-    bench = open_bench(**options)
+    load_path, prompt = _path_and_prompt(load_path, prompt)
+    context = open_bench(**options)
     if snippet:
-        click.echo(script.render(standing_record(bench, path)), nl=False)
+        click.echo(script.render(active_record(context, load_path)), nl=False)
         return
-    pieces = invoke_standing(bench, path, prompt, image)
+    pieces = invoke_active(context, load_path, prompt, image)
     if as_json:
         click.echo(json.dumps({"generated_text": "".join(pieces)}, ensure_ascii=False))
         return
@@ -224,16 +225,16 @@ def invoke(
     click.echo()
 
 
-def _path_and_prompt(path: str | None, prompt: str | None) -> tuple[PathName | None, str | None]:
+def _path_and_prompt(load_path: str | None, prompt: str | None) -> tuple[LoadPath | None, str | None]:
     """A question alone is a prompt, unless it looks like a path that was mistyped."""
     import difflib
 
-    if path is None or path in PATHS:
-        return path, prompt
-    near = difflib.get_close_matches(path, list(PATHS), n=1)
+    if load_path is None or load_path in LOAD_PATHS:
+        return load_path, prompt
+    near = difflib.get_close_matches(load_path, list(LOAD_PATHS), n=1)
     if prompt is None and not near:
-        return None, path
+        return None, load_path
     raise UsageError(
-        f"{path!r} is no way of loading",
-        remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(PATHS)}.",
+        f"{load_path!r} is no way of loading",
+        remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(LOAD_PATHS)}.",
     )

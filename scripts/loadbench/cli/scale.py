@@ -9,17 +9,17 @@ import click
 
 from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, cost_of_run, open_bench
 from loadbench.cli.verbs import typed_here
-from loadbench.load_paths import COMPARED, PATHS
+from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loadbench.load_paths import PathName
-    from loadbench.run.run_context import Bench
+    from loadbench.load_paths import LoadPath
+    from loadbench.run.run_context import RunContext
     from loadbench.run.scale_out import ScaledRun
 
 
 @click.command("scale-out")
-@click.argument("paths", nargs=-1, type=click.Choice(list(PATHS)))
+@click.argument("load_paths", metavar="[PATH]...", nargs=-1, type=click.Choice(list(LOAD_PATHS)))
 @config_options
 @YES_OPTION
 @JSON_OPTION
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--deploy", is_flag=True, help="Deploy what is not up, and remove it afterwards.")
 @click.option("--keep", is_flag=True, help="Leave the last copy, and what was deployed for it, up.")
 def scale_out(
-    paths: tuple[PathName, ...],
+    load_paths: tuple[LoadPath, ...],
     repeat: int,
     deploy: bool,
     keep: bool,
@@ -45,31 +45,31 @@ def scale_out(
       loadbench scale-out fast
       loadbench scale-out standard fast --deploy --repeat 3
     """
+    from loadbench.run.scale_out import deployed_load_paths
     from loadbench.run.scale_out import scale_out as scale
-    from loadbench.run.scale_out import standing_paths
 
-    bench = open_bench(**options)
-    chosen = list(paths or COMPARED) if deploy else standing_paths(bench, paths)
-    _confirm(bench, chosen, deploy, keep, yes)
-    scaled = scale(bench, list(dict.fromkeys(chosen)), repeat=repeat, keep=keep)
+    context = open_bench(**options)
+    chosen = list(load_paths or COMPARED_LOAD_PATHS) if deploy else deployed_load_paths(context, load_paths)
+    _confirm(context, chosen, deploy, keep, yes)
+    scaled = scale(context, list(dict.fromkeys(chosen)), repeat=repeat, keep=keep)
     _show(scaled, as_json)
     if keep and not as_json:
         what = " and ".join(item.run.names.endpoint for item in scaled)
-        remove = typed_here("make destroy", bench.workspace.home)
+        remove = typed_here("make destroy", context.workspace.home)
         click.echo(f"Still up with one copy more: {what}. Remove everything with: {remove}")
 
 
-def _confirm(bench: Bench, paths: list[PathName], deploy: bool, keep: bool, yes: bool) -> None:
+def _confirm(context: RunContext, load_paths: list[LoadPath], deploy: bool, keep: bool, yes: bool) -> None:
     """Say what one more copy costs; asked once on AWS."""
     from loadbench.run.scale_out import cost_of_copy
 
-    if bench.config.target == "local" or yes:
+    if context.config.target == "local" or yes:
         return
     if deploy:
-        click.echo(cost_of_run(bench, paths), err=True)
+        click.echo(cost_of_run(context, load_paths), err=True)
     until = "until you remove it" if keep else "until it is taken away again, minutes later"
-    for path in paths:
-        click.echo(f"{path}: {cost_of_copy(bench, path)}, {until}.", err=True)
+    for load_path in load_paths:
+        click.echo(f"{load_path}: {cost_of_copy(context, load_path)}, {until}.", err=True)
     click.confirm("Go on?", abort=True, err=True)
 
 

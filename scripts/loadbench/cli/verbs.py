@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 
 _VERB = re.compile(r"\bmake (?P<verb>[a-z][a-z-]*)\b")
-_VERBS = ("setup", "compare", "scale-out", "destroy", "doctor", "report", "leftovers", *PATHS)
+_VERBS = ("setup", "compare", "scale-out", "destroy", "doctor", "report", "leftovers", *LOAD_PATHS)
 
 
 def typed_here(text: str, folder: Path) -> str:
@@ -20,6 +20,6 @@ def typed_here(text: str, folder: Path) -> str:
         verb = match["verb"]
         if verb not in _VERBS:
             return match[0]
-        return f"loadbench run {verb}" if verb in PATHS else f"loadbench {verb}"
+        return f"loadbench run {verb}" if verb in LOAD_PATHS else f"loadbench {verb}"
 
     return _VERB.sub(replaced, text)

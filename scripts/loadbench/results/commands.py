@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from loadbench.errors import RunError, UsageError
-from loadbench.load_paths import PathName
+from loadbench.load_paths import LoadPath
 from loadbench.results.ci_gate import check_limit
 from loadbench.results.comparison.compare import compare
 from loadbench.results.comparison.model import Comparison, load_comparison
@@ -26,7 +26,7 @@ def compare_each(
     results_dir: Path,
     *,
     baseline: Sequence[str] = (),
-    order: Sequence[PathName] | None = None,
+    order: Sequence[LoadPath] | None = None,
 ) -> list[Comparison]:
     """Compare, and write every report into each comparison's own folder.
 

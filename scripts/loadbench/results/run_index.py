@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from loadbench.errors import UsageError
 from loadbench.results.run_record import load_record, write_atomically
-from loadbench.results.run_summary import RunPoint, point_of
+from loadbench.results.run_summary import RunSummary, point_of
 
 _NAME = ".index"
 
@@ -26,7 +26,7 @@ _NAME = ".index"
 class Listing:
     """All runs, oldest first, and the folders whose record cannot be read, with the reason."""
 
-    points: list[RunPoint]
+    points: list[RunSummary]
     unreadable: dict[str, str]
 
 
@@ -36,11 +36,11 @@ class _Entry:
     text: str
 
 
-def list_points(results_dir: Path) -> Listing:
+def list_summaries(results_dir: Path) -> Listing:
     """Every run under `results_dir` as a point. A record that cannot be read is reported, not fatal."""
     known = _read_index(results_dir)
     entries: dict[str, _Entry] = {}
-    found: list[RunPoint] = []
+    found: list[RunSummary] = []
     unreadable: dict[str, str] = {}
     changed = False
     for run_id, stamp in _stamps(results_dir):
@@ -61,18 +61,18 @@ def list_points(results_dir: Path) -> Listing:
     return Listing(found, unreadable)
 
 
-def points_at(files: Iterable[Path]) -> list[RunPoint]:
+def points_at(files: Iterable[Path]) -> list[RunSummary]:
     """Points of named records, read whole. UsageError on the first that is none."""
     return [point_of(load_record(file)) for file in files]
 
 
-def latest(found: Sequence[RunPoint], path: str, configuration_digest: str) -> RunPoint | None:
+def latest(found: Sequence[RunSummary], load_path: str, configuration_digest: str) -> RunSummary | None:
     """The newest successful run of a path under the same configuration, None if it has to be made."""
     return next(
         (
             point
             for point in reversed(found)
-            if point.path == path and point.usable and point.configuration_digest == configuration_digest
+            if point.path == load_path and point.usable and point.configuration_digest == configuration_digest
         ),
         None,
     )
@@ -94,11 +94,11 @@ def _stamps(results_dir: Path) -> list[tuple[str, str]]:
     return stamps
 
 
-def _cached(entry: _Entry | None, stamp: str) -> RunPoint | None:
+def _cached(entry: _Entry | None, stamp: str) -> RunSummary | None:
     if entry is None or entry.stamp != stamp:
         return None
     try:
-        return RunPoint.model_validate_json(entry.text)
+        return RunSummary.model_validate_json(entry.text)
     except ValidationError:
         return None
 

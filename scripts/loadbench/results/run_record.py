@@ -198,9 +198,9 @@ class RunRecord(_Model):
         return self.deployment.ready_s - self.deployment.request_s
 
 
-def new_run_id(path: str, now: datetime.datetime) -> str:
+def new_run_id(load_path: str, now: datetime.datetime) -> str:
     """A run id that sorts by time: 20261123-061530-standard-4f2a."""
-    return f"{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}-{path}-{secrets.token_hex(2)}"
+    return f"{now.astimezone(datetime.UTC):%Y%m%d-%H%M%S}-{load_path}-{secrets.token_hex(2)}"
 
 
 def record_file(results_dir: Path, run_id: str) -> Path:

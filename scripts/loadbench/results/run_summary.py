@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.results.costs import Price, find_price
 from loadbench.results.run_record import Invocation, Optimization, Pair, RunRecord, RunStatus
 from loadbench.results.timeline import PhaseShare, busy_s, partition, weights_phases_of
@@ -28,7 +28,7 @@ class Clocks(_Model):
     poller_s: float | None = Field(description="CreationTime to the first poll that saw InService")
 
 
-class RunPoint(_Model):
+class RunSummary(_Model):
     """One run, reduced to its figures and to the facts that can differ between runs."""
 
     run_id: str
@@ -107,13 +107,13 @@ class RunPoint(_Model):
         return median(self.tokens_per_s) if self.tokens_per_s else None
 
 
-def point_of(record: RunRecord) -> RunPoint:
+def point_of(record: RunRecord) -> RunSummary:
     """Reduce a record to its point."""
     request_s, ready_s = record.deployment.request_s, record.deployment.ready_s
     answered = [invocation for invocation in record.invocations if invocation.ok]
     first = next((item for item in answered if item.kind == "first"), None)
     moving = weights_phases_of(record.spans)
-    return RunPoint(
+    return RunSummary(
         run_id=record.run_id,
         path=record.path,
         status=record.status,
@@ -207,7 +207,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
 
 def _environment(record: RunRecord) -> Mapping[str, str]:
     """The container environment of the record's own path, as configured."""
-    traits = PATHS.get(record.path)
+    traits = LOAD_PATHS.get(record.path)
     section: Any = record.configuration.get(traits.section) if traits else None
     environment = section.get("container_env_vars") if isinstance(section, dict) else None
     if not isinstance(environment, dict):

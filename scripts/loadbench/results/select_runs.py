@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadbench.errors import UsageError
-from loadbench.load_paths import PATHS, PathName
+from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.results.comparison.model import load_comparison
 from loadbench.results.run_record import RunRecord, load_record, record_file
 
@@ -47,7 +47,7 @@ def comparison_folder(results_dir: Path, comparison_id: str) -> Path:
 
 
 def sides_of(
-    records: Sequence[RunRecord], baseline: Sequence[RunRecord], order: Sequence[PathName] | None = None
+    records: Sequence[RunRecord], baseline: Sequence[RunRecord], order: Sequence[LoadPath] | None = None
 ) -> list[Sides]:
     """What is compared with what, each as (runs, their baseline; empty for path against path).
 
@@ -66,13 +66,13 @@ def sides_of(
     if not baseline:
         if len(paths) < 2:
             return [(runs[1:], runs[:1])] if len(runs) > 1 else [(runs, [])]
-        first, *others = sorted(paths, key=[*(order or PATHS), *paths].index)
+        first, *others = sorted(paths, key=[*(order or LOAD_PATHS), *paths].index)
         return [(_of_path(runs, other), _of_path(runs, first)) for other in others]
-    shared = [path for path in paths if any(record.path == path for record in baseline)]
+    shared = [load_path for load_path in paths if any(record.path == load_path for record in baseline)]
     if not shared:
         return [(runs, list(baseline))]
-    return [(_of_path(runs, path), _of_path(baseline, path)) for path in shared]
+    return [(_of_path(runs, load_path), _of_path(baseline, load_path)) for load_path in shared]
 
 
-def _of_path(records: Sequence[RunRecord], path: str) -> list[RunRecord]:
-    return [record for record in records if record.path == path]
+def _of_path(records: Sequence[RunRecord], load_path: str) -> list[RunRecord]:
+    return [record for record in records if record.path == load_path]

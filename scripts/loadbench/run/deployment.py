@@ -12,7 +12,7 @@ from loadbench.results.costs import find_price
 from loadbench.results.run_record import RunRecord
 from loadbench.run.observe import Observer
 from loadbench.run.removal.remove import Resource, find_resources, remove
-from loadbench.run.run_context import Bench
+from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state
 from loadbench.run.terraform.commands import Terraform, TerraformEvent
 from loadbench.run.terraform.process import stop_earlier
@@ -21,29 +21,29 @@ from loadbench.run.terraform.render import Plan, render
 STATE_FILE = "terraform.tfstate"
 
 
-def terraform_for(bench: Bench, path: str, run_id: str) -> Terraform:
+def terraform_for(context: RunContext, load_path: str, run_id: str) -> Terraform:
     """Terraform on one path's root with the state of one run."""
-    run_dir = bench.workspace.run_dir(run_id)
+    run_dir = context.workspace.run_dir(run_id)
     place = remote_state.place_of(run_dir)
     return Terraform(
-        root=bench.workspace.terraform_root(path),
+        root=context.workspace.terraform_root(load_path),
         state_file=run_dir / STATE_FILE,
         backend=place.backend() if place else None,
-        environment=bench.terraform_environment(),
-        log_file=bench.workspace.results_dir / run_id / "terraform.jsonl",
+        environment=context.terraform_environment(),
+        log_file=context.workspace.results_dir / run_id / "terraform.jsonl",
     )
 
 
-def prepare(bench: Bench, plan: Plan) -> tuple[Terraform, Path]:
+def prepare(context: RunContext, plan: Plan) -> tuple[Terraform, Path]:
     """Render the variables and make the root ready; creates nothing that costs money."""
-    variables = render(plan, bench.workspace.run_dir(plan.run_id))
-    remote_state.begin(bench, plan.run_id, variables)
-    terraform = terraform_for(bench, plan.path, plan.run_id)
-    terraform.init(bench.ui.progress)
+    variables = render(plan, context.workspace.run_dir(plan.run_id))
+    remote_state.begin(context, plan.run_id, variables)
+    terraform = terraform_for(context, plan.path, plan.run_id)
+    terraform.init(context.ui.progress)
     return terraform, variables
 
 
-def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observer) -> dict[str, float]:
+def apply(context: RunContext, terraform: Terraform, variables: Path, observer: Observer) -> dict[str, float]:
     """Create everything and wait until it serves; what Terraform and the service say is shown live.
 
     Returns Terraform's own answer to how long the deployment took: `terraform_start_s` when it asked for the
@@ -55,7 +55,7 @@ def apply(bench: Bench, terraform: Terraform, variables: Path, observer: Observe
 
     def show(who: str, what: str) -> None:
         said[who] = what
-        bench.ui.detail(" · ".join(said.values()), said=f"{who}: {what}" if who == "terraform" else what)
+        context.ui.detail(" · ".join(said.values()), said=f"{who}: {what}" if who == "terraform" else what)
 
     def on_event(event: TerraformEvent) -> None:
         if event.type == "apply_start" and ".aws_sagemaker_endpoint." in f".{event.resource}":
@@ -93,43 +93,45 @@ def interruption_told() -> Iterator[None]:
 
 
 @interruption_told()
-def destroy_run(bench: Bench, path: str, run_id: str) -> None:
+def destroy_run(context: RunContext, load_path: str, run_id: str) -> None:
     """Remove what one run created, by Terraform where there is state, then by listing.
 
     Raises LeftoverError with names and prices if something is still there, StateLockedError when another
     process works on this run.
     """
-    run_dir = bench.workspace.run_dir(run_id)
-    stop_earlier(run_dir, bench.ui.detail)
-    variables = run_dir / f"{path}.tfvars.json"
+    run_dir = context.workspace.run_dir(run_id)
+    stop_earlier(run_dir, context.ui.detail)
+    variables = run_dir / f"{load_path}.tfvars.json"
     trouble: LoadbenchError | None = None
     place = remote_state.place_of(run_dir)
     if variables.exists() and (place or (run_dir / STATE_FILE).exists()):
         try:
-            terraform = terraform_for(bench, path, run_id)
-            terraform.init(bench.ui.progress)
-            terraform.destroy(variables, lambda event: bench.ui.detail(event.message))
+            terraform = terraform_for(context, load_path, run_id)
+            terraform.init(context.ui.progress)
+            terraform.destroy(variables, lambda event: context.ui.detail(event.message))
         except StateLockedError:
             raise
         except LoadbenchError as error:  # what Terraform could not remove is removed by listing
             trouble = error
     remaining = [
-        item for item in find_resources(bench.account.session, bench.config.project) if item.run_id == run_id
+        item
+        for item in find_resources(context.account.session, context.config.project)
+        if item.run_id == run_id
     ]
     if remaining:
         if trouble:
-            bench.ui.warn(f"Terraform could not remove everything: {trouble.message}")
-        remaining = remove(bench.account.session, remaining, bench.ui.detail)
+            context.ui.warn(f"Terraform could not remove everything: {trouble.message}")
+        remaining = remove(context.account.session, remaining, context.ui.detail)
     if remaining:
-        raise leftover_error(bench, remaining)
+        raise leftover_error(context, remaining)
     if place:
-        remote_state.remove(bench, place)
+        remote_state.remove(context, place)
     shutil.rmtree(run_dir, ignore_errors=True)
 
 
-def leftover_error(bench: Bench, remaining: list[Resource]) -> LeftoverError:
+def leftover_error(context: RunContext, remaining: list[Resource]) -> LeftoverError:
     """What is still there: names, prices, what keeps it, and on AWS a link to each."""
-    on_aws = bench.config.target == "aws"
+    on_aws = context.config.target == "aws"
     by_hand = "; what stays, remove in the console" if on_aws else ""
     return LeftoverError(
         f"{len(remaining)} resource(s) of this project are still there:",
@@ -138,7 +140,7 @@ def leftover_error(bench: Bench, remaining: list[Resource]) -> LeftoverError:
     )
 
 
-def price_of(bench: Bench, record: RunRecord) -> float | None:
+def price_of(context: RunContext, record: RunRecord) -> float | None:
     """What the run's endpoint costs, in USD per hour; None where no price is known."""
     price = find_price(record.instance_type, record.configuration, record.price)
     return None if price is None else price.usd_per_hour * record.instance_count

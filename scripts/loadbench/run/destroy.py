@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadbench.errors import InterruptedRunError, UsageError
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.run import deployment
+from loadbench.run.active_runs import active_runs
 from loadbench.run.record_writer import close_record
 from loadbench.run.removal.remove import Resource, find_resources, remove
 from loadbench.run.removal.stored_weights import remove_half_made, remove_stored, stored_weights
-from loadbench.run.run_context import Bench
-from loadbench.run.runner import standing_runs
+from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state
 
 _AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
@@ -50,36 +50,36 @@ class Removal:
 
 
 @deployment.interruption_told()
-def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) -> Removal:
+def destroy_everything(context: RunContext, *, include_shards: bool, confirm: Confirm) -> Removal:
     """Remove every run of this checkout and whatever else carries the project's tags; verify by listing.
 
     Works with state, without it, twice, and while something is still creating.
     Raises LeftoverError (exit 3) with names and prices when something is still there.
     """
-    summary = Removal(on_aws=bench.config.target == "aws")
-    session, project = bench.account.session, bench.config.project
-    with bench.ui.step("listing what exists"):
+    summary = Removal(on_aws=context.config.target == "aws")
+    session, project = context.account.session, context.config.project
+    with context.ui.step("listing what exists"):
         existing = find_resources(session, project)
     if existing and not confirm(_question(existing)):
         raise InterruptedRunError("nothing was removed", remedy="Answer yes, or pass --yes.")
-    for run_id in remote_state.adopt(bench):
-        bench.ui.note(f"{run_id} was made elsewhere; its state is in s3://{bench.config.state.bucket}")
-    for path in PATHS:
-        with bench.path_lock(path):
-            for run_id in standing_runs(bench, path):
-                with bench.ui.step(f"removing run {run_id}"):
-                    deployment.destroy_run(bench, path, run_id)
-                close_record(bench.workspace.results_dir, run_id, bench.clock())
-    with bench.ui.step("checking that nothing is left"):
+    for run_id in remote_state.adopt(context):
+        context.ui.note(f"{run_id} was made elsewhere; its state is in s3://{context.config.state.bucket}")
+    for load_path in LOAD_PATHS:
+        with context.path_lock(load_path):
+            for run_id in active_runs(context, load_path):
+                with context.ui.step(f"removing run {run_id}"):
+                    deployment.destroy_run(context, load_path, run_id)
+                close_record(context.workspace.results_dir, run_id, context.clock())
+    with context.ui.step("checking that nothing is left"):
         remaining = find_resources(session, project)
         if remaining:
-            remaining = remove(session, remaining, bench.ui.detail)
+            remaining = remove(session, remaining, context.ui.detail)
     if remaining:
-        raise deployment.leftover_error(bench, remaining)
+        raise deployment.leftover_error(context, remaining)
     summary.removed = [f"{item.kind} {item.name}" for item in existing]
-    with bench.ui.step("looking for half-made uploads and shards"):
-        summary.removed += remove_half_made(session, bench.config, bench.account.account_id)
-    for stored in stored_weights(session, bench.config, bench.account.account_id):
+    with context.ui.step("looking for half-made uploads and shards"):
+        summary.removed += remove_half_made(session, context.config, context.account.account_id)
+    for stored in stored_weights(session, context.config, context.account.account_id):
         if include_shards and stored.kind == "shards":
             remove_stored(session, stored)
             summary.removed.append(f"shards {stored.uri}")
@@ -88,7 +88,7 @@ def destroy_everything(bench: Bench, *, include_shards: bool, confirm: Confirm) 
     return summary
 
 
-def find_leftovers(bench: Bench, older_than: str, do_remove: bool, *, confirm: Confirm) -> Removal:
+def find_leftovers(context: RunContext, older_than: str, do_remove: bool, *, confirm: Confirm) -> Removal:
     """What any run, checkout or colleague left under the project's tags; removes it only when asked to.
 
     Something past its expiry is due whatever its age. Raises LeftoverError when a removal fails.
@@ -97,15 +97,15 @@ def find_leftovers(bench: Bench, older_than: str, do_remove: bool, *, confirm: C
     now_s = time.time()
     found = [
         item
-        for item in find_resources(bench.account.session, bench.config.project)
+        for item in find_resources(context.account.session, context.config.project)
         if item.is_expired(now_s) or item.created_s is None or now_s - item.created_s >= age_s
     ]
     if not do_remove or not found or not confirm(_question(found)):
-        return Removal(listed=found, on_aws=bench.config.target == "aws")
+        return Removal(listed=found, on_aws=context.config.target == "aws")
     with deployment.interruption_told():
-        remaining = remove(bench.account.session, found, bench.ui.detail)
+        remaining = remove(context.account.session, found, context.ui.detail)
     if remaining:
-        raise deployment.leftover_error(bench, remaining)
+        raise deployment.leftover_error(context, remaining)
     return Removal(removed=[f"{item.kind} {item.name}" for item in found])
 
 

@@ -26,7 +26,7 @@ from loadbench.workspace import Workspace
 
 
 @dataclass
-class Journal:
+class RecordWriter:
     """Completes one record as its run goes."""
 
     record: RunRecord

@@ -24,7 +24,7 @@ def hugging_face_token() -> str | None:
 
 
 @dataclass(frozen=True)
-class Bench:
+class RunContext:
     """One invocation of the tool."""
 
     config: Config
@@ -42,9 +42,9 @@ class Bench:
         return variables
 
     @contextmanager
-    def path_lock(self, path: str) -> Iterator[None]:
+    def path_lock(self, load_path: str) -> Iterator[None]:
         """One run of a path at a time in one checkout. Raises UsageError when another holds the lock."""
-        file = self.workspace.private_dir / f"{path}.lock"
+        file = self.workspace.private_dir / f"{load_path}.lock"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a+", encoding="utf-8") as lock:
             try:
@@ -52,7 +52,7 @@ class Bench:
             except BlockingIOError as error:
                 lock.seek(0)
                 raise UsageError(
-                    f"process {lock.read().strip()} works on the {path} path in this checkout",
+                    f"process {lock.read().strip()} works on the {load_path} path in this checkout",
                     remedy="Wait for it, or use a second checkout.",
                 ) from error
             lock.truncate(0)

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, RunError, UsageError
-from loadbench.load_paths import COMPARED, PathName
+from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
 from loadbench.results.costs import find_price
 from loadbench.results.run_record import Failure, Pair, RunRecord, RunStatus, save_record
 from loadbench.results.scale_out_record import (
@@ -25,12 +25,13 @@ from loadbench.results.scale_out_record import (
     scale_out_file,
 )
 from loadbench.run import deployment
+from loadbench.run.active_runs import active_record
 from loadbench.run.capacity import Count, Watch, counts_of
 from loadbench.run.explain_failure import explained
 from loadbench.run.observe.added_copy import AddedCopy
 from loadbench.run.requests.steady_load import SteadyRequests
-from loadbench.run.run_context import Bench, hugging_face_token
-from loadbench.run.runner import run_path, standing_record
+from loadbench.run.run_context import RunContext, hugging_face_token
+from loadbench.run.runner import run_path
 from loadbench.run.series import new_series_id, plan_series
 
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
@@ -44,13 +45,13 @@ class ScaledRun:
     scale_outs: list[ScaleOutRecord]
 
 
-def standing_paths(bench: Bench, paths: Sequence[PathName]) -> list[PathName]:
+def deployed_load_paths(context: RunContext, load_paths: Sequence[LoadPath]) -> list[LoadPath]:
     """Those of the named paths, or of all, whose endpoint is up. UsageError when one that is named is not."""
-    up = [path for path in paths or bench.config.paths if _is_up(bench, path)]
-    missing = [path for path in paths if path not in up]
+    up = [load_path for load_path in load_paths or context.config.paths if _is_up(context, load_path)]
+    missing = [load_path for load_path in load_paths if load_path not in up]
     if missing or not up:
         what = f"no {' and no '.join(missing)} endpoint is up" if missing else "no endpoint is up"
-        verbs = " and ".join(f"`make {path}`" for path in missing or COMPARED)
+        verbs = " and ".join(f"`make {load_path}`" for load_path in missing or COMPARED_LOAD_PATHS)
         raise UsageError(
             what,
             remedy=f"Start one with {verbs}; or --deploy deploys what is missing and removes it afterwards.",
@@ -58,17 +59,17 @@ def standing_paths(bench: Bench, paths: Sequence[PathName]) -> list[PathName]:
     return up
 
 
-def cost_of_copy(bench: Bench, path: PathName) -> str:
+def cost_of_copy(context: RunContext, load_path: LoadPath) -> str:
     """What one more copy of a path runs on, and its price."""
-    run = standing_record(bench, path) if _is_up(bench, path) else None
-    instance_type = run.instance_type if run else bench.config.deployment(path).instance_type
-    price = find_price(instance_type, bench.config.model_dump(), run.price if run else None)
+    run = active_record(context, load_path) if _is_up(context, load_path) else None
+    instance_type = run.instance_type if run else context.config.deployment(load_path).instance_type
+    price = find_price(instance_type, context.config.model_dump(), run.price if run else None)
     cost = f"{price.usd_per_hour:.2f} USD per hour" if price else "at a price that is not known"
     return f"one more {instance_type} each time, {cost}"
 
 
 def scale_out(
-    bench: Bench, paths: Sequence[PathName], *, repeat: int = 1, keep: bool = False
+    context: RunContext, load_paths: Sequence[LoadPath], *, repeat: int = 1, keep: bool = False
 ) -> list[ScaledRun]:
     """Add one copy to the endpoint of each path, `repeat` times in turn; deploy what is not up.
 
@@ -76,27 +77,27 @@ def scale_out(
     the service's reason when a copy does not come up, InterruptedRunError when the user stops it: the
     endpoint is as it was before then, or LeftoverError says that it is not.
     """
-    with _endpoints(bench, paths, keep=keep) as runs, ExitStack() as locks:
+    with _endpoints(context, load_paths, keep=keep) as runs, ExitStack() as locks:
         for path in runs:
-            locks.enter_context(bench.path_lock(path))
-        series_id, seed = new_series_id(bench), bench.config.benchmark.seed
+            locks.enter_context(context.path_lock(path))
+        series_id, seed = new_series_id(context), context.config.benchmark.seed
         scaled = {path: ScaledRun(run, []) for path, run in runs.items()}
         for slot in plan_series(repeat, seed, list(runs)):
             pair = Pair(series_id=series_id, index=slot.index, position=slot.position, seed=seed)
             kept = keep and slot.index == repeat - 1
-            scaled[slot.path].scale_outs.append(add_copy(bench, runs[slot.path], pair, keep=kept))
+            scaled[slot.path].scale_outs.append(add_copy(context, runs[slot.path], pair, keep=kept))
         return list(scaled.values())
 
 
-def add_copy(bench: Bench, run: RunRecord, pair: Pair | None, *, keep: bool) -> ScaleOutRecord:
+def add_copy(context: RunContext, run: RunRecord, pair: Pair | None, *, keep: bool) -> ScaleOutRecord:
     """One scale-out, from its first call to its record; the count is as before at the end unless `keep`."""
-    counts = counts_of(bench.account.session.client("sagemaker", config=_CLIENT_CONFIG), run.names)
-    _take_back(bench, run, counts, f"{run.path}: taking away copies of an earlier scale-out")
-    record = _begin(bench, run, pair)
-    copy = AddedCopy(bench.account.session, run.names, embedded=run.target == "local")
+    counts = counts_of(context.account.session.client("sagemaker", config=_CLIENT_CONFIG), run.names)
+    _take_back(context, run, counts, f"{run.path}: taking away copies of an earlier scale-out")
+    record = _begin(context, run, pair)
+    copy = AddedCopy(context.account.session, run.names, embedded=run.target == "local")
     try:
-        with bench.ui.step(f"{run.path}: adding copy {record.copies_after}"), _service_errors(run):
-            _measure(bench, run, record, counts, copy)
+        with context.ui.step(f"{run.path}: adding copy {record.copies_after}"), _service_errors(run):
+            _measure(context, run, record, counts, copy)
     except LoadbenchError as error:
         failure = explained(error, copy.log_lines())
         record.failure = Failure(
@@ -106,60 +107,62 @@ def add_copy(bench: Bench, run: RunRecord, pair: Pair | None, *, keep: bool) -> 
             remedy=failure.remedy or None,
             log_lines=copy.log_lines()[-15:],
         )
-        _finish(bench, record, "failed")
-        _scale_back(bench, run, counts, record, because=failure.message)
+        _finish(context, record, "failed")
+        _scale_back(context, run, counts, record, because=failure.message)
         raise failure from error.__cause__
     except KeyboardInterrupt as error:
-        _finish(bench, record, "interrupted")
-        _scale_back(bench, run, counts, record)
+        _finish(context, record, "interrupted")
+        _scale_back(context, run, counts, record)
         raise InterruptedRunError(
             f"the scale-out of the {run.path} endpoint was interrupted; it has {_copies(run)} again",
-            remedy=f"What was seen until then is in {scale_out_file(bench.workspace.results_dir, record)}.",
+            remedy=f"What was seen until then is in {scale_out_file(context.workspace.results_dir, record)}.",
         ) from error
     except Exception as error:
         # A defect of ours must not leave a copy running; the command line logs the traceback.
         record.failure = Failure(step="scale-out", message=f"unexpected {type(error).__name__}: {error}")
-        _finish(bench, record, "failed")
-        _scale_back(bench, run, counts, record, because=record.failure.message)
+        _finish(context, record, "failed")
+        _scale_back(context, run, counts, record, because=record.failure.message)
         raise
-    _finish(bench, record, "succeeded")
+    _finish(context, record, "succeeded")
     if not keep:
-        _scale_back(bench, run, counts, record)
+        _scale_back(context, run, counts, record)
     return record
 
 
 def _measure(
-    bench: Bench, run: RunRecord, record: ScaleOutRecord, counts: Sequence[Count], copy: AddedCopy
+    context: RunContext, run: RunRecord, record: ScaleOutRecord, counts: Sequence[Count], copy: AddedCopy
 ) -> None:
     """Every count up by one, in order, while requests are sent; then the timeline of the new copy."""
-    payload = bench.config.sample_input(run.path)
-    requests = SteadyRequests(bench.account.session, run.names, payload, bench.clock)
+    payload = context.config.sample_input(run.path)
+    requests = SteadyRequests(context.account.session, run.names, payload, context.clock)
     watch = Watch(
-        clock=bench.clock,
-        on_status=lambda resource, status: bench.ui.detail(f"{resource} {status} · {requests.words()}"),
+        clock=context.clock,
+        on_status=lambda resource, status: context.ui.detail(f"{resource} {status} · {requests.words()}"),
     )
     serves = False
     try:
         with requests:
             for count in counts:
-                _grow(bench, record, count, watch)
+                _grow(context, record, count, watch)
         serves = True
     finally:
         record.requests = requests.answered
         record.status_history = watch.history
         copy.collect(patiently=serves)
         token = hugging_face_token()
-        copy.write_log(scale_out_file(bench.workspace.results_dir, record, ".log"), [token] if token else [])
+        copy.write_log(
+            scale_out_file(context.workspace.results_dir, record, ".log"), [token] if token else []
+        )
         record.spans = copy.spans(record)
     for problem in copy.problems:
-        bench.ui.warn(f"not observed: {problem}")
+        context.ui.warn(f"not observed: {problem}")
     failed = [item for item in record.requests if not item.ok]
     if failed:
         share = f"{len(failed)} of {len(record.requests)}"
-        bench.ui.warn(f"{run.path}: {share} requests failed meanwhile: {failed[0].error}")
+        context.ui.warn(f"{run.path}: {share} requests failed meanwhile: {failed[0].error}")
 
 
-def _grow(bench: Bench, record: ScaleOutRecord, count: Count, watch: Watch) -> None:
+def _grow(context: RunContext, record: ScaleOutRecord, count: Count, watch: Watch) -> None:
     def asked(request_s: float) -> None:
         record.changes.append(
             CountChange(
@@ -169,58 +172,60 @@ def _grow(bench: Bench, record: ScaleOutRecord, count: Count, watch: Watch) -> N
                 request_s=request_s,
             )
         )
-        save_scale_out(bench.workspace.results_dir, record)
+        save_scale_out(context.workspace.results_dir, record)
 
     ready_s = watch.change(count, record.copies_after, asked)
     record.changes[-1].ready_s = ready_s
-    save_scale_out(bench.workspace.results_dir, record)
+    save_scale_out(context.workspace.results_dir, record)
 
 
-def _begin(bench: Bench, run: RunRecord, pair: Pair | None) -> ScaleOutRecord:
+def _begin(context: RunContext, run: RunRecord, pair: Pair | None) -> ScaleOutRecord:
     """The record, written before anything is asked for."""
-    now_s = bench.clock()
+    now_s = context.clock()
     record = ScaleOutRecord(
         scale_out_id=new_scale_out_id(datetime.datetime.fromtimestamp(now_s, datetime.UTC)),
         run_id=run.run_id,
         path=run.path,
         started_s=now_s,
-        command=bench.command,
+        command=context.command,
         copies_before=run.instance_count,
         copies_after=run.instance_count + 1,
         pair=pair,
     )
-    save_scale_out(bench.workspace.results_dir, record)
+    save_scale_out(context.workspace.results_dir, record)
     return record
 
 
-def _finish(bench: Bench, record: ScaleOutRecord, status: RunStatus) -> None:
+def _finish(context: RunContext, record: ScaleOutRecord, status: RunStatus) -> None:
     record.status = status
-    record.finished_s = bench.clock()
-    save_scale_out(bench.workspace.results_dir, record)
+    record.finished_s = context.clock()
+    save_scale_out(context.workspace.results_dir, record)
 
 
 def _scale_back(
-    bench: Bench, run: RunRecord, counts: Sequence[Count], record: ScaleOutRecord, because: str = ""
+    context: RunContext, run: RunRecord, counts: Sequence[Count], record: ScaleOutRecord, because: str = ""
 ) -> None:
-    _take_back(bench, run, counts, f"{run.path}: taking the copy away", because)
-    record.scaled_back_s = bench.clock()
-    save_scale_out(bench.workspace.results_dir, record)
+    _take_back(context, run, counts, f"{run.path}: taking the copy away", because)
+    record.scaled_back_s = context.clock()
+    save_scale_out(context.workspace.results_dir, record)
 
 
-def _take_back(bench: Bench, run: RunRecord, counts: Sequence[Count], title: str, because: str = "") -> None:
+def _take_back(
+    context: RunContext, run: RunRecord, counts: Sequence[Count], title: str, because: str = ""
+) -> None:
     """Down to the count that the run deployed, once whatever is under way has ended.
 
     LeftoverError when something that costs money stays; `because` is the failure that came before it.
     """
     watch = Watch(
-        clock=bench.clock, on_status=lambda resource, status: bench.ui.detail(f"{resource} {status}")
+        clock=context.clock, on_status=lambda resource, status: context.ui.detail(f"{resource} {status}")
     )
     try:
         with _service_errors(run):
             readings = [count.read() for count in counts]
             if all(item.current <= run.instance_count and not item.in_progress for item in readings):
                 return
-            with bench.ui.step(title):
+            with context.ui.step(title):
                 for count in reversed(counts):
                     if watch.settled(count).current > run.instance_count:
                         watch.change(count, run.instance_count)
@@ -236,29 +241,31 @@ def _take_back(bench: Bench, run: RunRecord, counts: Sequence[Count], title: str
 
 
 @contextmanager
-def _endpoints(bench: Bench, paths: Sequence[PathName], *, keep: bool) -> Iterator[dict[PathName, RunRecord]]:
+def _endpoints(
+    context: RunContext, load_paths: Sequence[LoadPath], *, keep: bool
+) -> Iterator[dict[LoadPath, RunRecord]]:
     """The runs of these paths, all up; what is deployed for this is removed, or kept if all went well."""
     kept = False
     deployed: list[RunRecord] = []
-    runs: dict[PathName, RunRecord] = {}
+    runs: dict[LoadPath, RunRecord] = {}
     try:
-        for path in paths:
-            if not _is_up(bench, path):
-                deployed.append(run_path(bench, path))
-            runs[path] = standing_record(bench, path)
+        for load_path in load_paths:
+            if not _is_up(context, load_path):
+                deployed.append(run_path(context, load_path))
+            runs[load_path] = active_record(context, load_path)
         yield runs
         kept = keep
     finally:
         for record in [] if kept else deployed:
-            with bench.ui.step(f"{record.path}: removing the endpoint"):
-                deployment.destroy_run(bench, record.path, record.run_id)
-            record.destroyed_s = bench.clock()
-            save_record(bench.workspace.results_dir, record)
+            with context.ui.step(f"{record.path}: removing the endpoint"):
+                deployment.destroy_run(context, record.path, record.run_id)
+            record.destroyed_s = context.clock()
+            save_record(context.workspace.results_dir, record)
 
 
-def _is_up(bench: Bench, path: PathName) -> bool:
+def _is_up(context: RunContext, load_path: LoadPath) -> bool:
     try:
-        standing_record(bench, path)
+        active_record(context, load_path)
     except UsageError:
         return False
     return True

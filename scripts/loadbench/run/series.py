@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadbench.errors import LeftoverError, RunError, UsageError
-from loadbench.load_paths import COMPARED, PathName
-from loadbench.results.run_index import list_points
+from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
+from loadbench.results.run_index import list_summaries
 from loadbench.results.run_record import Pair, RunRecord, load_record, record_file, save_record
 from loadbench.run import deployment
-from loadbench.run.run_context import Bench
-from loadbench.run.runner import latest_record, run_path
+from loadbench.run.active_runs import latest_record
+from loadbench.run.run_context import RunContext
+from loadbench.run.runner import run_path
 
 
 @dataclass(frozen=True)
@@ -23,61 +24,61 @@ class Slot:
 
     index: int
     position: int
-    path: PathName
+    path: LoadPath
 
 
-def new_series_id(bench: Bench) -> str:
+def new_series_id(context: RunContext) -> str:
     """A name for a new series; sorts by time."""
-    return f"{datetime.datetime.fromtimestamp(bench.clock(), datetime.UTC):%Y%m%d-%H%M%S}"
+    return f"{datetime.datetime.fromtimestamp(context.clock(), datetime.UTC):%Y%m%d-%H%M%S}"
 
 
-def plan_series(pairs: int, seed: int, paths: Sequence[PathName]) -> list[Slot]:
+def plan_series(pairs: int, seed: int, load_paths: Sequence[LoadPath]) -> list[Slot]:
     """The order of all runs; which path goes first in each pair is drawn from the recorded seed."""
     draw = random.Random(seed)  # noqa: S311 - an order, not a secret
     slots = []
     for index in range(pairs):
-        order = list(paths)
+        order = list(load_paths)
         draw.shuffle(order)
         slots += [Slot(index, position, path) for position, path in enumerate(order)]
     return slots
 
 
-def run_missing(bench: Bench, paths: Sequence[PathName] = COMPARED) -> list[RunRecord]:
+def run_missing(context: RunContext, load_paths: Sequence[LoadPath] = COMPARED_LOAD_PATHS) -> list[RunRecord]:
     """One record a path: the newest that fits this configuration, or a fresh run that is removed again."""
     records = []
-    for path in paths:
-        record = latest_record(bench, path)
+    for load_path in load_paths:
+        record = latest_record(context, load_path)
         if record is not None:
-            bench.ui.note(f"{path}: using run {record.run_id}; PAIRS=1 makes a fresh pair")
+            context.ui.note(f"{load_path}: using run {record.run_id}; PAIRS=1 makes a fresh pair")
         else:
-            record = run_and_remove(bench, path, None)
+            record = run_and_remove(context, load_path, None)
         records.append(record)
     return records
 
 
 def run_series(
-    bench: Bench, series_id: str, paths: Sequence[PathName] = COMPARED, *, resume: bool
+    context: RunContext, series_id: str, load_paths: Sequence[LoadPath] = COMPARED_LOAD_PATHS, *, resume: bool
 ) -> list[RunRecord]:
     """Every run of a series of pairs (of as many runs as there are `paths`), failed ones included.
 
     A failed run is recorded and counted, and the series goes on; something left behind ends it.
     With `resume`, runs that the series has already are not repeated.
     """
-    settings = bench.config.benchmark
-    slots = plan_series(settings.pairs, settings.seed, paths)
-    records = series_records(bench, series_id) if resume else []
+    settings = context.config.benchmark
+    slots = plan_series(settings.pairs, settings.seed, load_paths)
+    records = series_records(context, series_id) if resume else []
     done = {(record.pair.index, record.path) for record in records if record.pair}
     remaining = [slot for slot in slots if (slot.index, slot.path) not in done]
     for number, slot in enumerate(remaining):
-        bench.ui.note(_where_we_are(bench, slot, paths, records, remaining[number:]))
+        context.ui.note(_where_we_are(context, slot, load_paths, records, remaining[number:]))
         pair = Pair(series_id=series_id, index=slot.index, position=slot.position, seed=settings.seed)
         try:
-            run_and_remove(bench, slot.path, pair)
+            run_and_remove(context, slot.path, pair)
         except LeftoverError:
             raise
         except RunError as error:
-            bench.ui.warn(f"{slot.path}: this run failed and is counted as such: {error.message}")
-        records = series_records(bench, series_id)
+            context.ui.warn(f"{slot.path}: this run failed and is counted as such: {error.message}")
+        records = series_records(context, series_id)
     if not any(record.status == "succeeded" for record in records):
         raise RunError(
             "no run of the series succeeded", remedy="Read the last message above, then try one path alone."
@@ -85,20 +86,20 @@ def run_series(
     return records
 
 
-def series_records(bench: Bench, series_id: str) -> list[RunRecord]:
+def series_records(context: RunContext, series_id: str) -> list[RunRecord]:
     """All finished records of one series, oldest first."""
-    results_dir = bench.workspace.results_dir
+    results_dir = context.workspace.results_dir
     return [
         load_record(record_file(results_dir, point.run_id))
-        for point in list_points(results_dir).points
+        for point in list_summaries(results_dir).points
         if point.pair and point.pair.series_id == series_id and point.status in ("succeeded", "failed")
     ]
 
 
-def last_series(bench: Bench) -> str:
+def last_series(context: RunContext) -> str:
     """The newest series made with this configuration; UsageError when there is none to resume."""
-    for point in reversed(list_points(bench.workspace.results_dir).points):
-        if point.pair and point.configuration_digest == bench.config.digest:
+    for point in reversed(list_summaries(context.workspace.results_dir).points):
+        if point.pair and point.configuration_digest == context.config.digest:
             return point.pair.series_id
     raise UsageError(
         "there is no interrupted series of this configuration to resume",
@@ -106,33 +107,33 @@ def last_series(bench: Bench) -> str:
     )
 
 
-def run_and_remove(bench: Bench, path: PathName, pair: Pair | None) -> RunRecord:
+def run_and_remove(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RunRecord:
     """One cold run, removed again whatever came of it."""
-    record = run_path(bench, path, pair=pair)
-    with bench.ui.step(f"{path}: removing the endpoint"):
-        deployment.destroy_run(bench, path, record.run_id)
-    record.destroyed_s = bench.clock()
-    save_record(bench.workspace.results_dir, record)
+    record = run_path(context, load_path, pair=pair)
+    with context.ui.step(f"{load_path}: removing the endpoint"):
+        deployment.destroy_run(context, load_path, record.run_id)
+    record.destroyed_s = context.clock()
+    save_record(context.workspace.results_dir, record)
     return record
 
 
 def _where_we_are(
-    bench: Bench,
+    context: RunContext,
     slot: Slot,
-    paths: Sequence[PathName],
+    load_paths: Sequence[LoadPath],
     records: Sequence[RunRecord],
     remaining: Sequence[Slot],
 ) -> str:
-    total = bench.config.benchmark.pairs
+    total = context.config.benchmark.pairs
     text = f"pair {slot.index + 1} of {total}, {slot.path}"
     typical = {
-        path: statistics.median(lengths)
-        for path in paths
-        if (lengths := [r.finished_s - r.started_s for r in records if r.path == path and r.finished_s])
+        load_path: statistics.median(lengths)
+        for load_path in load_paths
+        if (lengths := [r.finished_s - r.started_s for r in records if r.path == load_path and r.finished_s])
     }
     if slot.path in typical:
         text += f" (took {typical[slot.path]:.0f} s so far)"
-    if len(typical) == len(paths):
+    if len(typical) == len(load_paths):
         left_s = sum(typical[item.path] for item in remaining)
         text += f", about {left_s / 60:.1f} min to go"
     return text

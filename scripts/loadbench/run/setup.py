@@ -9,7 +9,7 @@ from pathlib import Path
 
 from loadbench.config import Config
 from loadbench.errors import PreflightError, RunError
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.run.models import staging
 from loadbench.run.progress import Progress
 from loadbench.run.run_context import hugging_face_token
@@ -37,10 +37,12 @@ def set_up(config: Config, workspace: Workspace, ui: Ui, may_fetch: Callable[[st
     binary = _terraform_or_fetched(workspace, ui, may_fetch)
     ui.note(f"{binary.product} {binary.version}: {binary.path}")
     with ui.step("Terraform's AWS provider"):
-        install_providers(binary, [workspace.terraform_root(path) for path in config.paths], workspace, ui)
+        install_providers(
+            binary, [workspace.terraform_root(load_path) for load_path in config.paths], workspace, ui
+        )
     if config.target != "local":
         return  # on a real account the hub serves the weights, or staging fetches them when they are needed
-    for model_id in dict.fromkeys(config.deployment(path).hf_model_id for path in config.paths):
+    for model_id in dict.fromkeys(config.deployment(load_path).hf_model_id for load_path in config.paths):
         with ui.step(f"model {model_id}"):
             staging.resolve_model(model_id, staging.cache_dir(), hugging_face_token(), ui.progress)
 
@@ -77,7 +79,7 @@ def check_terraform(workspace: Workspace, ui: Ui) -> None:
     folder = workspace.assets / "terraform"
     with ui.step("terraform fmt"):
         _terraform(binary.path, ["fmt", "-check", "-recursive", "-diff"], folder, workspace)
-    roots, tests = [folder / path for path in PATHS], folder / "tests"
+    roots, tests = [folder / load_path for load_path in LOAD_PATHS], folder / "tests"
     install_providers(binary, [*roots, tests], workspace, ui)
     for root in roots:
         with ui.step(f"terraform validate: {root.name}"):

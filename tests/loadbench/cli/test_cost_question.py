@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from loadbench.cli.options import confirm_cost
 from loadbench.config import load_config
-from loadbench.run.run_context import Bench
+from loadbench.run.run_context import RunContext
 from loadbench.target import Account
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
@@ -31,11 +31,11 @@ def ask(target: str, answer: str, *, yes: bool = False) -> Result:
     config = load_config(ROOT / "config.yaml", [f"target={target}"])
     session: Any = NoPriceList()
     account = Account(config.target, config.region, "123456789012", session, {})
-    bench = Bench(config, Workspace(ROOT, ROOT), account, Ui(), [])
+    context = RunContext(config, Workspace(ROOT, ROOT), account, Ui(), [])
 
     @click.command()
     def command() -> None:
-        confirm_cost(bench, ["standard", "fast"], yes)
+        confirm_cost(context, ["standard", "fast"], yes)
         click.echo("goes on")
 
     return CliRunner().invoke(command, input=answer)

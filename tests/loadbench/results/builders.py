@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from loadbench.load_paths import PathName
+from loadbench.load_paths import LoadPath
 from loadbench.results.run_record import (
     Deployment,
     Failure,
@@ -50,7 +50,7 @@ _FAST = (
 
 
 def make_record(
-    path: PathName = "standard",
+    path: LoadPath = "standard",
     *,
     ready_s: float = 632.0,
     number: int = 0,

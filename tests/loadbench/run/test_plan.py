@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from loadbench.config import load_config
-from loadbench.run.runner import rendered_variables
-from tests.loadbench.test_examples import bench
+from loadbench.run.deployment_plan import rendered_variables
+from tests.loadbench.test_examples import context
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "s3://mine/models/digest/"
@@ -19,7 +19,7 @@ MODEL = "s3://mine/models/digest/"
 def variables(path: str, home: Path, *overrides: str) -> Any:
     named = "fast_model_loading_info.bucket=mine"
     config = load_config(ROOT / "config.aws.yaml", [named, *overrides])
-    return json.loads(rendered_variables(bench(config, home), path))
+    return json.loads(rendered_variables(context(config, home), path))
 
 
 def test_the_streamers_container_reads_the_models_prefix_by_itself(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from loadbench.config import load_config
 from loadbench.errors import InterruptedRunError, LeftoverError, RunError, UsageError
 from loadbench.results.scale_out_record import load_scale_out
-from loadbench.run.run_context import Bench
+from loadbench.run.run_context import RunContext
 from loadbench.run.scale_out import add_copy
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
@@ -67,12 +67,14 @@ class OneEndpoint:
 
 
 @pytest.fixture
-def bench_of(tmp_path: Path) -> Callable[[OneEndpoint], Bench]:
-    def make(service: OneEndpoint) -> Bench:
+def bench_of(tmp_path: Path) -> Callable[[OneEndpoint], RunContext]:
+    def make(service: OneEndpoint) -> RunContext:
         config = load_config(Path(__file__).parents[3] / "config.yaml")
         account = cast("Any", SimpleNamespace(session=service))
         workspace = Workspace(tmp_path, tmp_path)
-        return Bench(config, workspace, account, Ui(Console(file=io.StringIO())), ["loadbench", "scale-out"])
+        return RunContext(
+            config, workspace, account, Ui(Console(file=io.StringIO())), ["loadbench", "scale-out"]
+        )
 
     return make
 
@@ -85,24 +87,24 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(added_copy, "_LATE_LINES_WITHIN_S", 0.0)
 
 
-def recorded(bench: Bench) -> Any:
-    (file,) = bench.workspace.results_dir.glob("*/scale-out-*.json")
+def recorded(context: RunContext) -> Any:
+    (file,) = context.workspace.results_dir.glob("*/scale-out-*.json")
     return load_scale_out(file)
 
 
-def test_a_copy_is_added_timed_and_taken_away(bench_of: Callable[[OneEndpoint], Bench]) -> None:
+def test_a_copy_is_added_timed_and_taken_away(bench_of: Callable[[OneEndpoint], RunContext]) -> None:
     service = OneEndpoint()
-    bench = bench_of(service)
-    record = add_copy(bench, RUN, None, keep=False)
+    context = bench_of(service)
+    record = add_copy(context, RUN, None, keep=False)
     assert service.asked == [2, 1]
-    assert record == recorded(bench)
+    assert record == recorded(context)
     assert (record.status, record.copies_before, record.copies_after) == ("succeeded", 1, 2)
     assert record.scaled_back_s is not None
     assert all(request.ok for request in record.requests)
 
 
 def test_a_copy_that_is_to_stay_stays_and_the_next_scale_out_begins_without_it(
-    bench_of: Callable[[OneEndpoint], Bench],
+    bench_of: Callable[[OneEndpoint], RunContext],
 ) -> None:
     service = OneEndpoint()
     assert add_copy(bench_of(service), RUN, None, keep=True).scaled_back_s is None
@@ -135,34 +137,34 @@ def refuse(count: int) -> None:
     ],
 )
 def test_whatever_ends_it_the_old_count_is_back_before_the_error_is_raised(
-    bench_of: Callable[[OneEndpoint], Bench],
+    bench_of: Callable[[OneEndpoint], RunContext],
     happens: Callable[[int], None],
     error: type[BaseException],
     status: str,
 ) -> None:
     service = OneEndpoint(happens)
-    bench = bench_of(service)
+    context = bench_of(service)
     with pytest.raises(error):
-        add_copy(bench, RUN, None, keep=True)
+        add_copy(context, RUN, None, keep=True)
     assert service.asked[-1] == service.count == 1
-    record = recorded(bench)
+    record = recorded(context)
     assert record.status == status
     assert record.scaled_back_s is not None
 
 
-def test_a_copy_that_cannot_be_taken_away_is_named(bench_of: Callable[[OneEndpoint], Bench]) -> None:
+def test_a_copy_that_cannot_be_taken_away_is_named(bench_of: Callable[[OneEndpoint], RunContext]) -> None:
     def both(count: int) -> None:
         raise KeyboardInterrupt
 
-    bench = bench_of(OneEndpoint(both))
+    context = bench_of(OneEndpoint(both))
     with pytest.raises(LeftoverError, match=RUN.names.endpoint) as caught:
-        add_copy(bench, RUN, None, keep=False)
+        add_copy(context, RUN, None, keep=False)
     assert caught.value.exit_code == 3
-    assert recorded(bench).scaled_back_s is None
+    assert recorded(context).scaled_back_s is None
 
 
 def test_an_endpoint_that_is_gone_is_said_so_before_anything_is_recorded(
-    bench_of: Callable[[OneEndpoint], Bench], tmp_path: Path
+    bench_of: Callable[[OneEndpoint], RunContext], tmp_path: Path
 ) -> None:
     service = OneEndpoint()
 

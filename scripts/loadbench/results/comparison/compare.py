@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 from loadbench.errors import UsageError
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.results.comparison.confounders import find_differences, find_warnings
 from loadbench.results.comparison.model import Comparison, PhaseRow, Side
 from loadbench.results.comparison.rows import Match, match, measures, phase_rows, total_row, weights_row
@@ -19,7 +19,7 @@ from loadbench.results.comparison.side import RecordOf, label_of, make_side
 from loadbench.results.comparison.verdict import judge
 from loadbench.results.costs import BreakEven, break_even
 from loadbench.results.run_record import RunRecord
-from loadbench.results.run_summary import RunPoint, point_of
+from loadbench.results.run_summary import RunSummary, point_of
 from loadbench.results.scale_out_record import ScaleOutRecord
 
 
@@ -46,7 +46,11 @@ def compare(
 
 
 def compare_points(
-    points: Sequence[RunPoint], baseline: Sequence[RunPoint] = (), *, record_of: RecordOf, created_s: float
+    points: Sequence[RunSummary],
+    baseline: Sequence[RunSummary] = (),
+    *,
+    record_of: RecordOf,
+    created_s: float,
 ) -> Comparison:
     """The same from points; whole records are read only for the runs whose timeline is shown."""
     (label_a, points_a), (label_b, points_b) = _sides(points, baseline)
@@ -76,12 +80,12 @@ def compare_points(
 
 
 def _sides(
-    points: Sequence[RunPoint], baseline: Sequence[RunPoint]
-) -> tuple[tuple[str, Sequence[RunPoint]], tuple[str, Sequence[RunPoint]]]:
+    points: Sequence[RunSummary], baseline: Sequence[RunSummary]
+) -> tuple[tuple[str, Sequence[RunSummary]], tuple[str, Sequence[RunSummary]]]:
     if baseline and points:
         label_a, label_b = label_of(baseline), label_of(points)
         return (f"{label_a} (baseline)" if label_a == label_b else label_a, baseline), (label_b, points)
-    order: dict[str, int] = {path: place for place, path in enumerate(PATHS)}
+    order: dict[str, int] = {load_path: place for place, load_path in enumerate(LOAD_PATHS)}
     paths = sorted({point.path for point in points}, key=lambda path: (order.get(path, len(order)), path))
     if len(paths) != 2:
         found = f"only {' and '.join(paths)} runs" if paths else "no run at all"
@@ -89,11 +93,11 @@ def _sides(
             f"a comparison needs runs of two paths, found {found}",
             remedy="Run the other path (make standard, make fast), or name an earlier run: --baseline RUN.",
         )
-    first, second = ([point for point in points if point.path == path] for path in paths)
+    first, second = ([point for point in points if point.path == load_path] for load_path in paths)
     return (paths[0], first), (paths[1], second)
 
 
-def _newest(runs: Sequence[RunPoint]) -> RunPoint:
+def _newest(runs: Sequence[RunSummary]) -> RunSummary:
     return max(runs, key=lambda run: run.started_s)
 
 
@@ -133,7 +137,7 @@ def _commands(a: Side, b: Side, *, baseline: bool) -> list[str]:
     return [*made, f"loadbench compare {first} {again}"]
 
 
-def _comparison_id(created_s: float, runs: Sequence[RunPoint]) -> str:
+def _comparison_id(created_s: float, runs: Sequence[RunSummary]) -> str:
     """Sorts by time; the suffix tells apart what was compared."""
     moment = datetime.datetime.fromtimestamp(created_s, datetime.UTC)
     digest = hashlib.sha256(" ".join(run.run_id for run in runs).encode()).hexdigest()

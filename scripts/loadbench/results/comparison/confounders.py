@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from loadbench.results.comparison.model import Difference, Side
 from loadbench.results.comparison.rows import Match
-from loadbench.results.run_summary import RunPoint
+from loadbench.results.run_summary import RunSummary
 from loadbench.results.statistics import Estimate
 from loadbench.results.timeline import PHASES
 
@@ -32,7 +32,7 @@ _LIKE_FOR_LIKE = ("endpoint kind", "weights source")
 _ENOUGH_ATTRIBUTED = 0.99
 
 
-def find_differences(a: Sequence[RunPoint], b: Sequence[RunPoint]) -> list[Difference]:
+def find_differences(a: Sequence[RunSummary], b: Sequence[RunSummary]) -> list[Difference]:
     """Facts whose values are not the same on both sides, in the order in which the records list them."""
     names = dict.fromkeys(name for run in (*a, *b) for name in run.facts)
     found = []
@@ -43,7 +43,7 @@ def find_differences(a: Sequence[RunPoint], b: Sequence[RunPoint]) -> list[Diffe
     return found
 
 
-def _values(runs: Sequence[RunPoint], name: str) -> str:
+def _values(runs: Sequence[RunSummary], name: str) -> str:
     return " and ".join(sorted({run.facts.get(name, "not set") for run in runs}))
 
 
@@ -90,7 +90,7 @@ def _about_runs(side: Side) -> list[str]:
     return texts
 
 
-def _simulated_phases(runs: Sequence[RunPoint]) -> list[str]:
+def _simulated_phases(runs: Sequence[RunSummary]) -> list[str]:
     simulated = {
         share.name
         for run in runs
@@ -100,12 +100,12 @@ def _simulated_phases(runs: Sequence[RunPoint]) -> list[str]:
     return [name.replace("_", " ") for name in PHASES if name in simulated]
 
 
-def _unattributed_share(runs: Sequence[RunPoint]) -> float:
+def _unattributed_share(runs: Sequence[RunSummary]) -> float:
     total_s = sum(run.time_to_ready_s or 0 for run in runs)
     return sum(run.seconds_in("unattributed") for run in runs) / total_s if total_s > 0 else 0.0
 
 
-def _facts_that_vary(runs: Sequence[RunPoint]) -> set[str]:
+def _facts_that_vary(runs: Sequence[RunSummary]) -> set[str]:
     seen: dict[str, str] = {}
     varying = set()
     for run in runs:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from loadbench.results.costs import BreakEven, Cost, OneTimeCost
 from loadbench.results.run_record import Series, load_document
-from loadbench.results.run_summary import Clocks, RunPoint
+from loadbench.results.run_summary import Clocks, RunSummary
 from loadbench.results.statistics import Estimate, Summary
 from loadbench.results.timeline import Certainty, Span
 
@@ -39,7 +39,7 @@ class Side(_Model):
 
     label: str
     path: str
-    runs: list[RunPoint]
+    runs: list[RunSummary]
     outliers: list[str] = Field(description="run ids far from the rest: labelled, kept in every figure")
     time_to_ready: Summary | None
     clocks: Clocks = Field(description="means over the runs")
@@ -48,12 +48,12 @@ class Side(_Model):
     shown: ShownRun | None
 
     @cached_property
-    def usable(self) -> list[RunPoint]:
+    def usable(self) -> list[RunSummary]:
         """The runs that count."""
         return [run for run in self.runs if run.usable]
 
     @property
-    def failed(self) -> list[RunPoint]:
+    def failed(self) -> list[RunSummary]:
         """The runs that do not count, each with its reason."""
         return [run for run in self.runs if not run.usable]
 

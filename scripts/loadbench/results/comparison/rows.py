@@ -9,7 +9,7 @@ from functools import cached_property
 from loadbench.results.comparison.model import Measure, MeasureGroup, PhaseRow, Side, Unit
 from loadbench.results.comparison.side import mean
 from loadbench.results.costs import cost_of
-from loadbench.results.run_summary import RunPoint
+from loadbench.results.run_summary import RunSummary
 from loadbench.results.statistics import (
     Estimate,
     paired_difference,
@@ -19,8 +19,8 @@ from loadbench.results.statistics import (
 )
 from loadbench.results.timeline import PHASES, WEIGHTS_PHASES, Certainty, weakest
 
-Value = Callable[[RunPoint], float | None]
-Seconds = Callable[[RunPoint], float]
+Value = Callable[[RunSummary], float | None]
+Seconds = Callable[[RunSummary], float]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def weights_row(both: Match) -> PhaseRow:
     return _row(both, "weights", _moving_s, _moving_s, WEIGHTS_PHASES)
 
 
-def _moving_s(run: RunPoint) -> float:
+def _moving_s(run: RunSummary) -> float:
     return run.weights_busy_s
 
 
@@ -140,7 +140,7 @@ def _row(both: Match, name: str, seconds: Seconds, busy: Seconds, phases: Sequen
     )
 
 
-def ready_s(run: RunPoint) -> float:
+def ready_s(run: RunSummary) -> float:
     """Time to ready of a usable run."""
     return run.time_to_ready_s or 0.0
 
@@ -159,7 +159,7 @@ class _Spec:
     unit: Unit
     group: MeasureGroup
     value: Value
-    samples: Callable[[RunPoint], Sequence[float]] | None = None
+    samples: Callable[[RunSummary], Sequence[float]] | None = None
 
     def of(self, side: Side) -> list[float]:
         """Every sample of a side."""
@@ -186,7 +186,7 @@ def measures(both: Match) -> list[Measure]:
     ]
 
 
-def _cost_to_ready(run: RunPoint) -> float | None:
+def _cost_to_ready(run: RunSummary) -> float | None:
     return cost_of(run.time_to_ready_s, run.price, run.instance_count)
 
 

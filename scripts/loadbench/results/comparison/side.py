@@ -8,13 +8,13 @@ from statistics import fmean, median, median_low
 from loadbench.results.comparison.model import ShownRun, Side
 from loadbench.results.costs import Cost, OneTimeCost, cost_of
 from loadbench.results.run_record import RunRecord, Series
-from loadbench.results.run_summary import Clocks, RunPoint
+from loadbench.results.run_summary import Clocks, RunSummary
 from loadbench.results.statistics import outliers, summarize
 
 RecordOf = Callable[[str], RunRecord]
 
 
-def make_side(label: str, points: Sequence[RunPoint], record_of: RecordOf) -> Side:
+def make_side(label: str, points: Sequence[RunSummary], record_of: RecordOf) -> Side:
     runs = sorted(points, key=lambda point: (point.started_s, point.run_id))
     usable = [run for run in runs if run.usable]
     seconds = [run.time_to_ready_s or 0.0 for run in usable]
@@ -35,12 +35,12 @@ def make_side(label: str, points: Sequence[RunPoint], record_of: RecordOf) -> Si
     )
 
 
-def label_of(points: Sequence[RunPoint]) -> str:
+def label_of(points: Sequence[RunSummary]) -> str:
     """The paths of the runs, in words."""
     return " and ".join(dict.fromkeys(point.path for point in points))
 
 
-def _shown(usable: Sequence[RunPoint], record_of: RecordOf) -> ShownRun | None:
+def _shown(usable: Sequence[RunSummary], record_of: RecordOf) -> ShownRun | None:
     if not usable:
         return None
     middle = median_low(sorted(run.time_to_ready_s or 0.0 for run in usable))
@@ -71,7 +71,7 @@ def _shown(usable: Sequence[RunPoint], record_of: RecordOf) -> ShownRun | None:
     )
 
 
-def _cost(usable: Sequence[RunPoint]) -> Cost | None:
+def _cost(usable: Sequence[RunSummary]) -> Cost | None:
     if not usable:
         return None
     newest = usable[-1]
@@ -85,7 +85,7 @@ def _cost(usable: Sequence[RunPoint]) -> Cost | None:
     )
 
 
-def _one_time(runs: Sequence[RunPoint]) -> OneTimeCost | None:
+def _one_time(runs: Sequence[RunSummary]) -> OneTimeCost | None:
     """The job that made the shards; where several did, the median of their seconds."""
     with_job = [(run, run.optimization) for run in runs if run.optimization]
     if not with_job:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 from loadbench.results.comparison.model import Comparison, ScaleOutSection, Side
-from loadbench.results.run_summary import RunPoint
+from loadbench.results.run_summary import RunSummary
 from loadbench.results.timeline import PHASES
 
 _PHASES = [phase for phase in PHASES if phase != "first_response"]
@@ -67,7 +67,7 @@ def _table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
     return buffer.getvalue()
 
 
-def _row(side: Side, run: RunPoint) -> dict[str, object]:
+def _row(side: Side, run: RunSummary) -> dict[str, object]:
     return {
         "side": side.label,
         "path": run.path,

@@ -7,7 +7,7 @@ import json
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.redaction import redacted_environment
 from loadbench.results import formatting
 from loadbench.results.reports import snippet
@@ -59,7 +59,7 @@ def _render(template: str, record: RunRecord) -> str:
     )
     setup_s = sum(record.seconds_of(step) or 0.0 for step in ("initialization", "optimization", "build"))
     deployment_s = record.seconds_of("deployment")
-    section = PATHS[record.path].section if record.path in PATHS else ""
+    section = LOAD_PATHS[record.path].section if record.path in LOAD_PATHS else ""
     configured = (record.configuration.get(section) or {}).get("container_env_vars") or {}
     return environment.get_template(template).render(
         record=record,

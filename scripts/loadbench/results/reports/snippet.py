@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.results.run_record import RunRecord
 from loadbench.sample_request import DEFAULT, as_chat
 from loadbench.workspace import Workspace
@@ -34,9 +34,9 @@ def render(record: RunRecord) -> str:
 
 def _sample(record: RunRecord) -> dict[str, Any]:
     """The sample request of the run's own section, or the first that has one, as the run chose it."""
-    traits = PATHS.get(record.path)
+    traits = LOAD_PATHS.get(record.path)
     sections = [traits.section] if traits else []
-    for section in (*sections, *(other.section for other in PATHS.values())):
+    for section in (*sections, *(other.section for other in LOAD_PATHS.values())):
         sample: dict[str, Any] | None = (record.configuration.get(section) or {}).get("sample_input")
         if sample:
             break

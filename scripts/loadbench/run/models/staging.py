@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.config import Config
 from loadbench.errors import ConfigError, RunError
-from loadbench.load_paths import OPTIMIZED
+from loadbench.load_paths import OPTIMIZED_LOAD_PATH
 from loadbench.run.models.checkpoint import model_files
 from loadbench.run.models.resolve import LocalModel, cache_dir, resolve_model
 from loadbench.run.models.upload import upload_folder
@@ -28,7 +28,7 @@ __all__ = [
 
 def configured_bucket(config: Config) -> str | None:
     """The bucket the configuration names, the optimized path's first; None when no section does."""
-    sections = (config.deployment(path) for path in (OPTIMIZED, *config.paths))
+    sections = (config.deployment(load_path) for load_path in (OPTIMIZED_LOAD_PATH, *config.paths))
     return next((info.bucket for info in sections if info.bucket), None)
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from loadbench.config import Config, DeploymentInfo
 from loadbench.errors import ConfigError, RunError
-from loadbench.load_paths import OPTIMIZED
+from loadbench.load_paths import OPTIMIZED_LOAD_PATH
 from loadbench.results.run_record import Optimization
 from loadbench.run.explain_failure import explained
 from loadbench.run.instance_types import instance_specification
@@ -74,7 +74,7 @@ def optimize(
     s3 = session.client("s3")
     source = _find_source(session, info, model, source_uri, bucket, token)
     dtype = info.container_env_vars.get("OPTION_DTYPE", model.dtype if model else "auto")
-    key = content_key(source.digest, degree, dtype, config.image(OPTIMIZED))
+    key = content_key(source.digest, degree, dtype, config.image(OPTIMIZED_LOAD_PATH))
     marker_key = f"optimized/{key}/complete.json"
     if (earlier := _completed(s3, bucket, marker_key)) is not None:
         return earlier.model_copy(update={"reused": True})
@@ -86,7 +86,7 @@ def optimize(
         "optimization_configs": [
             {
                 "model_sharding_config": {
-                    "image": config.image(OPTIMIZED),
+                    "image": config.image(OPTIMIZED_LOAD_PATH),
                     "override_environment": _environment(info, degree, source),
                 }
             }

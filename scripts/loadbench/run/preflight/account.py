@@ -9,9 +9,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.run.models.staging import configured_bucket
-from loadbench.run.preflight.check import Check, Context, error_code, is_denied
+from loadbench.run.preflight.check import Check, CheckContext, error_code, is_denied
 
 # Codes of those quotas, as public code and documents name them (second-hand): one request instead of the
 # listing, which has thousands of rows. The name in the answer decides whether a code is right.
@@ -30,7 +30,7 @@ QUOTA_CODES = {
 _BUSY_JOB = ("STARTING", "INPROGRESS", "STOPPING")
 
 
-def credentials(context: Context) -> Iterator[Check]:
+def credentials(context: CheckContext) -> Iterator[Check]:
     """The credentials are those of an account, and on AWS nothing in the environment leads elsewhere."""
     identity = context.client("sts").get_caller_identity()
     who = f"account {identity['Account']} as {identity['Arn']}"
@@ -46,7 +46,7 @@ def credentials(context: Context) -> Iterator[Check]:
         yield Check("credentials", "ok", who)
 
 
-def standing(context: Context) -> Iterator[Check]:
+def standing(context: CheckContext) -> Iterator[Check]:
     """Nothing of this project is up or running already."""
     project, sagemaker = f"{context.config.project}-", context.client("sagemaker")
     endpoints = (
@@ -64,7 +64,7 @@ def standing(context: Context) -> Iterator[Check]:
         f"{name} ({status})"
         for name, status in (*endpoints, *jobs)
         if name.startswith(project)
-        and any(f"-{path}-" in name for path in context.paths)
+        and any(f"-{load_path}-" in name for load_path in context.paths)
         and status != "Deleting"
     ]
     if found:
@@ -78,7 +78,7 @@ def standing(context: Context) -> Iterator[Check]:
         yield Check("standing", "ok", "nothing of this project is up")
 
 
-def offering(context: Context) -> Iterator[Check]:
+def offering(context: CheckContext) -> Iterator[Check]:
     """The region has the instance type. EC2's offering stands for SageMaker's, which no API tells."""
     types = {info.instance_type for _, info in context.deployments()}
     for name in sorted(types):
@@ -93,7 +93,7 @@ def offering(context: Context) -> Iterator[Check]:
             )
 
 
-def is_offered(context: Context, instance_type: str) -> bool:
+def is_offered(context: CheckContext, instance_type: str) -> bool:
     """Whether EC2 has the type in the region."""
     answer = context.client("ec2").describe_instance_type_offerings(
         Filters=[{"Name": "instance-type", "Values": [instance_type.removeprefix("ml.")]}]
@@ -101,7 +101,7 @@ def is_offered(context: Context, instance_type: str) -> bool:
     return bool(answer["InstanceTypeOfferings"])
 
 
-def quota(context: Context) -> Iterator[Check]:
+def quota(context: CheckContext) -> Iterator[Check]:
     """The quota "for endpoint usage" allows as many instances as the run wants."""
     wanted: dict[str, int] = {}
     for _, info in context.deployments():
@@ -129,7 +129,7 @@ def quota_name(instance_type: str) -> str:
     return f"{instance_type} for endpoint usage"
 
 
-def _quota_by_code(context: Context, instance_type: str, name: str) -> float | None:
+def _quota_by_code(context: CheckContext, instance_type: str, name: str) -> float | None:
     code = QUOTA_CODES.get(instance_type)
     if code is None:
         return None
@@ -142,7 +142,7 @@ def _quota_by_code(context: Context, instance_type: str, name: str) -> float | N
     return float(found["Quota"]["Value"]) if found["Quota"].get("QuotaName") == name else None
 
 
-def _quota_by_name(context: Context, name: str) -> float | None:
+def _quota_by_name(context: CheckContext, name: str) -> float | None:
     pages = (
         context.client("service-quotas")
         .get_paginator("list_service_quotas")
@@ -154,7 +154,7 @@ def _quota_by_name(context: Context, name: str) -> float | None:
     return None
 
 
-def role(context: Context) -> Iterator[Check]:
+def role(context: CheckContext) -> Iterator[Check]:
     """A configured role exists, trusts SageMaker, and may be passed by the caller."""
     arns = sorted({info.sagemaker_exec_role for _, info in context.deployments() if info.sagemaker_exec_role})
     if not arns:
@@ -163,7 +163,7 @@ def role(context: Context) -> Iterator[Check]:
         yield _role(context, arn)
 
 
-def _role(context: Context, arn: str) -> Check:
+def _role(context: CheckContext, arn: str) -> Check:
     try:
         found = context.client("iam").get_role(RoleName=arn.rsplit("/", 1)[-1])["Role"]
     except ClientError as error:
@@ -189,7 +189,7 @@ def _role(context: Context, arn: str) -> Check:
     return _may_be_passed(context, arn)
 
 
-def _may_be_passed(context: Context, arn: str) -> Check:
+def _may_be_passed(context: CheckContext, arn: str) -> Check:
     caller = context.client("sts").get_caller_identity()["Arn"]
     try:
         if _denied(context, _principal(caller), ["iam:PassRole"], [arn]):
@@ -213,14 +213,14 @@ def _may_be_passed(context: Context, arn: str) -> Check:
     return Check("role", "ok", f"{arn} exists, trusts SageMaker, may be passed and read the bucket")
 
 
-def _unreadable(context: Context, arn: str) -> list[str]:
+def _unreadable(context: CheckContext, arn: str) -> list[str]:
     """What the role needs of the bucket and its own policies do not allow, as `action on resource`."""
     name = configured_bucket(context.config)
     if name is None:
         return []
     bucket = f"arn:aws:s3:::{name}"
     needed = {"s3:ListBucket": bucket, "s3:GetObject": f"{bucket}/models/x"}
-    if any(PATHS[path].optimized for path in context.paths):
+    if any(LOAD_PATHS[load_path].optimized for load_path in context.paths):
         needed["s3:PutObject"] = f"{bucket}/optimized/x"
     return [
         f"{action} on {resource}"
@@ -229,7 +229,7 @@ def _unreadable(context: Context, arn: str) -> list[str]:
     ]
 
 
-def _denied(context: Context, principal: str, actions: list[str], resources: list[str]) -> bool:
+def _denied(context: CheckContext, principal: str, actions: list[str], resources: list[str]) -> bool:
     """Whether IAM's own simulation of the principal's policies says no."""
     answer: dict[str, Any] = context.client("iam").simulate_principal_policy(
         PolicySourceArn=principal, ActionNames=actions, ResourceArns=resources

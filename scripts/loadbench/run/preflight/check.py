@@ -11,7 +11,7 @@ from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
 from loadbench.config import Config, DeploymentInfo
-from loadbench.load_paths import PathName
+from loadbench.load_paths import LoadPath
 from loadbench.run.models import hub
 
 Status = Literal["ok", "warning", "failure"]
@@ -33,11 +33,11 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Context:
+class CheckContext:
     """What every check may look at."""
 
     config: Config
-    paths: Sequence[PathName]
+    paths: Sequence[LoadPath]
     session: Any
     token: str | None
     _clients: dict[str, Any] = field(default_factory=dict)
@@ -59,9 +59,9 @@ class Context:
                 self._hub.append(hub.is_reachable())
             return self._hub[0]
 
-    def deployments(self) -> list[tuple[PathName, DeploymentInfo]]:
+    def deployments(self) -> list[tuple[LoadPath, DeploymentInfo]]:
         """The paths' sections."""
-        return [(path, self.config.deployment(path)) for path in self.paths]
+        return [(load_path, self.config.deployment(load_path)) for load_path in self.paths]
 
 
 def error_code(error: ClientError) -> str:

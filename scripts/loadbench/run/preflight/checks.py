@@ -13,10 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.config import Config
 from loadbench.errors import PreflightError
-from loadbench.load_paths import PathName
+from loadbench.load_paths import LoadPath
 from loadbench.run.preflight import account, container, weights
 from loadbench.run.preflight.background import started
-from loadbench.run.preflight.check import Check, Context
+from loadbench.run.preflight.check import Check, CheckContext
 from loadbench.run.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.run_context import hugging_face_token
 from loadbench.run.terraform import remote_state
@@ -31,11 +31,11 @@ class _Entry:
     """One check and the targets where it makes sense: the embedded AWS has neither quotas nor registries."""
 
     name: str
-    find: Callable[[Context], Iterator[Check]]
+    find: Callable[[CheckContext], Iterator[Check]]
     targets: tuple[str, ...] = ("local", "aws")
 
 
-def _terraform(context: Context) -> Iterator[Check]:
+def _terraform(context: CheckContext) -> Iterator[Check]:
     """Terraform is there and new enough; which version of the provider every root has locked."""
     try:
         binary = find_terraform()
@@ -51,7 +51,7 @@ def _terraform(context: Context) -> Iterator[Check]:
             f"Install a newer {binary.product}, or leave state.bucket empty.",
         )
         return
-    roots = [Workspace.here().terraform_root(path) for path in context.paths]
+    roots = [Workspace.here().terraform_root(load_path) for load_path in context.paths]
     versions = {locked_version(root) or "not locked" for root in roots}
     provider = f"provider hashicorp/aws {', '.join(sorted(versions))}"
     yield Check("terraform", "ok", f"{binary.path.name} {binary.version}, {provider}")
@@ -77,12 +77,12 @@ _ENTRIES = (
 
 def run_checks(
     config: Config,
-    paths: Sequence[PathName],
+    load_paths: Sequence[LoadPath],
     session: Any,
     on_progress: OnProgress = ignore_progress,
 ) -> list[Check]:
     """Run every check that the target has, in parallel; what does not answer in time is a warning."""
-    context = Context(config, paths, session, hugging_face_token())
+    context = CheckContext(config, load_paths, session, hugging_face_token())
     entries = [entry for entry in _ENTRIES if config.target in entry.targets]
     deadline_s = time.monotonic() + _DEADLINE_S
     futures = [started(partial(_findings, entry, context), f"check {entry.name}") for entry in entries]
@@ -93,7 +93,7 @@ def run_checks(
     return found
 
 
-def _findings(entry: _Entry, context: Context) -> list[Check]:
+def _findings(entry: _Entry, context: CheckContext) -> list[Check]:
     try:
         return list(entry.find(context))
     except (ClientError, BotoCoreError) as error:

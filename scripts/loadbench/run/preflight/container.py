@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import DeploymentInfo
 from loadbench.errors import ConfigError
-from loadbench.load_paths import PATHS, Loader, PathName
+from loadbench.load_paths import LOAD_PATHS, Loader, LoadPath
 from loadbench.run.instance_types import SHARDING_FAMILIES, InstanceType, instance_specification
 from loadbench.run.optimization.job import tensor_parallel_degree
-from loadbench.run.preflight.check import Check, Context, error_code, is_denied
+from loadbench.run.preflight.check import Check, CheckContext, error_code, is_denied
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ _IMAGE = re.compile(
 )
 
 
-def image(context: Context) -> Iterator[Check]:
+def image(context: CheckContext) -> Iterator[Check]:
     """A path's image has the loader that the path needs, and belongs to the region it is pulled in."""
-    for path in context.paths:
-        uri, needs = context.config.image(path), PATHS[path].needs
+    for load_path in context.paths:
+        uri, needs = context.config.image(load_path), LOAD_PATHS[load_path].needs
         found = _IMAGE.match(uri)
-        if not context.config.deployment(path).image_tag:
+        if not context.config.deployment(load_path).image_tag:
             yield Check(
                 "image", "failure", f"{uri} names no tag", "Write the tag after a colon in image_uri."
             )
@@ -61,33 +61,33 @@ def image(context: Context) -> Iterator[Check]:
                 "Write {region} for the region in image_uri.",
             )
         elif needs:
-            yield _loader(path, uri, needs)
+            yield _loader(load_path, uri, needs)
         else:
-            yield Check("image", "ok", f"{uri} for the {path} path")
+            yield Check("image", "ok", f"{uri} for the {load_path} path")
 
 
-def _loader(path: PathName, uri: str, needs: Loader) -> Check:
+def _loader(load_path: LoadPath, uri: str, needs: Loader) -> Check:
     rule, published = _RULES[needs], _PUBLISHED.search(uri)
     if published is None:
         return Check(
             "image",
             "warning",
-            f"{path}: whether {uri} has the {needs} is not known here",
+            f"{load_path}: whether {uri} has the {needs} is not known here",
             "Of the images that AWS publishes: " + rule.remedy,
         )
     if rule.has.match(published["image"]):
         return Check("image", "ok", f"{uri} has the {needs}")
-    return Check("image", "failure", f"{path}: {uri} has no {needs}", rule.remedy)
+    return Check("image", "failure", f"{load_path}: {uri} has no {needs}", rule.remedy)
 
 
-def image_exists(context: Context) -> Iterator[Check]:
+def image_exists(context: CheckContext) -> Iterator[Check]:
     """The registry has the tag."""
-    for uri in sorted({context.config.image(path) for path in context.paths}):
+    for uri in sorted({context.config.image(load_path) for load_path in context.paths}):
         if found := _IMAGE.match(uri):
             yield _in_registry(context, uri, found)
 
 
-def _in_registry(context: Context, uri: str, found: re.Match[str]) -> Check:
+def _in_registry(context: CheckContext, uri: str, found: re.Match[str]) -> Check:
     try:
         answer = context.client("ecr").batch_get_image(
             registryId=found["account"],
@@ -113,7 +113,7 @@ def _in_registry(context: Context, uri: str, found: re.Match[str]) -> Check:
     )
 
 
-def accelerators(context: Context) -> Iterator[Check]:
+def accelerators(context: CheckContext) -> Iterator[Check]:
     """The instance type is known, sharding is allowed on it, and the degree fits its accelerators."""
     for path, info in context.deployments():
         try:
@@ -125,16 +125,16 @@ def accelerators(context: Context) -> Iterator[Check]:
         yield _fits(path, info, specification, degree)
 
 
-def _fits(path: PathName, info: DeploymentInfo, specification: InstanceType, degree: int) -> Check:
+def _fits(load_path: LoadPath, info: DeploymentInfo, specification: InstanceType, degree: int) -> Check:
     if degree > specification.accelerators:
         return Check(
             "accelerators",
             "failure",
-            f"{path}: tensor-parallel degree {degree} on {info.instance_type}, which has"
+            f"{load_path}: tensor-parallel degree {degree} on {info.instance_type}, which has"
             f" {specification.accelerators} accelerator(s)",
             "Lower OPTION_TENSOR_PARALLEL_DEGREE or choose a larger instance type.",
         )
-    if PATHS[path].optimized and specification.family not in SHARDING_FAMILIES:
+    if LOAD_PATHS[load_path].optimized and specification.family not in SHARDING_FAMILIES:
         return Check(
             "accelerators",
             "failure",
@@ -144,5 +144,5 @@ def _fits(path: PathName, info: DeploymentInfo, specification: InstanceType, deg
     return Check(
         "accelerators",
         "ok",
-        f"{path}: degree {degree} of {specification.accelerators} on {info.instance_type}",
+        f"{load_path}: degree {degree} of {specification.accelerators} on {info.instance_type}",
     )

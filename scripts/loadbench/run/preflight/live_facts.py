@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.results.costs import table_price
 from loadbench.run.preflight import account, container
 from loadbench.run.preflight.background import started
-from loadbench.run.preflight.check import Check, Context
+from loadbench.run.preflight.check import Check, CheckContext
 from loadbench.run.price_lookup import look_up_price
 
 Answer = Literal["confirmed", "contradicted", "could not tell"]
@@ -44,7 +44,7 @@ class Fact:
     id: str
     claim: str
     depends: tuple[str, ...]
-    check: Callable[[Context], Verdict] | None = None
+    check: Callable[[CheckContext], Verdict] | None = None
     embedded: bool = False  # the embedded AWS serves what the check asks
 
 
@@ -58,7 +58,7 @@ class Finding:
     words: str
 
 
-def find_out(context: Context) -> list[Finding]:
+def find_out(context: CheckContext) -> list[Finding]:
     """Ask everything that costs nothing, side by side; every fact gets an answer within half a minute."""
     deadline_s = time.monotonic() + _DEADLINE_S
     asked = {
@@ -84,7 +84,7 @@ def find_out(context: Context) -> list[Finding]:
     return findings
 
 
-def _configuration_type(context: Context) -> Verdict:
+def _configuration_type(context: CheckContext) -> Verdict:
     described = context.client("cloudformation").describe_type(Type="RESOURCE", TypeName=_CONFIGURATION)
     schema, provisioning = _schema(described), described.get("ProvisioningType", "")
     handlers = {"create", "read", "delete"} - schema.get("handlers", {}).keys()
@@ -100,7 +100,7 @@ def _configuration_type(context: Context) -> Verdict:
     return Verdict("confirmed", f"{provisioning}; the schema has the handlers and asks for no model name")
 
 
-def _component_type(context: Context) -> Verdict:
+def _component_type(context: CheckContext) -> Verdict:
     described = context.client("cloudformation").describe_type(Type="RESOURCE", TypeName=_COMPONENT)
     identifier = _schema(described).get("primaryIdentifier")
     expected = ["/properties/InferenceComponentArn"]
@@ -108,7 +108,7 @@ def _component_type(context: Context) -> Verdict:
     return Verdict("confirmed" if identifier == expected else "contradicted", words)
 
 
-def _cpu_cores(context: Context) -> Verdict:
+def _cpu_cores(context: CheckContext) -> Verdict:
     described = context.client("cloudformation").describe_type(Type="RESOURCE", TypeName=_COMPONENT)
     definitions = _schema(described).get("definitions", {})
     compute = definitions.get("InferenceComponentComputeResourceRequirements", {})
@@ -124,7 +124,7 @@ def _schema(described: Mapping[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _quota_codes(context: Context) -> Verdict:
+def _quota_codes(context: CheckContext) -> Verdict:
     quotas, wrong = context.client("service-quotas"), []
     for instance_type, code in account.QUOTA_CODES.items():
         name = account.quota_name(instance_type)
@@ -139,7 +139,7 @@ def _quota_codes(context: Context) -> Verdict:
     return Verdict("confirmed", f"{len(account.QUOTA_CODES)} codes are those of their quotas")
 
 
-def _price_filters(context: Context) -> Verdict:
+def _price_filters(context: CheckContext) -> Verdict:
     prices = {name: _listed_price(context, name) for name in _instance_types(context)}
     missing = [name for name, usd in prices.items() if usd is None]
     told = ", ".join(f"{name} {usd:.3f} USD per hour" for name, usd in prices.items() if usd is not None)
@@ -152,7 +152,7 @@ def _price_filters(context: Context) -> Verdict:
     return Verdict("confirmed", told)
 
 
-def _price_table(context: Context) -> Verdict:
+def _price_table(context: CheckContext) -> Verdict:
     compared = [
         (name, known.usd_per_hour, usd)
         for name in _instance_types(context)
@@ -165,7 +165,7 @@ def _price_table(context: Context) -> Verdict:
     return Verdict("confirmed" if is_right else "contradicted", words)
 
 
-def _offering(context: Context) -> Verdict:
+def _offering(context: CheckContext) -> Verdict:
     words, differ = [], False
     for name in _instance_types(context):
         offered, usd = account.is_offered(context, name), _listed_price(context, name)
@@ -179,7 +179,7 @@ def _offering(context: Context) -> Verdict:
     return Verdict("contradicted" if differ else "confirmed", "; ".join(words))
 
 
-def _image_tags(context: Context) -> Verdict:
+def _image_tags(context: CheckContext) -> Verdict:
     findings: list[Check] = list(container.image_exists(context))
     if not findings:
         return Verdict("could not tell", "no image of the configuration lies in a registry of AWS")
@@ -190,11 +190,11 @@ def _image_tags(context: Context) -> Verdict:
     return Verdict("confirmed" if statuses == {"ok"} else "could not tell", words)
 
 
-def _instance_types(context: Context) -> list[str]:
+def _instance_types(context: CheckContext) -> list[str]:
     return list(dict.fromkeys(info.instance_type for _, info in context.deployments()))
 
 
-def _listed_price(context: Context, instance_type: str) -> float | None:
+def _listed_price(context: CheckContext, instance_type: str) -> float | None:
     price = look_up_price(context.session, instance_type, context.config.region)
     return None if price is None else price.usd_per_hour
 
@@ -263,7 +263,7 @@ FACTS: tuple[Fact, ...] = (
         "platform-names-the-artifact",
         "The optimization service writes option.load_format into serving.properties, and the platform sets"
         " SM_FAST_MODEL_LOADER_S3_URI: neither is set by us.",
-        (f"{_RUN}/runner.py:make_plan", "scripts/localaws/container/options.py:load_format"),
+        (f"{_RUN}/deployment_plan.py:make_plan", "scripts/localaws/container/options.py:load_format"),
     ),
     Fact(
         "policy-suffices",

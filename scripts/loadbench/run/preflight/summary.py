@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from loadbench.config import Config
-from loadbench.load_paths import PATHS, PathName
+from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.results.costs import Price, find_price
 from loadbench.run.removal.stored_weights import USD_PER_GB_MONTH
 
@@ -18,7 +18,7 @@ _KINDS = {
 }
 
 
-def cost_summary(config: Config, paths: Sequence[PathName], look_up: LookUp = lambda _: None) -> str:
+def cost_summary(config: Config, load_paths: Sequence[LoadPath], look_up: LookUp = lambda _: None) -> str:
     """What the paths create, for the question that is asked before money is spent.
 
     `look_up` gives the price that the target itself tells for an instance type; without it the repository's
@@ -35,19 +35,25 @@ def cost_summary(config: Config, paths: Sequence[PathName], look_up: LookUp = la
         return f"{price.usd_per_hour * count:.3f}".removesuffix("0") + " USD per hour"
 
     lines = []
-    for path in paths:
-        info = config.deployment(path)
-        kind, count, instance = _KINDS[config.endpoint_kind(path)], info.instance_count, info.instance_type
-        if PATHS[path].optimized:
+    for load_path in load_paths:
+        info = config.deployment(load_path)
+        kind, count, instance = (
+            _KINDS[config.endpoint_kind(load_path)],
+            info.instance_count,
+            info.instance_type,
+        )
+        if LOAD_PATHS[load_path].optimized:
             # Charged like hosting (inferred: the price list has no row for these jobs).
             job = config.fast_model_loading_info.optimization_instance_type or instance
             lines.append(
-                f"  {path}: an optimization job on {job}, {hourly(job, 1)}, once per model and degree"
+                f"  {load_path}: an optimization job on {job}, {hourly(job, 1)}, once per model and degree"
             )
-        lines.append(f"  {path}: {kind} on {count} × {instance}, {hourly(instance, count)}")
+        lines.append(f"  {load_path}: {kind} on {count} × {instance}, {hourly(instance, count)}")
     if config.benchmark.pairs > 1:
         lines.append(f"  each endpoint {config.benchmark.pairs} times, removed after each run")
-    if any(PATHS[path].optimized or config.weights_from(path) == "s3" for path in paths):
+    if any(
+        LOAD_PATHS[load_path].optimized or config.weights_from(load_path) == "s3" for load_path in load_paths
+    ):
         lines.append(f"  models and shards in S3, which stay: {USD_PER_GB_MONTH} USD per GB and month")
     sources = {f"{price.source}, {price.date}, region {price.region}" for price in prices.values() if price}
     told = [f"Prices: {source}." for source in sorted(sources)]

@@ -12,14 +12,14 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import DeploymentInfo
 from loadbench.errors import LoadbenchError
-from loadbench.load_paths import PATHS, PathName
+from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.run.instance_types import INSTANCE_TYPES
 from loadbench.run.models import default_model, hub, synthetic
 from loadbench.run.models.checkpoint import inspect_checkpoint
 from loadbench.run.models.resolve import cache_dir, cached_folder
 from loadbench.run.models.staging import configured_bucket
 from loadbench.run.optimization.job import tensor_parallel_degree
-from loadbench.run.preflight.check import Check, Context
+from loadbench.run.preflight.check import Check, CheckContext
 
 _BYTES_PER_PARAMETER = {"fp32": 4, "fp8": 1, "int8": 1}
 _HALF_BYTES = 2  # bf16, fp16, and auto on every model of this decade
@@ -35,7 +35,7 @@ class _Size:
     heads: int | None
 
 
-def memory(context: Context) -> Iterator[Check]:
+def memory(context: CheckContext) -> Iterator[Check]:
     """The weights fit into the accelerators' memory at the configured dtype."""
     for path, info in context.deployments():
         specification = INSTANCE_TYPES.get(info.instance_type)
@@ -52,7 +52,7 @@ def memory(context: Context) -> Iterator[Check]:
         yield _memory(path, info, size, specification.accelerator_memory_mib)
 
 
-def _memory(path: PathName, info: DeploymentInfo, size: _Size, memory_mib: int) -> Check:
+def _memory(load_path: LoadPath, info: DeploymentInfo, size: _Size, memory_mib: int) -> Check:
     try:
         degree = tensor_parallel_degree(info)
     except LoadbenchError as error:
@@ -61,14 +61,14 @@ def _memory(path: PathName, info: DeploymentInfo, size: _Size, memory_mib: int) 
         return Check(
             "memory",
             "failure",
-            f"{path}: {size.heads} attention heads cannot be divided among {degree} ranks",
+            f"{load_path}: {size.heads} attention heads cannot be divided among {degree} ranks",
             "Choose a tensor-parallel degree that divides the number of heads.",
         )
     dtype = info.dtype
     per_rank_bytes = size.parameters * _BYTES_PER_PARAMETER.get(dtype, _HALF_BYTES) / degree
     have_bytes = memory_mib * 2**20
     words = (
-        f"{path}: {size.parameters / 1e9:.2f} billion parameters in {dtype} on {degree} rank(s):"
+        f"{load_path}: {size.parameters / 1e9:.2f} billion parameters in {dtype} on {degree} rank(s):"
         f" {per_rank_bytes / 1e9:.1f} of {have_bytes / 1e9:.1f} GB each"
     )
     if per_rank_bytes * _OVERHEAD > have_bytes:
@@ -81,7 +81,7 @@ def _memory(path: PathName, info: DeploymentInfo, size: _Size, memory_mib: int) 
     return Check("memory", "ok", words)
 
 
-def machine_memory(context: Context) -> Iterator[Check]:
+def machine_memory(context: CheckContext) -> Iterator[Check]:
     """The embedded target's model servers run here: the weights must fit into this machine."""
     have_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for model_id in dict.fromkeys(info.hf_model_id for _, info in context.deployments()):
@@ -99,7 +99,7 @@ def machine_memory(context: Context) -> Iterator[Check]:
             )
 
 
-def token(context: Context) -> Iterator[Check]:
+def token(context: CheckContext) -> Iterator[Check]:
     """Where a token is asked for it is there; what the hub serves may be read with it, or without one."""
     for path, info in context.deployments():
         from_hub = context.config.weights_from(path) == "hub"
@@ -116,7 +116,7 @@ def token(context: Context) -> Iterator[Check]:
             yield _readable(context, info)
 
 
-def _readable(context: Context, info: DeploymentInfo) -> Check:
+def _readable(context: CheckContext, info: DeploymentInfo) -> Check:
     model_id = info.hf_model_id
     if not context.hub_answers():
         return Check(
@@ -131,7 +131,7 @@ def _readable(context: Context, info: DeploymentInfo) -> Check:
     return Check("token", "ok", f"{'the token' if info.use_hf_token else 'everybody'} may read {model_id}")
 
 
-def source(context: Context) -> Iterator[Check]:
+def source(context: CheckContext) -> Iterator[Check]:
     """The model can be had: it is here, can be made, or the hub answers."""
     for model_id in dict.fromkeys(
         info.hf_model_id for path, info in context.deployments() if context.config.weights_from(path) == "s3"
@@ -159,10 +159,13 @@ def _synthetic(model_id: str) -> Check:
     return Check("model", "ok", f"{model_id} will be generated ({shape.weights_bytes / 1e9:.1f} GB)")
 
 
-def bucket(context: Context) -> Iterator[Check]:
+def bucket(context: CheckContext) -> Iterator[Check]:
     """A configured bucket is there, in the region, and takes objects."""
     config, name = context.config, configured_bucket(context.config)
-    needed = any(PATHS[path].optimized or config.weights_from(path) == "s3" for path in context.paths)
+    needed = any(
+        LOAD_PATHS[load_path].optimized or config.weights_from(load_path) == "s3"
+        for load_path in context.paths
+    )
     if not needed:
         return
     if name is None:
@@ -176,7 +179,7 @@ def bucket(context: Context) -> Iterator[Check]:
     yield _bucket(context, name)
 
 
-def _bucket(context: Context, name: str) -> Check:
+def _bucket(context: CheckContext, name: str) -> Check:
     s3 = context.client("s3")
     try:
         headers = s3.head_bucket(Bucket=name)["ResponseMetadata"]["HTTPHeaders"]
@@ -208,7 +211,7 @@ def _bucket(context: Context, name: str) -> Check:
     return Check("bucket", "ok", f"the bucket {name} is in {context.config.region} and takes objects")
 
 
-def _size(model_id: str, context: Context) -> _Size | None:
+def _size(model_id: str, context: CheckContext) -> _Size | None:
     if synthetic.is_synthetic(model_id):
         try:
             shape = synthetic.shape_of(model_id)
@@ -229,7 +232,7 @@ def _size(model_id: str, context: Context) -> _Size | None:
     return _Size(parameters, heads if isinstance(heads, int) else None)
 
 
-def _size_on_hub(model_id: str, context: Context) -> _Size | None:
+def _size_on_hub(model_id: str, context: CheckContext) -> _Size | None:
     if not context.hub_answers():
         return None
     try:

@@ -12,7 +12,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import RunError
 from loadbench.results.costs import find_price
-from loadbench.run.removal.resources import KINDS, Account, Kind, Price, Resource, is_refused
+from loadbench.run.removal.resources import (
+    RESOURCE_KINDS,
+    PriceLookup,
+    ProjectResources,
+    Resource,
+    ResourceKind,
+    is_refused,
+)
 
 __all__ = ["Resource", "find_resources", "remove"]
 
@@ -24,14 +31,14 @@ _ASK_AGAIN = 3
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 _ON_ITS_WAY = {"Deleting", "STOPPING"}
 # Kinds whose removal takes time, so that the next kind has to wait for it.
-_SLOW: tuple[Kind, ...] = ("optimization job", "inference component", "endpoint")
+_SLOW: tuple[ResourceKind, ...] = ("optimization job", "inference component", "endpoint")
 # What an endpoint needs as long as it exists; without its configuration, nothing tells its price any more.
-_HELD_BY_ENDPOINT: tuple[Kind, ...] = ("endpoint configuration", "model", "role")
+_HELD_BY_ENDPOINT: tuple[ResourceKind, ...] = ("endpoint configuration", "model", "role")
 
 OnSay = Callable[[str], None]
 
 
-def find_resources(session: Any, project: str, price: Price | None = None) -> list[Resource]:
+def find_resources(session: Any, project: str, price: PriceLookup | None = None) -> list[Resource]:
     """Everything of a project in the session's account and region, in the order in which it can be removed.
 
     By tag and by name, in every status, from all pages: endpoints, inference components, configurations,
@@ -40,13 +47,13 @@ def find_resources(session: Any, project: str, price: Price | None = None) -> li
     not complete proves nothing.
     """
     try:
-        found = list(Account(session).find(project, price or _table_price))
+        found = list(ProjectResources(session).find(project, price or _table_price))
     except (ClientError, BotoCoreError) as error:
         raise RunError(
             f"cannot list what exists of project {project}: {error}",
             remedy="Something may still cost money: check credentials and network, then run `make destroy`.",
         ) from error
-    return sorted(found, key=lambda item: KINDS.index(item.kind))
+    return sorted(found, key=lambda item: RESOURCE_KINDS.index(item.kind))
 
 
 def _table_price(instance_type: str) -> float | None:
@@ -69,9 +76,9 @@ def remove(
     is waited for, at most `patience_s` seconds in all, because SageMaker refuses to remove it before. An
     error of one resource does not keep the others from being removed.
     """
-    remover = _Remover(Account(session, sleep=sleep), on_say, clock, sleep, clock() + patience_s)
+    remover = _Remover(ProjectResources(session, sleep=sleep), on_say, clock, sleep, clock() + patience_s)
     wanted = remover.with_held_components(list(resources))
-    for kind in KINDS:
+    for kind in RESOURCE_KINDS:
         remover.remove_all(kind, [item for item in wanted if item.kind == kind])
     return [item for wish in wanted if (item := remover.still_there(wish)) is not None]
 
@@ -80,12 +87,12 @@ def remove(
 class _Remover:
     """One removal: what went wrong with whom, and until when it waits."""
 
-    account: Account
+    account: ProjectResources
     on_say: OnSay
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     deadline_s: float
-    problems: dict[tuple[Kind, str], str] = dataclasses.field(default_factory=dict)
+    problems: dict[tuple[ResourceKind, str], str] = dataclasses.field(default_factory=dict)
     blocked_runs: set[str | None] = dataclasses.field(default_factory=set)
 
     def with_held_components(self, resources: list[Resource]) -> list[Resource]:
@@ -103,7 +110,7 @@ class _Remover:
             if name not in known
         ]
 
-    def remove_all(self, kind: Kind, items: Sequence[Resource]) -> None:
+    def remove_all(self, kind: ResourceKind, items: Sequence[Resource]) -> None:
         """Ask for the removal of all of one kind, then wait for all of them."""
         asked: list[Resource] = []
         for item in items:

@@ -22,7 +22,7 @@ from botocore.exceptions import (
 
 from loadbench.run.naming import TAG_EXPIRES_AT, TAG_PATH, TAG_PROJECT, TAG_RUN_ID
 
-Kind = Literal[
+ResourceKind = Literal[
     "optimization job", "inference component", "endpoint", "endpoint configuration", "model", "role"
 ]
 
@@ -44,7 +44,7 @@ _FIRST_PAUSE_S = 0.5
 class Resource:
     """Something of this project that exists. `problem` tells why it could not be removed."""
 
-    kind: Kind
+    kind: ResourceKind
     name: str
     arn: str
     status: str
@@ -99,7 +99,7 @@ class Resource:
 class _Sort:
     """How SageMaker names one kind: `noun` in requests and answers, `method` in boto3, `items` in a list."""
 
-    kind: Kind
+    kind: ResourceKind
     noun: str
     method: str
     items: str
@@ -120,11 +120,11 @@ _SORTS: tuple[_Sort, ...] = (
     _Sort("endpoint configuration", "EndpointConfig", "endpoint_config", "EndpointConfigs"),
     _Sort("model", "Model", "model", "Models"),
 )
-KINDS: tuple[Kind, ...] = (*(sort.kind for sort in _SORTS), "role")
-Price = Callable[[str], float | None]
+RESOURCE_KINDS: tuple[ResourceKind, ...] = (*(sort.kind for sort in _SORTS), "role")
+PriceLookup = Callable[[str], float | None]
 
 
-class Account:
+class ProjectResources:
     """SageMaker and IAM of one account and region, with transient errors retried by name."""
 
     def __init__(self, session: Any, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -132,7 +132,7 @@ class Account:
         self._iam = session.client("iam")
         self._sleep = sleep
 
-    def find(self, project: str, price: Price) -> Iterator[Resource]:
+    def find(self, project: str, price: PriceLookup) -> Iterator[Resource]:
         """Everything of a project, of every kind, in every status, from all pages."""
         for sort in _SORTS:
             for summary in self._summaries(sort, project):
@@ -147,7 +147,7 @@ class Account:
             for summary in page["InferenceComponents"]:
                 yield summary["InferenceComponentName"], summary["InferenceComponentArn"]
 
-    def status(self, kind: Kind, name: str) -> str | None:
+    def status(self, kind: ResourceKind, name: str) -> str | None:
         """The status now; None when it is gone (or, for a job, at rest)."""
         try:
             if kind == "role":
@@ -164,7 +164,7 @@ class Account:
         status = str(answer.get(f"{sort.noun}Status", "exists"))
         return None if kind == "optimization job" and status not in BUSY_JOB else status
 
-    def remove(self, kind: Kind, name: str) -> None:
+    def remove(self, kind: ResourceKind, name: str) -> None:
         """Ask for the removal (for a job: for its end). What is gone already is no error."""
         try:
             if kind == "role":
@@ -185,7 +185,7 @@ class Account:
                     yield summary
 
     def _resource(
-        self, sort: _Sort, summary: Mapping[str, Any], project: str, price: Price
+        self, sort: _Sort, summary: Mapping[str, Any], project: str, price: PriceLookup
     ) -> Resource | None:
         name, arn = summary[f"{sort.noun}Name"], summary[f"{sort.noun}Arn"]
         try:
@@ -214,7 +214,7 @@ class Account:
             usd_per_hour=usd_per_hour,
         )
 
-    def _usd_per_hour(self, kind: Kind, name: str, price: Price) -> float | None:
+    def _usd_per_hour(self, kind: ResourceKind, name: str, price: PriceLookup) -> float | None:
         """Hourly price of an endpoint's instances or of a job's; None for what costs nothing by the hour."""
         if kind == "optimization job":
             job = self._call(self._sagemaker.describe_optimization_job, OptimizationJobName=name)
@@ -321,7 +321,7 @@ def _code(error: Exception) -> str:
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
-def _sort_of(kind: Kind) -> _Sort:
+def _sort_of(kind: ResourceKind) -> _Sort:
     return next(sort for sort in _SORTS if sort.kind == kind)
 
 

@@ -15,7 +15,7 @@ from loadbench.results.run_record import Invocation, ResourceNames
 from loadbench.run.explain_failure import explain
 from loadbench.run.progress import OnProgress, Progress, ignore_progress
 
-Kind = Literal["first", "warm", "streaming"]
+RequestKind = Literal["first", "warm", "streaming"]
 
 # SageMaker ends a request after 60 s. No retry: a second attempt would be timed with the first.
 _CLIENT_CONFIG = Config(read_timeout=70, retries={"mode": "standard", "total_max_attempts": 1})
@@ -35,8 +35,8 @@ def run_invocations(
     A request that fails is recorded with its reason; after a failed first one nothing more is sent.
     """
     done: list[Invocation] = []
-    warm: list[Kind] = ["warm"] * warm_count
-    kinds: list[Kind] = ["first", *warm, "streaming"]
+    warm: list[RequestKind] = ["warm"] * warm_count
+    kinds: list[RequestKind] = ["first", *warm, "streaming"]
     client = _client(session)
     for number, kind in enumerate(kinds):
         on_progress(Progress(f"{kind} request", number, len(kinds), "requests"))
@@ -53,7 +53,7 @@ def invoke(
     names: ResourceNames,
     payload: Mapping[str, Any],
     *,
-    kind: Kind = "warm",
+    kind: RequestKind = "warm",
     clock: Callable[[], float] = time.time,
 ) -> Invocation:
     """One request, answered whole."""
@@ -96,7 +96,11 @@ def _client(session: Any) -> Any:
 
 
 def _invoke(
-    client: Any, names: ResourceNames, payload: Mapping[str, Any], kind: Kind, clock: Callable[[], float]
+    client: Any,
+    names: ResourceNames,
+    payload: Mapping[str, Any],
+    kind: RequestKind,
+    clock: Callable[[], float],
 ) -> Invocation:
     body = json.dumps(payload).encode()
     start_s = clock()
@@ -119,7 +123,11 @@ def _invoke(
 
 
 def _invoke_streaming(
-    client: Any, names: ResourceNames, payload: Mapping[str, Any], kind: Kind, clock: Callable[[], float]
+    client: Any,
+    names: ResourceNames,
+    payload: Mapping[str, Any],
+    kind: RequestKind,
+    clock: Callable[[], float],
 ) -> Invocation:
     start_s = clock()
     first_s: float | None = None
@@ -143,7 +151,9 @@ def _invoke_streaming(
     )
 
 
-def _failed(kind: Kind, start_s: float, end_s: float, error: ClientError | BotoCoreError) -> Invocation:
+def _failed(
+    kind: RequestKind, start_s: float, end_s: float, error: ClientError | BotoCoreError
+) -> Invocation:
     return Invocation(
         kind=kind, start_s=start_s, latency_s=end_s - start_s, ok=False, error=failure_text(error)
     )

@@ -17,7 +17,7 @@ from loadbench.config import Config
 from loadbench.errors import RunError
 from loadbench.results.run_record import write_atomically
 from loadbench.run.models.staging import ensure_usable
-from loadbench.run.run_context import Bench
+from loadbench.run.run_context import RunContext
 
 MINIMUM_VERSION = (1, 10)  # of Terraform and of OpenTofu: the first with a lock file in S3
 
@@ -44,17 +44,17 @@ class StatePlace:
         }
 
 
-def begin(bench: Bench, run_id: str, variables: Path) -> None:
+def begin(context: RunContext, run_id: str, variables: Path) -> None:
     """Where a bucket is configured, note that this run's state goes there, and put its variables beside it.
 
     Raises RunError when the bucket cannot be used.
     """
-    if bench.config.state.bucket is None:
+    if context.config.state.bucket is None:
         return
-    client = bench.account.session.client("s3")
-    place = _place(bench.config, bench.config.state.bucket, run_id)
-    ensure_usable(client, place.bucket, bench.config)
-    _note(bench.workspace.run_dir(run_id), place)
+    client = context.account.session.client("s3")
+    place = _place(context.config, context.config.state.bucket, run_id)
+    ensure_usable(client, place.bucket, context.config)
+    _note(context.workspace.run_dir(run_id), place)
     try:
         client.put_object(
             Bucket=place.bucket,
@@ -72,21 +72,21 @@ def place_of(run_dir: Path) -> StatePlace | None:
     return StatePlace(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
-def adopt(bench: Bench) -> list[str]:
+def adopt(context: RunContext) -> list[str]:
     """Give every run whose state is in the configured bucket a folder here; returns the new ones."""
-    if bench.config.state.bucket is None:
+    if context.config.state.bucket is None:
         return []
-    client = bench.account.session.client("s3")
-    everything = _place(bench.config, bench.config.state.bucket, "")
+    client = context.account.session.client("s3")
+    everything = _place(context.config, context.config.state.bucket, "")
     adopted = set()
     try:
         for key in _keys(client, everything):
             run_id, _, name = key.removeprefix(everything.prefix).lstrip("/").partition("/")
-            run_dir = bench.workspace.run_dir(run_id)
+            run_dir = context.workspace.run_dir(run_id)
             if not name.endswith(".tfvars.json") or run_dir.exists():
                 continue
             text = client.get_object(Bucket=everything.bucket, Key=key)["Body"].read().decode()
-            _note(run_dir, _place(bench.config, everything.bucket, run_id))
+            _note(run_dir, _place(context.config, everything.bucket, run_id))
             write_atomically(run_dir / name, text)
             adopted.add(run_id)
     except (ClientError, BotoCoreError) as error:
@@ -96,9 +96,9 @@ def adopt(bench: Bench) -> list[str]:
     return sorted(adopted)
 
 
-def remove(bench: Bench, place: StatePlace) -> None:
+def remove(context: RunContext, place: StatePlace) -> None:
     """Delete the state and the variables of a run of which nothing is left."""
-    client = bench.account.session.client("s3")
+    client = context.account.session.client("s3")
     try:
         for key in list(_keys(client, place)):
             client.delete_object(Bucket=place.bucket, Key=key)

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 
 from loadbench.errors import ConfigError, RunError
-from loadbench.load_paths import EndpointKind, PathName
+from loadbench.load_paths import EndpointKind, LoadPath
 from loadbench.results.run_record import ResourceNames, write_atomically
 from loadbench.workspace import Workspace
 
@@ -26,7 +26,7 @@ from loadbench.workspace import Workspace
 class Plan:
     """Everything one deployment's Terraform is told. The token is not in it: it travels as TF_VAR_…"""
 
-    path: PathName
+    path: LoadPath
     run_id: str
     region: str
     project: str

@@ -9,12 +9,12 @@ import boto3
 from botocore.stub import Stubber
 
 from loadbench.config import Config
-from loadbench.load_paths import PathName
+from loadbench.load_paths import LoadPath
 from loadbench.run.preflight import Check
-from loadbench.run.preflight.check import Context
+from loadbench.run.preflight.check import CheckContext
 
 CONFIG_FILE = Path(__file__).resolve().parents[4] / "config.yaml"
-BOTH: list[PathName] = ["standard", "fast"]
+BOTH: list[LoadPath] = ["standard", "fast"]
 ROLE = "arn:aws:iam::123456789012:role/loadbench"
 CALLER = {
     "Account": "123456789012",
@@ -52,7 +52,7 @@ class Account:
         return self._clients[service]
 
 
-def changed(config: Config, path: PathName | None = None, **update: Any) -> Config:
+def changed(config: Config, path: LoadPath | None = None, **update: Any) -> Config:
     """The configuration with other values in one path's section, or in both."""
     sections = {"standard": "standard_deployment_info", "fast": "fast_model_loading_info"}
     return config.model_copy(
@@ -69,9 +69,9 @@ def on_aws(config: Config, **update: Any) -> Config:
 
 
 def context(
-    config: Config, session: Any = None, paths: list[PathName] | None = None, token: str | None = None
-) -> Context:
-    return Context(config, paths or BOTH, session, token)
+    config: Config, session: Any = None, paths: list[LoadPath] | None = None, token: str | None = None
+) -> CheckContext:
+    return CheckContext(config, paths or BOTH, session, token)
 
 
 def only(found: Any) -> Check:

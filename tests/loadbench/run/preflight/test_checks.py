@@ -12,7 +12,7 @@ import pytest
 
 from loadbench.config import Config, load_config
 from loadbench.run.preflight import Check, account, checks, container, run_checks
-from loadbench.run.preflight.check import Context
+from loadbench.run.preflight.check import CheckContext
 from loadbench.run.progress import Progress
 from tests.loadbench.run.preflight.stubs import BOTH, CONFIG_FILE, Account, only
 
@@ -30,7 +30,7 @@ def test_the_committed_default_has_no_failure_on_the_embedded_target(aws_session
 def test_a_check_that_hangs_does_not_hold_up_the_others(
     config: Config, aws_session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hang(_: Context) -> Iterator[Check]:
+    def hang(_: CheckContext) -> Iterator[Check]:
         time.sleep(2)
         yield Check("slow", "ok", "too late")
 
@@ -65,7 +65,7 @@ print(checks.run_checks(load_config(%r), ["fast"], None)[0].message)
 
 
 def test_an_error_in_a_check_is_not_swallowed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: Context) -> Iterator[Check]:
+    def broken(_: CheckContext) -> Iterator[Check]:
         raise KeyError("a mistake of ours")
         yield
 

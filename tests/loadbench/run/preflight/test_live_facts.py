@@ -13,7 +13,7 @@ import pytest
 from loadbench.config import Config, load_config
 from loadbench.results.costs import Price
 from loadbench.run.preflight import account, live_facts
-from loadbench.run.preflight.check import Context
+from loadbench.run.preflight.check import CheckContext
 from loadbench.run.preflight.live_facts import FACTS, find_out
 from tests.loadbench.run.preflight.stubs import Account, changed, on_aws, quota_named
 
@@ -55,7 +55,7 @@ def test_the_code_that_depends_on_a_fact_is_there(fact: live_facts.Fact) -> None
 
 
 def test_on_the_embedded_aws_every_answer_says_so_or_is_none(config: Config, aws_session: Any) -> None:
-    findings = find_out(Context(config, ["standard", "fast"], aws_session, None))
+    findings = find_out(CheckContext(config, ["standard", "fast"], aws_session, None))
     assert [finding.id for finding in findings] == IDS
     for finding in findings:
         if finding.answer == "could not tell":
@@ -90,7 +90,7 @@ def priced(usd_per_hour: float | None) -> Callable[..., Price | None]:
 def answer(fact_id: str, config: Config, session: Account) -> str:
     (fact,) = [fact for fact in FACTS if fact.id == fact_id]
     assert fact.check is not None
-    return fact.check(Context(on_aws(config), ["standard", "fast"], session, None)).answer
+    return fact.check(CheckContext(on_aws(config), ["standard", "fast"], session, None)).answer
 
 
 COMPUTE = "InferenceComponentComputeResourceRequirements"
@@ -182,6 +182,6 @@ def test_what_may_not_be_asked_is_not_told(config: Config, monkeypatch: pytest.M
         session.refuses("service-quotas", "get_service_quota", "AccessDeniedException")
     session.refuses("ec2", "describe_instance_type_offerings", "UnauthorizedOperation")
     images = changed(on_aws(config), image_uri="registry.example/own:1")
-    findings = find_out(Context(images, ["fast"], session, None))
+    findings = find_out(CheckContext(images, ["fast"], session, None))
     assert {finding.answer for finding in findings} == {"could not tell"}
     assert "AccessDenied" in findings[0].words

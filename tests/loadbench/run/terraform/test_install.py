@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadbench.errors import PreflightError, RunError
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.run.terraform import install
 from loadbench.run.terraform.install import (
     Binary,
@@ -214,7 +214,7 @@ def test_a_configuration_file_that_is_there_is_handed_on(
 
 def test_roots_differ_only_in_what_their_way_of_loading_needs() -> None:
     """What all roots hand to modules/deployment reads the same in each; the rest stands in their main.tf."""
-    roots = [ROOTS / path for path in PATHS]
+    roots = [ROOTS / path for path in LOAD_PATHS]
     shared = _variables(ROOTS / "modules" / "deployment")
     for root in roots:
         own = _variables(root)

@@ -17,7 +17,7 @@ import pytest
 from loadbench.config import load_config
 from loadbench.errors import StateLockedError
 from loadbench.run import deployment
-from loadbench.run.run_context import Bench
+from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state
 from loadbench.run.terraform.commands import Terraform
 from loadbench.target import Account
@@ -68,26 +68,26 @@ def assets(tmp_path: Path) -> Path:
     return tmp_path / "assets"
 
 
-def bench_in(home: Path, assets: Path, aws: Mapping[str, str]) -> Bench:
+def bench_in(home: Path, assets: Path, aws: Mapping[str, str]) -> RunContext:
     home.mkdir()
     session = boto3.Session(aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
     account = Account("local", REGION, "123456789012", session, aws)
     config = load_config(CONFIG, [f"state.bucket={BUCKET}"])
-    return Bench(config, Workspace(assets, home), account, Ui(), [])
+    return RunContext(config, Workspace(assets, home), account, Ui(), [])
 
 
-def start(bench: Bench, wait_for: Path) -> tuple[Terraform, Path]:
-    variables = bench.workspace.run_dir(RUN_ID) / "standard.tfvars.json"
+def start(context: RunContext, wait_for: Path) -> tuple[Terraform, Path]:
+    variables = context.workspace.run_dir(RUN_ID) / "standard.tfvars.json"
     variables.parent.mkdir(parents=True)
     variables.write_text(json.dumps({"wait_for": str(wait_for)}))
-    remote_state.begin(bench, RUN_ID, variables)
-    terraform = deployment.terraform_for(bench, "standard", RUN_ID)
+    remote_state.begin(context, RUN_ID, variables)
+    terraform = deployment.terraform_for(context, "standard", RUN_ID)
     terraform.init()
     return terraform, variables
 
 
-def objects(bench: Bench) -> dict[str, Any]:
-    client = bench.account.session.client("s3")
+def objects(context: RunContext) -> dict[str, Any]:
+    client = context.account.session.client("s3")
     found = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
     return {item["Key"].rpartition("/")[2]: item["Key"] for item in found}
 
@@ -138,6 +138,6 @@ def test_a_run_stays_where_it_is_when_the_configuration_changes(
     before = bench_in(tmp_path / "home", assets, aws)
     terraform, variables = start(before, tmp_path)
     terraform.apply(variables)
-    after = Bench(load_config(CONFIG), before.workspace, before.account, Ui(), [])
+    after = RunContext(load_config(CONFIG), before.workspace, before.account, Ui(), [])
     deployment.destroy_run(after, "standard", RUN_ID)
     assert objects(before) == {}

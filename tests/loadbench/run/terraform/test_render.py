@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadbench.errors import ConfigError, RunError
-from loadbench.load_paths import PATHS
+from loadbench.load_paths import LOAD_PATHS
 from loadbench.results.run_record import ResourceNames
 from loadbench.run.terraform.install import child_environment, find_terraform
 from loadbench.run.terraform.render import Plan, render
@@ -87,7 +87,7 @@ def through_terraform(environment: Mapping[str, str], path: str = "standard") ->
     return answer
 
 
-@pytest.mark.parametrize("path", list(PATHS))
+@pytest.mark.parametrize("path", list(LOAD_PATHS))
 def test_nasty_values_reach_terraform_unchanged(path: str) -> None:
     assert through_terraform(NASTY, path) == NASTY
 
@@ -126,7 +126,7 @@ def test_terraform_really_changes_text_in_decomposed_form(tmp_path: Path) -> Non
     assert done.stdout.strip() == "4", "three bytes became two"
 
 
-@pytest.mark.parametrize("path", list(PATHS))
+@pytest.mark.parametrize("path", list(LOAD_PATHS))
 def test_the_file_sets_exactly_the_variables_of_its_root(path: str, tmp_path: Path) -> None:
     declared = set(
         re.findall(r'^variable "(\w+)"', (REPOSITORY / "terraform" / path / "variables.tf").read_text(), re.M)

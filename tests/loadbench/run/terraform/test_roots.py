@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 from loadbench.errors import RunError
-from loadbench.load_paths import EndpointKind, PathName
+from loadbench.load_paths import EndpointKind, LoadPath
 from loadbench.results.run_record import ResourceNames
 from loadbench.run.models.resolve import resolve_model
 from loadbench.run.removal.remove import find_resources, remove
@@ -115,7 +115,7 @@ def private_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.getbasetemp() / "private"
 
 
-def begin(embedded: Embedded, private_dir: Path, path: PathName, kind: EndpointKind) -> Run:
+def begin(embedded: Embedded, private_dir: Path, path: LoadPath, kind: EndpointKind) -> Run:
     run_id = f"20261123-061530-{path}-{secrets.token_hex(2)}"
     base = f"loadbench-{run_id}"
     plan = Plan(
@@ -169,7 +169,7 @@ def begin(embedded: Embedded, private_dir: Path, path: PathName, kind: EndpointK
     [("standard", "model_based"), ("fast", "inference_component")],
 )
 def test_a_deployment_is_what_was_planned_and_leaves_nothing(
-    embedded: Embedded, private_dir: Path, path: PathName, kind: EndpointKind
+    embedded: Embedded, private_dir: Path, path: LoadPath, kind: EndpointKind
 ) -> None:
     run = begin(embedded, private_dir, path, kind)
     name = run.plan.names.endpoint
