@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.status import Status
 
+from loadbench.progress import Progress
 from loadbench.redaction import redact
-from loadbench.run.progress import Progress
 
 _PLAIN_INTERVAL_S = 5.0  # between two plain lines of one step, so that a log does not fill with them
 _SHOWN = logging.getLogger("loadbench.ui")  # what the terminal shows anyway

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from loadbench.run.progress import Progress
+from loadbench.progress import Progress
 from loadbench.ui import Ui, describe
 
 

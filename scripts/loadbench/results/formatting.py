@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:  # whatever is put into words may use them, the models too
-    from loadbench.results.comparison.model import Unit
-    from loadbench.results.statistics import Estimate
+from loadbench.results.statistics import Estimate
 
+Unit = Literal["s", "bytes", "USD", "tokens/s"]
 MISSING = "–"
 MINUS = "−"  # a typographic minus is as wide as a digit
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loadbench.errors import (
-    UsageError,
-)
+from loadbench.errors import UsageError
 from loadbench.load_paths import LoadPath
 from loadbench.results.run_index import latest, list_summaries
-from loadbench.results.run_record import (
-    RunRecord,
-    load_record,
-    record_file,
-)
+from loadbench.results.run_record import RunRecord, load_record, record_file
 from loadbench.run import deployment
 from loadbench.run.record_writer import close_record
 from loadbench.run.requests.images import image_payload

@@ -9,13 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from loadbench.load_paths import LOAD_PATHS, OPTIMIZED_LOAD_PATH, LoadPath
-from loadbench.results.run_record import (
-    ModelInfo,
-    Optimization,
-    Pair,
-    RunRecord,
-    new_run_id,
-)
+from loadbench.results.run_record import ModelInfo, Optimization, Pair, RunRecord, new_run_id
 from loadbench.run.instance_types import instance_specification
 from loadbench.run.models import staging
 from loadbench.run.naming import expiry, resource_names, resource_tags

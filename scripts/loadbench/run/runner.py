@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import logging
 
-from loadbench.errors import (
-    InterruptedRunError,
-    LeftoverError,
-    LoadbenchError,
-    PreflightError,
-    RunError,
-)
+from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, PreflightError, RunError
 from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.redaction import redacted_environment
 from loadbench.results.reports import write_run_files
-from loadbench.results.run_record import (
-    Pair,
-    RunRecord,
-)
+from loadbench.results.run_record import Pair, RunRecord
 from loadbench.run import deployment
 from loadbench.run.active_runs import remove_earlier
-from loadbench.run.deployment_plan import begin_record, find_weights, make_plan, model_info, run_optimization
+from loadbench.run.deployment_plan import (
+    begin_record,
+    find_weights,
+    make_plan,
+    model_info,
+    run_optimization,
+)
 from loadbench.run.explain_failure import explained
 from loadbench.run.observe import Observer
 from loadbench.run.preflight import run_checks

@@ -10,8 +10,8 @@ from pathlib import Path
 from loadbench.config import Config
 from loadbench.errors import PreflightError, RunError
 from loadbench.load_paths import LOAD_PATHS
+from loadbench.progress import Progress
 from loadbench.run.models import staging
-from loadbench.run.progress import Progress
 from loadbench.run.run_context import hugging_face_token
 from loadbench.run.terraform.download import TERRAFORM_VERSION, fetch_terraform
 from loadbench.run.terraform.install import (

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..emulator import Emulator
 from ..errors import LocalAwsError
-from ..server.world import World
 from ..state.keys import Credentials
 
 if TYPE_CHECKING:
@@ -41,18 +41,18 @@ class Place:
 class Instance:
     """A machine. Its events go to the log group `/localaws/instances/<endpoint>`, a JSON object each."""
 
-    def __init__(self, world: World, place: Place) -> None:
-        self.world = world
+    def __init__(self, emulator: Emulator, place: Place) -> None:
+        self.emulator = emulator
         self.place = place
         self.id = f"i-{secrets.token_hex(9)[:17]}"
-        self.folder = world.state_dir / "instances" / self.id
+        self.folder = emulator.state_dir / "instances" / self.id
         # The copies that run here, or are about to.
         self.copies: list[ModelCopy] = []
         self._credentials: Credentials | None = None
 
     async def provision(self, requested_s: float) -> None:
         """Get the machine. Raises DeploymentError where there is no capacity."""
-        fault = self.world.faults.take(
+        fault = self.emulator.faults.take(
             "insufficient_capacity", instance_type=self.place.instance_type, endpoint=self.place.endpoint
         )
         if fault is not None:
@@ -60,25 +60,25 @@ class Instance:
                 "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity "
                 "error. Please retry using a different ML instance type or after some time."
             )
-        simulated_s = self.world.settings.simulated_provision_s(self.place.instance_type)
+        simulated_s = self.emulator.settings.simulated_provision_s(self.place.instance_type)
         await asyncio.sleep(simulated_s)
-        self._credentials = self.world.keys.issue(self.id, self.place.instance_type)
+        self._credentials = self.emulator.keys.issue(self.id, self.place.instance_type)
         key = {"instance_id": self.id, "access_key_id": self._credentials.access_key_id}
-        self.world.store.put(self.place.region, _KIND, self.id, key)
+        self.emulator.store.put(self.place.region, _KIND, self.id, key)
         self.folder.mkdir(parents=True, mode=0o700)
         self.event("provision", requested_s, time.time(), simulated=simulated_s > 0)
 
     def release(self) -> None:
         """Give the machine back, on which nothing runs any more: its folder and its key pair go."""
         if self._credentials is not None:
-            self.world.keys.revoke(self._credentials.access_key_id)
-            self.world.store.delete(self.place.region, _KIND, self.id)
+            self.emulator.keys.revoke(self._credentials.access_key_id)
+            self.emulator.store.delete(self.place.region, _KIND, self.id)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
         """What every process on this machine gets: the machine's own AWS credentials and AWS's address."""
         assert self._credentials is not None, "provision() comes first"
-        return process_environment(self.world, self.place.region, self._credentials) | {
+        return process_environment(self.emulator, self.place.region, self._credentials) | {
             "HOME": str(self.folder)
         }
 
@@ -86,7 +86,7 @@ class Instance:
         """Bytes that S3 has sent to this machine."""
         if self._credentials is None:
             return 0
-        return self.world.network.bytes_sent(self._credentials.access_key_id)
+        return self.emulator.network.bytes_sent(self._credentials.access_key_id)
 
     def event(
         self,
@@ -110,14 +110,14 @@ class Instance:
         }
         group = f"/localaws/instances/{self.place.endpoint}"
         line = (int(end_s * 1000), json.dumps(message))
-        self.world.logs.append(self.place.region, group, self.id, [line])
+        self.emulator.logs.append(self.place.region, group, self.id, [line])
 
 
-def process_environment(world: World, region: str, credentials: Credentials) -> dict[str, str]:
+def process_environment(emulator: Emulator, region: str, credentials: Credentials) -> dict[str, str]:
     """The environment of a process that works with these credentials, and with nothing else of the user's."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | {
-        "AWS_ENDPOINT_URL": world.endpoint_url,
+        "AWS_ENDPOINT_URL": emulator.endpoint_url,
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
         "AWS_REGION": region,
@@ -128,11 +128,11 @@ def process_environment(world: World, region: str, credentials: Credentials) -> 
     }
 
 
-def remove_leftovers(world: World) -> None:
+def remove_leftovers(emulator: Emulator) -> None:
     """Delete folders and key pairs of machines that an earlier run of the server left behind."""
-    for region in world.store.regions():
-        for key in world.store.list(region, _KIND):
-            world.keys.revoke(key["access_key_id"])
-            world.store.delete(region, _KIND, key["instance_id"])
-    shutil.rmtree(world.state_dir / "instances", ignore_errors=True)
-    (world.state_dir / "instances").mkdir(mode=0o700, exist_ok=True)
+    for region in emulator.store.regions():
+        for key in emulator.store.list(region, _KIND):
+            emulator.keys.revoke(key["access_key_id"])
+            emulator.store.delete(region, _KIND, key["instance_id"])
+    shutil.rmtree(emulator.state_dir / "instances", ignore_errors=True)
+    (emulator.state_dir / "instances").mkdir(mode=0o700, exist_ok=True)

@@ -154,7 +154,7 @@ class ModelCopy:
         return data.result()
 
     async def _pull_image(self, requested_s: float) -> None:
-        settings, place = self.instance.world.settings, self.instance.place
+        settings, place = self.instance.emulator.settings, self.instance.place
         simulated_s = settings.simulated_image_pull_s(place.instance_type)
         if simulated_s:
             await asyncio.sleep(simulated_s)
@@ -235,7 +235,7 @@ class ModelCopy:
 
     async def _follow(self, child: Child, error: bool) -> None:
         """The container's output to CloudWatch Logs and to a file."""
-        world, region = self.instance.world, self.instance.place.region
+        emulator, region = self.instance.emulator, self.instance.place.region
         # The container shapes its own lines; what Python writes to standard error comes as it is.
         wrap = f"WARN  PyProcess W-{child.pid}-model-stderr: " if error else ""
         with self.log_path.open("a", encoding="utf-8") as log:
@@ -246,7 +246,7 @@ class ModelCopy:
                 log.flush()
                 if shown:
                     events = [(now_ms, line) for line in shown]
-                    world.logs.append(region, self.log_group, self.log_stream, events)
+                    emulator.logs.append(region, self.log_group, self.log_stream, events)
 
     async def _sample(self) -> None:
         while True:
@@ -273,7 +273,7 @@ class ModelCopy:
         return self._struck("container_exit") or self._struck("health_check")
 
     def _struck(self, kind: FaultKind) -> FaultSpec | None:
-        return self.instance.world.faults.take(
+        return self.instance.emulator.faults.take(
             kind,
             endpoint=self.instance.place.endpoint,
             instance_type=self.instance.place.instance_type,

@@ -24,7 +24,7 @@ SAMPLE_INTERVAL_S = 1.0
 def record(copy: ModelCopy) -> None:
     """Write one sample of a copy, now."""
     instance = copy.instance
-    world, place = instance.world, instance.place
+    emulator, place = instance.emulator, instance.place
     component = copy.spec.inference_component
     now_s = time.time()
     used = copy.usage()
@@ -52,11 +52,11 @@ def record(copy: ModelCopy) -> None:
     own = {"EndpointName": place.endpoint, "InstanceId": instance.id}
     if component is not None:
         own["InferenceComponentName"] = component
-    with world.database.transaction():
+    with emulator.database.transaction():
         for name, percent in percents.items():
-            world.metrics.put(place.region, namespace, name, dimensions, percent, "Percent", now_s)
+            emulator.metrics.put(place.region, namespace, name, dimensions, percent, "Percent", now_s)
         for name, (value, unit) in counters.items():
-            world.metrics.put(place.region, "LocalAWS/Instances", name, own, value, unit, now_s)
+            emulator.metrics.put(place.region, "LocalAWS/Instances", name, own, value, unit, now_s)
 
 
 @dataclass

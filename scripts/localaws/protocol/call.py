@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from ..emulator import Emulator
 from ..errors import AwsError
-from ..server.world import World
 from .sigv4 import Signed
 
 
@@ -21,7 +21,7 @@ class Call:
     `body` is None for S3 objects: the service reads it from `request.content` itself.
     """
 
-    world: World
+    emulator: Emulator
     service: str
     region: str
     access_key_id: str

@@ -24,29 +24,29 @@ async def handle(call: Call) -> web.StreamResponse:
     if action == ("POST", "settings"):
         return _apply(call, call.json())
     if action == ("POST", "faults"):
-        settings = call.world.settings.model_dump(mode="json")
+        settings = call.emulator.settings.model_dump(mode="json")
         return _apply(call, {**settings, "faults": call.json().get("faults")})
     raise AwsError("UnknownOperationException", "There is no such control call.", 404)
 
 
 def status(call: Call) -> dict[str, Any]:
     """What `localaws status --json` prints."""
-    world = call.world
+    emulator = call.emulator
     return {
         "running": True,
         "pid": os.getpid(),
-        "port": int(world.endpoint_url.rpartition(":")[2]),
-        "endpoint_url": world.endpoint_url,
-        "state_dir": str(world.state_dir),
-        "account_id": world.account_id,
-        "settings": world.settings.model_dump(mode="json"),
-        "endpoints": sagemaker_api.endpoint_report(world),
+        "port": int(emulator.endpoint_url.rpartition(":")[2]),
+        "endpoint_url": emulator.endpoint_url,
+        "state_dir": str(emulator.state_dir),
+        "account_id": emulator.account_id,
+        "settings": emulator.settings.model_dump(mode="json"),
+        "endpoints": sagemaker_api.endpoint_report(emulator),
     }
 
 
 def _apply(call: Call, document: Any) -> web.Response:
     try:
-        call.world.apply(parse_settings(document))
+        call.emulator.apply(parse_settings(document))
     except SettingsError as error:
         raise AwsError("ValidationException", str(error)) from error
-    return json_response(call.world.settings.model_dump(mode="json"))
+    return json_response(call.emulator.settings.model_dump(mode="json"))

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from aiohttp.http import HttpProcessingError
 
+from ..emulator import open_emulator
 from ..errors import LocalAwsError
 from ..services.sagemaker import api as sagemaker_api
 from ..state.files import private_folder, write_private
 from .gateway import Gateway
 from .lock import EXIT_ALREADY_RUNNING, lock
-from .world import open_world
 
 _log = logging.getLogger(__name__)
 
@@ -72,21 +72,21 @@ async def serve(state_dir: Path) -> None:
     port = listener.getsockname()[1]
     if last_port not in (None, port):
         _log.warning("port %d is taken by another program; listening on %d from now on", last_port, port)
-    world = open_world(state_dir, f"http://127.0.0.1:{port}")
-    gateway = Gateway(world)
+    emulator = open_emulator(state_dir, f"http://127.0.0.1:{port}")
+    gateway = Gateway(emulator)
     protocol = gateway.server()
     server = await loop.create_server(protocol, sock=listener)
     write_private(state_dir / "daemon.json", json.dumps({"pid": os.getpid(), "port": port}).encode())
-    _log.info("listening on %s, process %d", world.endpoint_url, os.getpid())
+    _log.info("listening on %s, process %d", emulator.endpoint_url, os.getpid())
     gateway.start()
-    await sagemaker_api.start(world)
+    await sagemaker_api.start(emulator)
     await stopping.wait()
     _log.info("stopping")
     server.close()
     await protocol.shutdown(_LAST_ANSWERS_S)
-    await sagemaker_api.stop(world)
+    await sagemaker_api.stop(emulator)
     await gateway.close()
-    world.database.close()
+    emulator.database.close()
     _log.info("stopped")
 
 

@@ -11,25 +11,18 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from ..emulator import Emulator
 from ..errors import AwsError
 from ..protocol import sigv4
 from ..protocol.body import leaves_body_unsent, read_body
 from ..protocol.call import Call, Handler
 from ..protocol.responses import Protocol, error_response, protocol_of
-from ..services import (
-    cloudcontrol,
-    cloudwatch,
-    cloudwatch_logs,
-    moto_bridge,
-    s3,
-    sagemaker_runtime,
-)
+from ..services import cloudcontrol, cloudwatch, cloudwatch_logs, moto_bridge, s3, sagemaker_runtime
 from ..services.s3.faults import close_connection
 from ..services.sagemaker import api as sagemaker_api
 from ..services.sagemaker.validation import service_model
 from . import control
 from .request_log import Recorder
-from .world import World
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +42,13 @@ _REFUSALS = {
 
 
 class Gateway:
-    """Serves HTTP/1.1 requests of any AWS service for one world."""
+    """Serves HTTP/1.1 requests of any AWS service for one emulator."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._s3 = s3.ObjectStore(s3.Index(world.database, world.state_dir / "objects"))
-        self._moto = moto_bridge.MotoBridge(world.state_dir / "moto")
-        self._recorder = Recorder(world.keys)
+    def __init__(self, emulator: Emulator) -> None:
+        self._world = emulator
+        self._s3 = s3.ObjectStore(s3.Index(emulator.database, emulator.state_dir / "objects"))
+        self._moto = moto_bridge.MotoBridge(emulator.state_dir / "moto")
+        self._recorder = Recorder(emulator.keys)
         self._handlers: dict[str, Handler] = {
             "s3": self._s3.handle,
             "logs": cloudwatch_logs.handle,

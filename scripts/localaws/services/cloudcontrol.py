@@ -56,7 +56,7 @@ async def handle(call: Call) -> web.StreamResponse:
             "UnknownOperationException", f"The operation {call.operation or '(none)'} is not known."
         )
     request = checked_input(service_model("cloudcontrol").operation_model(call.operation), call.json())
-    platform = platform_of(call.world)
+    platform = platform_of(call.emulator)
     context = Context(platform, platform.records(call.region))
     if function is _status:
         await _hold(call, context, request)
@@ -156,7 +156,7 @@ def _status(context: Context, request: Document) -> Document:
 
 
 def _requests(context: Context, request: Document) -> Document:
-    kept = context.platform.world.store.list(context.region, _KIND)
+    kept = context.platform.emulator.store.list(context.region, _KIND)
     events = [_progress(context, item)["ProgressEvent"] for item in reversed(kept)]
     found, token = page(request, events, size=20)
     return _present({"ResourceRequestStatusSummaries": found, "NextToken": token})
@@ -198,11 +198,11 @@ def _started(
             code = "AlreadyExists"
         kept |= {"OperationStatus": "FAILED", "ErrorCode": code, "StatusMessage": error.message}
     token = kept["RequestToken"]
-    with context.platform.world.database.transaction():
-        context.platform.world.store.put(context.region, _KIND, token, kept)
+    with context.platform.emulator.database.transaction():
+        context.platform.emulator.store.put(context.region, _KIND, token, kept)
         if request.get("ClientToken"):
             made = {"RequestToken": token}
-            context.platform.world.store.put(context.region, _BY_CLIENT, request["ClientToken"], made)
+            context.platform.emulator.store.put(context.region, _BY_CLIENT, request["ClientToken"], made)
     return _progress(context, kept)
 
 
@@ -212,7 +212,7 @@ def _progress(context: Context, kept: Document) -> Document:
         outcome = _outcome(context, kept)
         if outcome["OperationStatus"] != "IN_PROGRESS":
             kept |= {**outcome, "EventTime": now()}
-            context.platform.world.store.put(context.region, _KIND, kept["RequestToken"], kept)
+            context.platform.emulator.store.put(context.region, _KIND, kept["RequestToken"], kept)
         else:
             kept = {**kept, **outcome}
     return {"ProgressEvent": _present(kept)}
@@ -240,13 +240,13 @@ def _failed(code: str, message: str) -> Document:
 
 def _repeated(context: Context, request: Document) -> Document | None:
     """The request that was made before with the same client token."""
-    store = context.platform.world.store
+    store = context.platform.emulator.store
     made = store.get(context.region, _BY_CLIENT, request.get("ClientToken") or "")
     return store.get(context.region, _KIND, made["RequestToken"]) if made is not None else None
 
 
 def _kept(context: Context, token: str) -> Document:
-    kept = context.platform.world.store.get(context.region, _KIND, token)
+    kept = context.platform.emulator.store.get(context.region, _KIND, token)
     if kept is None:
         raise AwsError("RequestTokenNotFoundException", f"Request with token {token} was not found.")
     return kept

@@ -46,7 +46,7 @@ async def handle(call: Call) -> web.StreamResponse:
 
 
 def _list_metrics(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    metrics = call.world.metrics.list(
+    metrics = call.emulator.metrics.list(
         call.region, _member(request, "Namespace", str), _member(request, "MetricName", str)
     )
     filters = _member(request, "Dimensions", list) or []
@@ -72,7 +72,7 @@ def _get_metric_statistics(call: Call, request: dict[str, Any]) -> dict[str, Any
     wanted = _need(request, "Statistics", list)
     if not wanted or any(str(statistic) not in _STATISTICS for statistic in wanted):
         raise AwsError("InvalidParameterValue", f"Statistics must be of {', '.join(_STATISTICS)}.")
-    points = call.world.metrics.datapoints(
+    points = call.emulator.metrics.datapoints(
         call.region,
         _need(request, "Namespace", str),
         name,
@@ -104,7 +104,7 @@ def _get_metric_data(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         statistic = _STATISTICS.get(_need(stat, "Stat", str))
         if statistic is None:
             raise AwsError("ValidationError", f"Stat must be one of {', '.join(_STATISTICS)}.")
-        points = call.world.metrics.datapoints(
+        points = call.emulator.metrics.datapoints(
             call.region, _need(metric, "Namespace", str), name, _dimensions(metric), start_s, end_s
         )
         periods = list(_by_period(points, _period_s(stat)))

@@ -28,34 +28,34 @@ async def handle(call: Call) -> web.StreamResponse:
 
 
 def _create_log_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    if not call.world.logs.create(call.region, _name(request, "logGroupName")):
+    if not call.emulator.logs.create(call.region, _name(request, "logGroupName")):
         raise AwsError("ResourceAlreadyExistsException", "The specified log group already exists")
     return {}
 
 
 def _create_log_stream(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     group, stream = _name(request, "logGroupName"), _name(request, "logStreamName")
-    call.world.logs.streams(call.region, group)  # raises where the group is missing
-    if not call.world.logs.create(call.region, group, stream):
+    call.emulator.logs.streams(call.region, group)  # raises where the group is missing
+    if not call.emulator.logs.create(call.region, group, stream):
         raise AwsError("ResourceAlreadyExistsException", "The specified log stream already exists")
     return {}
 
 
 def _delete_log_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    if not call.world.logs.delete_group(call.region, _name(request, "logGroupName")):
+    if not call.emulator.logs.delete_group(call.region, _name(request, "logGroupName")):
         raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
     return {}
 
 
 def _delete_log_stream(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     group, stream = _name(request, "logGroupName"), _name(request, "logStreamName")
-    if not call.world.logs.delete_stream(call.region, group, stream):
+    if not call.emulator.logs.delete_stream(call.region, group, stream):
         raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
     return {}
 
 
 def _describe_log_groups(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    groups = call.world.logs.groups(call.region, _optional(request, "logGroupNamePrefix", str) or "")
+    groups = call.emulator.logs.groups(call.region, _optional(request, "logGroupNamePrefix", str) or "")
     pattern = _optional(request, "logGroupNamePattern", str)
     if pattern is not None:
         groups = [group for group in groups if pattern in group.name]
@@ -77,7 +77,7 @@ def _describe_log_groups(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_log_streams(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     group = _group(request)
-    streams = call.world.logs.streams(
+    streams = call.emulator.logs.streams(
         call.region, group, _optional(request, "logStreamNamePrefix", str) or ""
     )
     if request.get("orderBy") == "LastEventTime":
@@ -108,7 +108,7 @@ def _describe_log_streams(call: Call, request: dict[str, Any]) -> dict[str, Any]
 
 def _put_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     group, stream = _name(request, "logGroupName"), _name(request, "logStreamName")
-    if stream not in (known.name for known in call.world.logs.streams(call.region, group)):
+    if stream not in (known.name for known in call.emulator.logs.streams(call.region, group)):
         raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
     events = _optional(request, "logEvents", list) or []
     try:
@@ -117,7 +117,7 @@ def _put_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         raise AwsError("InvalidParameterException", "logEvents holds something that is no event.") from error
     if not pairs or any(not 0 <= timestamp_ms < 2**62 for timestamp_ms, _ in pairs):
         raise AwsError("InvalidParameterException", "logEvents is empty, or a timestamp is out of range.")
-    call.world.logs.append(call.region, group, stream, pairs)
+    call.emulator.logs.append(call.region, group, stream, pairs)
     return {"nextSequenceToken": "0"}
 
 
@@ -126,7 +126,7 @@ def _get_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     stream = _name(request, "logStreamName")
     limit = _limit(request, _MAX_EVENTS)
     token = _optional(request, "nextToken", str)
-    found = call.world.logs.events(
+    found = call.emulator.logs.events(
         call.region, _group(request), [stream], *_window(request, "endTime"), limit=_ALL_EVENTS
     )
     is_forward = bool(request.get("startFromHead")) if token is None else token.startswith("f/")
@@ -155,13 +155,13 @@ def _filter_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     names = _optional(request, "logStreamNames", list)
     prefix = _optional(request, "logStreamNamePrefix", str)
     if names is None and prefix is not None:
-        names = [stream.name for stream in call.world.logs.streams(call.region, group, prefix)]
+        names = [stream.name for stream in call.emulator.logs.streams(call.region, group, prefix)]
     if names is not None and not all(isinstance(name, str) for name in names):
         raise AwsError("InvalidParameterException", "logStreamNames must be a list of names.")
     token = _optional(request, "nextToken", str)
     after = _place(token) if token is not None else (-1, 0)
     window = _window(request, "endTime")
-    found = call.world.logs.events(call.region, group, names, *window, after, limit + 1)
+    found = call.emulator.logs.events(call.region, group, names, *window, after, limit + 1)
     terms = _terms(_optional(request, "filterPattern", str) or "")
     answer: dict[str, Any] = {
         "events": [
@@ -250,7 +250,7 @@ def _terms(pattern: str) -> list[str]:
 
 
 def _arn(call: Call, group: str) -> str:
-    return f"arn:aws:logs:{call.region}:{call.world.account_id}:log-group:{group}"
+    return f"arn:aws:logs:{call.region}:{call.emulator.account_id}:log-group:{group}"
 
 
 _OPERATIONS = {

@@ -37,7 +37,7 @@ async def handle(call: Call) -> web.StreamResponse:
     if len(call.body or b"") > _MAX_BODY_BYTES:
         message = f"The body has {len(call.body or b'')} bytes; InvokeEndpoint takes {_MAX_BODY_BYTES}."
         raise AwsError("ValidationError", message, 413)
-    copy, variant = _choose(call, platform_of(call.world), name)
+    copy, variant = _choose(call, platform_of(call.emulator), name)
     if action == "invocations":
         return await _invoke(call, copy, variant)
     if action == "invocations-response-stream":
@@ -50,7 +50,7 @@ def _choose(call: Call, platform: Platform, name: str) -> tuple[ModelCopy, str]:
     headers = call.request.headers
     endpoint = platform.records(call.region).find("endpoint", name)
     if endpoint is None:
-        account = call.world.account_id
+        account = call.emulator.account_id
         raise AwsError("ValidationError", f"Endpoint {name} of account {account} not found.", 400)
     fleets = platform.fleets.get((call.region, name), {})
     if endpoint["EndpointStatus"] not in ("InService", "Updating", "RollingBack") or not fleets:
@@ -107,7 +107,7 @@ def _weighted(fleets: dict[str, Fleet], wanted: str | None) -> Fleet:
 @asynccontextmanager
 async def _asked(call: Call, copy: ModelCopy) -> AsyncIterator[aiohttp.ClientResponse]:
     """The container's answer, its head at least. Raises ModelError where there is none in time."""
-    http = platform_of(call.world).http
+    http = platform_of(call.emulator).http
     request = call.request
     headers = {
         "Content-Type": request.headers.get("Content-Type", "application/octet-stream"),
@@ -193,9 +193,9 @@ def _model_error(call: Call, copy: ModelCopy, status: int, text: str) -> AwsErro
     console = f"https://{call.region}.console.aws.amazon.com/cloudwatch/home?region={call.region}"
     message = (
         f'Received {side} error ({status}) from primary with message "{text[:1024]}". See '
-        f"{console}#logEventViewer:group={copy.log_group} in account {call.world.account_id} for more "
+        f"{console}#logEventViewer:group={copy.log_group} in account {call.emulator.account_id} for more "
         "information."
     )
-    arn = f"arn:aws:logs:{call.region}:{call.world.account_id}:log-group:{copy.log_group}"
+    arn = f"arn:aws:logs:{call.region}:{call.emulator.account_id}:log-group:{copy.log_group}"
     members = {"OriginalStatusCode": status, "OriginalMessage": text, "LogStreamArn": arn}
     return AwsError("ModelError", message, 424, members)

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from loadbench.results.costs import BreakEven, Cost, OneTimeCost
+from loadbench.results.formatting import Unit
 from loadbench.results.run_record import Series, load_document
 from loadbench.results.run_summary import Clocks, RunSummary
 from loadbench.results.statistics import Estimate, Summary
@@ -18,7 +19,6 @@ from loadbench.results.timeline import Certainty, Span
 COMPARISON_SCHEMA_VERSION: Literal[1] = 1
 VerdictKind = Literal["faster", "slower", "cannot_tell", "figures_only", "incomplete"]
 MeasureGroup = Literal["latency", "resources", "cost"]
-Unit = Literal["s", "bytes", "USD", "tokens/s"]
 
 
 class _Model(BaseModel):

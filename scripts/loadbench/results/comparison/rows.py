@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from loadbench.results.comparison.model import Measure, MeasureGroup, PhaseRow, Side, Unit
+from loadbench.results.comparison.model import Measure, MeasureGroup, PhaseRow, Side
 from loadbench.results.comparison.side import mean
 from loadbench.results.costs import cost_of
+from loadbench.results.formatting import Unit
 from loadbench.results.run_summary import RunSummary
 from loadbench.results.statistics import (
     Estimate,

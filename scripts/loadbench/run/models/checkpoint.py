@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from loadbench.errors import UsageError
+from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.results.run_record import write_atomically
-from loadbench.run.progress import OnProgress, Progress, ignore_progress
 
 WEIGHT_SUFFIX = ".safetensors"
 

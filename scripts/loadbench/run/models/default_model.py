@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 
 from loadbench.errors import RunError
+from loadbench.progress import OnProgress, Progress
 from loadbench.run.models.checkpoint import file_sha256
-from loadbench.run.progress import OnProgress, Progress
 
 MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 # From its config.json, for whoever wants to know before it is there.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loadbench.errors import LoadbenchError, RunError, UsageError
-from loadbench.run.progress import OnProgress, Progress
+from loadbench.progress import OnProgress, Progress
 
 _REACH_TIMEOUT_S = 3.0
 _METADATA_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken"]

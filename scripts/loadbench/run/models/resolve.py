@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadbench.errors import RunError, UsageError
+from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.models import default_model, hub, synthetic
 from loadbench.run.models.checkpoint import content_digest, inspect_checkpoint
-from loadbench.run.progress import OnProgress, Progress, ignore_progress
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.config import Config
 from loadbench.errors import ConfigError, RunError
 from loadbench.load_paths import OPTIMIZED_LOAD_PATH
+from loadbench.progress import OnProgress, ignore_progress
 from loadbench.run.models.checkpoint import model_files
 from loadbench.run.models.resolve import LocalModel, cache_dir, resolve_model
 from loadbench.run.models.upload import upload_folder
-from loadbench.run.progress import OnProgress, ignore_progress
 
 __all__ = [
     "LocalModel",

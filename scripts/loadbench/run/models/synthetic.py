@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from loadbench.errors import RunError, UsageError
-from loadbench.run.progress import OnProgress, Progress
+from loadbench.progress import OnProgress, Progress
 
 _PREFIX = "synthetic:"
 _SEED = 20240923

@@ -19,7 +19,7 @@ from typing import Any
 
 from botocore.config import Config
 
-from loadbench.run.progress import OnProgress, Progress
+from loadbench.progress import OnProgress, Progress
 
 _CONNECTIONS = 4
 _PART_BYTES = 16 << 20

@@ -14,10 +14,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import RunError
+from loadbench.progress import ignore_progress
 from loadbench.run.models import hub
 from loadbench.run.models.checkpoint import model_files
 from loadbench.run.models.upload import upload_folder
-from loadbench.run.progress import ignore_progress
 
 
 def stage_metadata(session: Any, model_id: str, bucket: str, token: str | None) -> tuple[str, str]:

@@ -20,13 +20,13 @@ from pydantic import ValidationError
 from loadbench.config import Config, DeploymentInfo
 from loadbench.errors import ConfigError, RunError
 from loadbench.load_paths import OPTIMIZED_LOAD_PATH
+from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.results.run_record import Optimization
 from loadbench.run.explain_failure import explained
 from loadbench.run.instance_types import instance_specification
 from loadbench.run.models.resolve import LocalModel
 from loadbench.run.models.upload import list_sizes
 from loadbench.run.optimization import hub_source, job_role
-from loadbench.run.progress import OnProgress, Progress, ignore_progress
 
 SHARDS_FOLDER = "sagemaker-fast-model-loader-"
 DEGREE_VARIABLE = "OPTION_TENSOR_PARALLEL_DEGREE"

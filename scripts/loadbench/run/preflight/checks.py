@@ -14,10 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.config import Config
 from loadbench.errors import PreflightError
 from loadbench.load_paths import LoadPath
+from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.preflight import account, container, weights
 from loadbench.run.preflight.background import started
 from loadbench.run.preflight.check import Check, CheckContext
-from loadbench.run.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.run_context import hugging_face_token
 from loadbench.run.terraform import remote_state
 from loadbench.run.terraform.install import find_terraform, locked_version

@@ -11,9 +11,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import RunError
+from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.results.run_record import Invocation, ResourceNames
 from loadbench.run.explain_failure import explain
-from loadbench.run.progress import OnProgress, Progress, ignore_progress
 
 RequestKind = Literal["first", "warm", "streaming"]
 

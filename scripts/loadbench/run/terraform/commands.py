@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import python_terraform
 
 from loadbench.errors import RunError, StateLockedError
-from loadbench.run.progress import OnProgress, ignore_progress
+from loadbench.progress import OnProgress, ignore_progress
 from loadbench.run.terraform import install, working_copy
 from loadbench.run.terraform.install import Binary
 from loadbench.run.terraform.process import TerraformProcess

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadbench.errors import PreflightError, RunError, UsageError
-from loadbench.run.progress import OnProgress, Progress, ignore_progress
+from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.terraform.install import machine_name, tools_dir
 
 TERRAFORM_VERSION = "1.11.4"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadbench.errors import PreflightError, RunError
-from loadbench.run.progress import OnProgress, Progress, ignore_progress
+from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.workspace import Workspace
 
 BINARY_VARIABLE = "LOADBENCH_TERRAFORM"

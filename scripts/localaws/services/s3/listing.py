@@ -237,7 +237,7 @@ def _contents(request: S3Request, found: Page, with_owner: bool) -> list[Element
 
 
 def _owner(request: S3Request) -> Element:
-    account = request.call.world.account_id
+    account = request.call.emulator.account_id
     return ("Owner", [("ID", account), ("DisplayName", account)])
 
 

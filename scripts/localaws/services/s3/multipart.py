@@ -116,7 +116,7 @@ async def complete_upload(storage: Storage, request: S3Request) -> web.StreamRes
     return document(
         "CompleteMultipartUploadResult",
         [
-            ("Location", f"{request.call.world.endpoint_url}/{upload.bucket}/{upload.key}"),
+            ("Location", f"{request.call.emulator.endpoint_url}/{upload.bucket}/{upload.key}"),
             ("Bucket", upload.bucket),
             ("Key", upload.key),
             ("ETag", f'"{made.etag}"'),

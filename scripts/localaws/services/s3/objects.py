@@ -61,7 +61,7 @@ async def get_object(storage: Storage, request: S3Request) -> web.StreamResponse
     start, size_bytes, status, headers = _selection(request, found)
     response = web.StreamResponse(status=status, headers={**_headers(request, found, status), **headers})
     response.content_length = size_bytes
-    transfer = request.call.world.network.transfer(request.call.access_key_id, "to_client")
+    transfer = request.call.emulator.network.transfer(request.call.access_key_id, "to_client")
     return await send(
         request.call.request,
         response,

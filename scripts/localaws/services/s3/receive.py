@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import AwsError
-from ...machines.network import Transfer
+from ...network import Transfer
 from ...protocol.body import accept_body, next_chunk
 from ...protocol.call import Call
 from ...protocol.sigv4 import UNSIGNED_PAYLOAD
@@ -161,7 +161,7 @@ def _decoder(call: Call, promised: str) -> ChunkDecoder | None:
         return None
     if promised == "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
         return ChunkDecoder(None)
-    key = call.world.keys.get(call.access_key_id)
+    key = call.emulator.keys.get(call.access_key_id)
     if promised.removesuffix("-TRAILER") == "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" and call.signed and key:
         return ChunkDecoder(ChunkSignatures(call.signed, key.secret_access_key))
     raise AwsError(

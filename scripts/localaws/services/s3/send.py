@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ...machines.network import Transfer
+from ...network import Transfer
 from ...settings import FaultSpec
 from .faults import close_connection, reset_connection
 from .index import Extent

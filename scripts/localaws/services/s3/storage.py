@@ -84,15 +84,15 @@ async def receive_file(storage: Storage, request: S3Request, operation: str) -> 
     """Write the request's body to a new file, which has no record yet."""
     file_id, path = storage.index.new_file()
     call = request.call
-    transfer = call.world.network.transfer(call.access_key_id, "from_client")
-    reset = call.world.faults.take("connection_reset", **match(request, operation))
+    transfer = call.emulator.network.transfer(call.access_key_id, "from_client")
+    reset = call.emulator.faults.take("connection_reset", **match(request, operation))
     received = await receive(call, path, storage.threads, transfer, reset)
     return Extent(file_id, 0, received.size_bytes), received
 
 
 def strike(request: S3Request, operation: str) -> None:
     """Fail before anything is done, where that was ordered."""
-    faults, fields = request.call.world.faults, match(request, operation)
+    faults, fields = request.call.emulator.faults, match(request, operation)
     if faults.take("expired_token", **fields):
         raise AwsError("ExpiredToken", "The provided token has expired.", 400)
     if faults.take("access_denied", **fields):
@@ -104,13 +104,13 @@ def strike(request: S3Request, operation: str) -> None:
 def broken_body(request: S3Request, operation: str) -> FaultSpec | None:
     """The failure that was ordered for the body of this answer."""
     fields = match(request, operation)
-    struck = (request.call.world.faults.take(kind, **fields) for kind in _BROKEN_BODIES)
+    struck = (request.call.emulator.faults.take(kind, **fields) for kind in _BROKEN_BODIES)
     return next((fault for fault in struck if fault), None)
 
 
 def match(request: S3Request, operation: str) -> dict[str, str | None]:
     """What a fault's match fields are compared with."""
-    key = request.call.world.keys.get(request.call.access_key_id)
+    key = request.call.emulator.keys.get(request.call.access_key_id)
     return {
         "service": "s3",
         "operation": operation,

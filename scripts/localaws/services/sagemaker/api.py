@@ -7,20 +7,13 @@ from typing import Any
 
 from aiohttp import web
 
+from ...emulator import Emulator
 from ...errors import AwsError
 from ...machines.instance import remove_leftovers
 from ...protocol.call import Call
 from ...protocol.responses import json_response
-from ...server.world import World
 from ...state.store import Document
-from . import (
-    component_lifecycle,
-    components,
-    endpoint_lifecycle,
-    endpoints,
-    jobs,
-    models,
-)
+from . import component_lifecycle, components, endpoint_lifecycle, endpoints, jobs, models
 from .context import Context, Operation
 from .long_poll import hold, told
 from .platform import Platform
@@ -68,9 +61,9 @@ _HELD: dict[str, tuple[Kind, str]] = {
 _platforms: dict[Path, Platform] = {}
 
 
-def platform_of(world: World) -> Platform:
-    """The platform behind a world, made on first use."""
-    return _platforms.setdefault(world.state_dir, Platform(world))
+def platform_of(emulator: Emulator) -> Platform:
+    """The platform behind a emulator, made on first use."""
+    return _platforms.setdefault(emulator.state_dir, Platform(emulator))
 
 
 async def handle(call: Call) -> web.StreamResponse:
@@ -81,7 +74,7 @@ async def handle(call: Call) -> web.StreamResponse:
         known = "is not served by this AWS" if model else "is not known"
         raise AwsError("UnknownOperationException", f"The operation {call.operation or '(none)'} {known}.")
     request = checked_input(model, call.json())
-    context = Context(platform_of(call.world), platform_of(call.world).records(call.region))
+    context = Context(platform_of(call.emulator), platform_of(call.emulator).records(call.region))
     document = function(context, request)
     if call.operation in _HELD:
         kind, member = _HELD[call.operation]
@@ -91,29 +84,29 @@ async def handle(call: Call) -> web.StreamResponse:
     return json_response(shaped_output(model, document))
 
 
-async def start(world: World) -> None:
+async def start(emulator: Emulator) -> None:
     """Bring back what was in service, and end what was half finished with a reason."""
-    remove_leftovers(world)
-    platform = platform_of(world)
-    for region in world.store.regions():
+    remove_leftovers(emulator)
+    platform = platform_of(emulator)
+    for region in emulator.store.regions():
         records = platform.records(region)
         jobs.end_interrupted(records)
         for record in records.all("endpoint"):
             _resume_endpoint(platform, records, record)
 
 
-async def stop(world: World) -> None:
+async def stop(emulator: Emulator) -> None:
     """Stop every process; the records stay, so that `start` finds what was in service."""
-    platform = _platforms.pop(world.state_dir, None)
+    platform = _platforms.pop(emulator.state_dir, None)
     if platform is not None:
         await platform.close()
 
 
-def endpoint_report(world: World) -> list[dict[str, Any]]:
+def endpoint_report(emulator: Emulator) -> list[dict[str, Any]]:
     """The endpoints with their processes, for `localaws status --json`."""
-    platform = platform_of(world)
+    platform = platform_of(emulator)
     report = []
-    for region in world.store.regions():
+    for region in emulator.store.regions():
         for record in platform.records(region).all("endpoint"):
             name = record["EndpointName"]
             processes = [

@@ -141,7 +141,7 @@ async def _start_fleets(platform: Platform, region: str, record: Document, reque
         place = Place(region, name, variant["VariantName"], variant["InstanceType"])
         model_name = variant.get("ModelName")
         spec = variant_spec(variant, record["_models"][model_name]) if model_name else None
-        fleet = Fleet(platform.world, place, spec, platform.http, died)
+        fleet = Fleet(platform.emulator, place, spec, platform.http, died)
         fleet.weight = variant["InitialVariantWeight"]
         fleets[place.variant] = fleet
     try:

@@ -169,7 +169,7 @@ def _retain(current: list[Document], wanted: list[Document], excluded: set[str])
 
 def _check_quota(context: Context, endpoint: str, variant: Document) -> None:
     kind = variant["InstanceType"]
-    if context.platform.world.faults.take("quota", instance_type=kind, endpoint=endpoint) is not None:
+    if context.platform.emulator.faults.take("quota", instance_type=kind, endpoint=endpoint) is not None:
         raise AwsError(
             "ResourceLimitExceeded",
             f"The account-level service limit '{kind} for endpoint usage' is 0 Instances, with current "

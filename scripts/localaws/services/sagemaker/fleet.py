@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from ...emulator import Emulator
 from ...machines.instance import DeploymentError, Instance, Place
 from ...machines.instance_types import machine_type
 from ...machines.model_copy import ContainerSpec, ModelCopy
-from ...server.world import World
 from .records import now
 
 Died = Callable[[ModelCopy, str], None]
@@ -22,7 +22,7 @@ class Fleet:
 
     def __init__(
         self,
-        world: World,
+        emulator: Emulator,
         place: Place,
         spec: ContainerSpec | None,
         http: aiohttp.ClientSession,
@@ -33,7 +33,7 @@ class Fleet:
         self.spec = spec
         self.instances: list[Instance] = []
         self.weight = 1.0
-        self._world = world
+        self._world = emulator
         self._http = http
         self._on_death = on_death
         self._in_service = False

@@ -117,26 +117,26 @@ def _source(context: Context, source: Document) -> str:
 
 async def _run(platform: Platform, region: str, name: str) -> None:
     """STARTING -> INPROGRESS -> COMPLETED or FAILED."""
-    records, world = platform.records(region), platform.world
+    records, emulator = platform.records(region), platform.emulator
     record = records.get("optimization-job", name)
     instance_type = record["DeploymentInstanceType"]
-    if world.faults.take("insufficient_capacity", instance_type=instance_type, optimization_job=name):
+    if emulator.faults.take("insufficient_capacity", instance_type=instance_type, optimization_job=name):
         reason = (
             "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
         )
         _end(records, record, "FAILED", reason)
         return
-    await asyncio.sleep(world.settings.simulated_provision_s(instance_type))
+    await asyncio.sleep(emulator.settings.simulated_provision_s(instance_type))
     record |= {"OptimizationJobStatus": "INPROGRESS", "OptimizationStartTime": now()}
     records.save("optimization-job", record)
-    credentials = world.keys.issue(f"job {name}", instance_type)
+    credentials = emulator.keys.issue(f"job {name}", instance_type)
     description = {
         "source": record["_source"],
         "output": record["OutputConfig"]["S3OutputLocation"],
         **record["OptimizationConfigs"][0]["ModelShardingConfig"],
         "environment": _environment(record),
     }
-    environment = process_environment(world, region, credentials)
+    environment = process_environment(emulator, region, credentials)
     environment["LOCALAWS_OPTIMIZATION_JOB"] = json.dumps(description)
     child = Child([sys.executable, "-m", "localaws.services.sagemaker.optimization_worker"], environment)
     try:
@@ -157,7 +157,7 @@ async def _run(platform: Platform, region: str, name: str) -> None:
     finally:
         child.kill()
         await child.wait()
-        world.keys.revoke(credentials.access_key_id)
+        emulator.keys.revoke(credentials.access_key_id)
     record = records.get("optimization-job", name)
     if status == 0:
         record["OptimizationOutput"] = {"RecommendedInferenceImage": description["Image"]}
@@ -196,7 +196,7 @@ async def _follow(platform: Platform, region: str, name: str, child: Child, erro
         shown = [line for line in lines if line]
         if shown:
             now_ms = int(time.time() * 1000)
-            platform.world.logs.append(region, _LOG_GROUP, name, [(now_ms, line) for line in shown])
+            platform.emulator.logs.append(region, _LOG_GROUP, name, [(now_ms, line) for line in shown])
             tail = [*tail, *shown][-20:]
     return tail
 

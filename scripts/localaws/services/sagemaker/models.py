@@ -125,7 +125,7 @@ def delete_tags(context: Context, request: Request) -> Document:
 
 def _strike(context: Context, request: Request) -> None:
     """Refuse the model where that was ordered, in SageMaker's words."""
-    faults, name = context.platform.world.faults, request["ModelName"]
+    faults, name = context.platform.emulator.faults, request["ModelName"]
     if faults.take("image_not_found", model=name):
         containers = request.get("Containers") or [request["PrimaryContainer"]]
         raise AwsError("ValidationException", f"Requested image {containers[0].get('Image')} not found.")

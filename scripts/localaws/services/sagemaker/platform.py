@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from ...emulator import Emulator
 from ...machines.model_copy import ModelCopy
-from ...server.world import World
 from .fleet import Fleet
 from .records import Changes, Records
 
@@ -25,7 +25,7 @@ Key = tuple[str, str]
 class Platform:
     """Everything in memory that the records do not hold."""
 
-    world: World
+    emulator: Emulator
     changes: Changes = field(default_factory=Changes)
     # The live variants of each endpoint, by variant name.
     fleets: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Platform:
 
     def records(self, region: str) -> Records:
         """The records of a region."""
-        return Records(self.world, region, self.changes)
+        return Records(self.emulator, region, self.changes)
 
     @property
     def http(self) -> aiohttp.ClientSession:

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...emulator import Emulator
 from ...errors import AwsError
-from ...server.world import World
 from ...state.store import Document
 
 Kind = Literal["model", "endpoint-config", "endpoint", "inference-component", "optimization-job"]
@@ -67,17 +67,17 @@ class Changes:
 class Records:
     """The records of one region."""
 
-    world: World
+    emulator: Emulator
     region: str
     changes: Changes
 
     def arn(self, kind: Kind, name: str) -> str:
         """The ARN of a resource."""
-        return f"arn:aws:sagemaker:{self.region}:{self.world.account_id}:{kind}/{name}"
+        return f"arn:aws:sagemaker:{self.region}:{self.emulator.account_id}:{kind}/{name}"
 
     def find(self, kind: Kind, name: str) -> Document | None:
         """The record, or None."""
-        return self.world.store.get(self.region, kind, name)
+        return self.emulator.store.get(self.region, kind, name)
 
     def get(self, kind: Kind, name: str) -> Document:
         """The record. Raises what AWS says when there is none."""
@@ -95,7 +95,7 @@ class Records:
 
     def all(self, kind: Kind) -> list[Document]:
         """Every record of a kind, in the order of creation."""
-        return self.world.store.list(self.region, kind)
+        return self.emulator.store.list(self.region, kind)
 
     def create(self, kind: Kind, request: Document, record: Document) -> Document:
         """Keep a new record with its ARN, times and the request's tags.
@@ -116,10 +116,10 @@ class Records:
             "CreationTime": now_s,
             "LastModifiedTime": now_s,
         }
-        with self.world.database.transaction():
-            self.world.store.put(self.region, kind, name, record)
+        with self.emulator.database.transaction():
+            self.emulator.store.put(self.region, kind, name, record)
             if tags:
-                self.world.store.put(self.region, "tags", arn, tags)
+                self.emulator.store.put(self.region, "tags", arn, tags)
         self.changes.tell(self.region, kind, name)
         return record
 
@@ -128,23 +128,23 @@ class Records:
         if touch:
             record["LastModifiedTime"] = now()
         name = record[NAME_MEMBER[kind]]
-        self.world.store.put(self.region, kind, name, record)
+        self.emulator.store.put(self.region, kind, name, record)
         self.changes.tell(self.region, kind, name)
 
     def remove(self, kind: Kind, name: str) -> None:
         """Forget a record and its tags."""
-        with self.world.database.transaction():
-            self.world.store.delete(self.region, kind, name)
-            self.world.store.delete(self.region, "tags", self.arn(kind, name))
+        with self.emulator.database.transaction():
+            self.emulator.store.delete(self.region, kind, name)
+            self.emulator.store.delete(self.region, "tags", self.arn(kind, name))
         self.changes.tell(self.region, kind, name)
 
     def tags(self, arn: str) -> dict[str, str]:
         """The tags of a resource of this region, by key."""
-        return self.world.store.get(self.region, "tags", arn) or {}
+        return self.emulator.store.get(self.region, "tags", arn) or {}
 
     def put_tags(self, arn: str, tags: dict[str, str]) -> None:
         """Replace the tags of a resource."""
-        self.world.store.put(self.region, "tags", arn, tags)
+        self.emulator.store.put(self.region, "tags", arn, tags)
 
 
 def now() -> float:

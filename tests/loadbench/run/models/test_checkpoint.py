@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from loadbench.errors import UsageError
+from loadbench.progress import ignore_progress
 from loadbench.run.models import synthetic
 from loadbench.run.models.checkpoint import content_digest, inspect_checkpoint, model_files, read_header
-from loadbench.run.progress import ignore_progress
 
 
 @pytest.fixture

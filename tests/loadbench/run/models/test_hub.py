@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from loadbench.progress import ignore_progress
 from loadbench.run.models import hub, synthetic
-from loadbench.run.progress import ignore_progress
 
 pytest.importorskip("huggingface_hub")
 

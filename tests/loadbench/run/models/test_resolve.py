@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from loadbench.errors import RunError, UsageError
+from loadbench.progress import Progress, ignore_progress
 from loadbench.run.models import default_model, synthetic
 from loadbench.run.models.checkpoint import inspect_checkpoint, read_header
 from loadbench.run.models.default_model import make
 from loadbench.run.models.resolve import cache_dir, cached_folder, resolve_model
-from loadbench.run.progress import Progress, ignore_progress
 
 TINY = "synthetic:llama-tiny"
 SCRIPTS = Path(__file__).resolve().parents[4] / "scripts"

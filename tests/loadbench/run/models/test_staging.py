@@ -11,12 +11,12 @@ import pytest
 
 from loadbench.config import Config, load_config
 from loadbench.errors import ConfigError, RunError
+from loadbench.progress import Progress, ignore_progress
 from loadbench.run.models import upload
 from loadbench.run.models.resolve import LocalModel, describe_model
 from loadbench.run.models.staging import ensure_bucket, stage_model
 from loadbench.run.models.synthetic import SHAPES, generate
 from loadbench.run.models.upload import list_sizes
-from loadbench.run.progress import Progress, ignore_progress
 
 CONFIG_FILE = Path(__file__).resolve().parents[4] / "config.yaml"
 ACCOUNT_ID = "123456789012"

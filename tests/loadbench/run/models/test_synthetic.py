@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from loadbench.errors import RunError, UsageError
+from loadbench.progress import Progress, ignore_progress
 from loadbench.run.models import synthetic
 from loadbench.run.models.checkpoint import inspect_checkpoint
 from loadbench.run.models.synthetic import SHAPES, generate, shape_of
-from loadbench.run.progress import Progress, ignore_progress
 
 TINY = SHAPES["llama-tiny"]
 

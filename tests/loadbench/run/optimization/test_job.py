@@ -11,6 +11,7 @@ import pytest
 
 from loadbench.config import Config, load_config
 from loadbench.errors import ConfigError, RunError
+from loadbench.progress import Progress
 from loadbench.results.run_record import Optimization
 from loadbench.run.models import hub
 from loadbench.run.models.resolve import LocalModel, resolve_model
@@ -19,7 +20,6 @@ from loadbench.run.models.upload import list_sizes
 from loadbench.run.optimization import job as job_module
 from loadbench.run.optimization.job import content_key, optimize, tensor_parallel_degree
 from loadbench.run.optimization.job_role import policy_document, provide
-from loadbench.run.progress import Progress
 
 CONFIG_FILE = Path(__file__).resolve().parents[4] / "config.yaml"
 ACCOUNT_ID = "123456789012"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from loadbench.config import Config, load_config
+from loadbench.progress import Progress
 from loadbench.run.preflight import Check, account, checks, container, run_checks
 from loadbench.run.preflight.check import CheckContext
-from loadbench.run.progress import Progress
 from tests.loadbench.run.preflight.stubs import BOTH, CONFIG_FILE, Account, only
 
 

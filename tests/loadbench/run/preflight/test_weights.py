@@ -9,10 +9,10 @@ import pytest
 
 from loadbench.config import Config
 from loadbench.errors import UsageError
+from loadbench.progress import ignore_progress
 from loadbench.run.models import hub, synthetic
 from loadbench.run.models.resolve import cached_folder
 from loadbench.run.preflight import weights
-from loadbench.run.progress import ignore_progress
 from tests.loadbench.run.preflight.stubs import Account, changed, context, on_aws, only
 
 

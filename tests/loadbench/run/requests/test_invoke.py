@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadbench.errors import RunError
+from loadbench.progress import Progress
 from loadbench.results.run_record import ResourceNames
-from loadbench.run.progress import Progress
 from loadbench.run.requests.invoke import (
     answer_text,
     answer_tokens,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from loadbench.errors import PreflightError, RunError, UsageError
-from loadbench.run.progress import Progress
+from loadbench.progress import Progress
 from loadbench.run.terraform import download
 from loadbench.run.terraform.download import SERVER_VARIABLE, TERRAFORM_VERSION, fetch_terraform
 from loadbench.run.terraform.install import find_terraform, machine_name

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..faults import Faults
-from ..machines.network import Network
-from ..settings import Settings, read_settings, write_settings
-from ..state.database import Database
-from ..state.files import private_folder
-from ..state.keys import KeyRing
-from ..state.logs import LogStore
-from ..state.metrics import MetricStore
-from ..state.store import Store
+from .faults import Faults
+from .network import Network
+from .settings import Settings, read_settings, write_settings
+from .state.database import Database
+from .state.files import private_folder
+from .state.keys import KeyRing
+from .state.logs import LogStore
+from .state.metrics import MetricStore
+from .state.store import Store
 
 ACCOUNT_ID = "123456789012"
 
 
 @dataclass
-class World:
+class Emulator:
     """One embedded AWS: its folder, what it holds, and how it behaves."""
 
     state_dir: Path
@@ -42,13 +42,13 @@ class World:
         self.faults.arm(settings.faults)
 
 
-def open_world(state_dir: Path, endpoint_url: str) -> World:
+def open_emulator(state_dir: Path, endpoint_url: str) -> Emulator:
     """Open what lies in the folder; an empty or missing one becomes a new, empty AWS."""
     private_folder(state_dir)
     settings = read_settings(state_dir / "settings.json")
     database = Database(state_dir / "localaws.sqlite3")
     keys = KeyRing(state_dir / "keys.json")
-    return World(
+    return Emulator(
         state_dir=state_dir,
         account_id=ACCOUNT_ID,
         endpoint_url=endpoint_url,

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from localaws.machines.network import Network
+from localaws.network import Network
 from localaws.settings import NetworkShape
 from localaws.state.keys import KeyRing
 

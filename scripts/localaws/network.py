@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ..settings import NetworkShape
-from ..state.keys import KeyRing
+from .settings import NetworkShape
+from .state.keys import KeyRing
 
 # Burst column of facts/sagemaker.md for g5; g6, p4d and p5 from AWS's instance type pages.
 INSTANCE_GBIT_PER_S = {
