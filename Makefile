@@ -111,6 +111,6 @@ $(AUDIT)/installed: requirements-audit.txt
 	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
 	@touch $@
 
-$(READY): $(INSTALLED) $(wildcard terraform/*/.terraform.lock.hcl)
+$(READY): $(INSTALLED) terraform/.terraform.lock.hcl
 	@$(LOADBENCH) setup $(if $(CONFIG),--config $(CONFIG)) $(if $(YES),--yes)
 	@mkdir -p $(@D) && touch $@

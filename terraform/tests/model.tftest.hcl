@@ -1,22 +1,24 @@
 mock_provider "aws" {}
 
 variables {
-  name               = "bench-model"
   execution_role_arn = "arn:aws:iam::123456789012:role/bench"
-  image              = "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126"
-  environment        = { OPTION_DTYPE = "bf16" }
-  tags               = { "loadbench:project" = "bench" }
+  model = {
+    environment = { OPTION_DTYPE = "bf16" }
+    image       = "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126"
+    name        = "bench-model"
+  }
+  tags = { "loadbench:project" = "bench" }
 }
 
 run "takes_an_uncompressed_prefix" {
   command = plan
 
   variables {
-    model_data_uri = "s3://models/digest/"
+    model = merge(var.model, { data_uri = "s3://models/digest/" })
   }
 
   module {
-    source = "../modules/model"
+    source = "./modules/model"
   }
 
   assert {
@@ -33,16 +35,35 @@ run "takes_an_uncompressed_prefix" {
   }
 }
 
+run "names_the_job_that_wrote_its_shards" {
+  command = plan
+
+  variables {
+    model = merge(var.model, { data_uri = "s3://models/optimized/", optimization_job_name = "job" })
+  }
+
+  module {
+    source = "./modules/model"
+  }
+
+  assert {
+    condition = aws_sagemaker_model.this.tags == tomap({
+      "loadbench:project" = "bench", OptimizationJobName = "job"
+    })
+    error_message = "The job's name is a tag beside the given ones."
+  }
+}
+
 run "puts_the_token_under_both_names" {
   command = plan
 
   variables {
-    use_hugging_face_token = true
-    hugging_face_token     = "hf_planted"
+    hugging_face_token = "hf_planted"
+    model              = merge(var.model, { use_hugging_face_token = true })
   }
 
   module {
-    source = "../modules/model"
+    source = "./modules/model"
   }
 
   assert {
@@ -66,7 +87,7 @@ run "lets_the_container_pull_and_leaves_an_unwanted_token_out" {
   }
 
   module {
-    source = "../modules/model"
+    source = "./modules/model"
   }
 
   assert {
@@ -79,26 +100,12 @@ run "refuses_a_wanted_token_that_is_missing" {
   command = plan
 
   variables {
-    use_hugging_face_token = true
+    model = merge(var.model, { use_hugging_face_token = true })
   }
 
   module {
-    source = "../modules/model"
+    source = "./modules/model"
   }
 
   expect_failures = [aws_sagemaker_model.this]
-}
-
-run "refuses_a_prefix_without_its_slash" {
-  command = plan
-
-  variables {
-    model_data_uri = "s3://models/digest"
-  }
-
-  module {
-    source = "../modules/model"
-  }
-
-  expect_failures = [var.model_data_uri]
 }

@@ -83,11 +83,14 @@ def test_a_folder_is_made_once(checkout: Checkout) -> None:
 
 def test_terraform_writes_nothing_into_the_package(compared: Checkout) -> None:
     shipped = assets(Path(compared.python))
-    locks = [file for file in shipped if file.name == ".terraform.lock.hcl"]
-    assert {file.parent.name: file.read_bytes() for file in locks} == {
-        file.parent.name: file.read_bytes() for file in ROOT.glob("terraform/*/.terraform.lock.hcl")
+    (lock,) = (file for file in shipped if file.name == ".terraform.lock.hcl")
+    installed = {file: text for file, text in shipped.items() if lock.parent in file.parents}
+    source = ROOT / "terraform"
+    # The links of the source are files in a wheel.
+    assert {str(file.relative_to(lock.parent)): text for file, text in installed.items()} == {
+        str(file.relative_to(source)): file.read_bytes() for file in source.rglob("*") if file.is_file()
     }
-    assert {file.suffix for file in shipped} <= {".tf", ".hcl", ".j2", ".css", ".yaml"}
+    assert {file.suffix for file in shipped} <= {".tf", ".hcl", ".md", ".j2", ".css", ".yaml"}
     assert ".loadbench/" in (compared.home / ".gitignore").read_text(encoding="utf-8")
 
 

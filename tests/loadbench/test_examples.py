@@ -1,10 +1,9 @@
-"""Every configuration in docs/examples can be used: it loads, renders, and its roots take what it says."""
+"""Every configuration in docs/examples can be used: it loads, renders, and Terraform takes what it says."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from loadbench.run.terraform.install import child_environment, find_terraform
 from loadbench.target import Account
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
+from tests.terraform.hcl import copy_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
@@ -66,18 +66,11 @@ def test_image_degree_and_instance_fit_together(config: Config) -> None:
 
 
 @pytest.mark.parametrize("path", LOAD_PATHS)
-def test_the_root_takes_what_an_example_renders(config: Config, path: str, tmp_path: Path) -> None:
+def test_terraform_takes_what_an_example_renders(config: Config, path: str, tmp_path: Path) -> None:
     """The real root's variables, types and validations included, without its provider."""
-    shutil.copy(ROOT / "terraform" / path / "variables.tf", tmp_path)
+    copy_variables(tmp_path)
     variables = tmp_path / f"{path}.auto.tfvars.json"
     variables.write_text(rendered_variables(context(config, tmp_path), path), encoding="utf-8")
-    declared = set(re.findall(r'^variable "(\w+)"', (tmp_path / "variables.tf").read_text(), re.MULTILINE))
-    assert set(json.loads(variables.read_text())) == declared - {"hugging_face_token"}
-    (tmp_path / "outputs.tf").write_text(
-        "".join(
-            f'output "{name}" {{\n  value     = var.{name}\n  sensitive = true\n}}\n' for name in declared
-        )
-    )
     done = subprocess.run(
         [str(find_terraform().path), "plan", "-input=false", "-no-color"],
         cwd=tmp_path,
@@ -107,19 +100,27 @@ def test_like_for_like_both_paths_differ_in_what_they_load_only(tmp_path: Path) 
     standard, fast = (variables(config, path, tmp_path) for path in LOAD_PATHS)
     run = re.compile(r"\d{8}-\d{6}-\w+-[0-9a-f]{4}|\d{4}-\d\d-\d\dT[\d:]+Z")
     different = {
-        name
-        for name in standard.keys() & fast.keys()
-        if run.sub("", json.dumps(standard[name])) != run.sub("", json.dumps(fast[name]))
+        (name, key)
+        for name in ("endpoint", "model", "role", "tags")
+        for key in standard[name]
+        if run.sub("", json.dumps(standard[name][key])) != run.sub("", json.dumps(fast[name][key]))
     }
+    assert standard["region"] == fast["region"]
     # The tag with the path's name, and the degree that shards are tied to.
-    assert different == {"environment", "readable_s3_uris", "tags"}
-    assert standard["model_data_uri"].startswith("s3://your-bucket/models/")
-    assert fast["optimized_model_uri"].startswith("s3://your-bucket/optimized/")
+    assert different == {
+        ("model", "data_uri"),
+        ("model", "environment"),
+        ("model", "optimization_job_name"),
+        ("role", "readable_s3_uris"),
+        ("tags", "loadbench:path"),
+    }
+    assert standard["model"]["data_uri"].startswith("s3://your-bucket/models/")
+    assert fast["model"]["data_uri"].startswith("s3://your-bucket/optimized/")
 
 
 def test_tensor_parallel_degree_is_the_same_number_everywhere(tmp_path: Path) -> None:
     config = load_config(ROOT / "docs" / "examples" / "tensor-parallel-g5.12xlarge.yaml")
     for path in LOAD_PATHS:
         found = variables(config, path, tmp_path)
-        assert found["accelerators"] == 4
-        assert found["environment"]["OPTION_TENSOR_PARALLEL_DEGREE"] == "4"
+        assert found["endpoint"]["accelerators"] == 4
+        assert found["model"]["environment"]["OPTION_TENSOR_PARALLEL_DEGREE"] == "4"

@@ -21,12 +21,12 @@ from loadbench.run.terraform.render import Plan, render
 STATE_FILE = "terraform.tfstate"
 
 
-def terraform_for(context: RunContext, load_path: str, run_id: str) -> Terraform:
-    """Terraform on one path's root with the state of one run."""
+def terraform_for(context: RunContext, run_id: str) -> Terraform:
+    """Terraform with the state of one run."""
     run_dir = context.workspace.run_dir(run_id)
     place = remote_state.place_of(run_dir)
     return Terraform(
-        root=context.workspace.terraform_root(load_path),
+        root=context.workspace.terraform_root,
         state_file=run_dir / STATE_FILE,
         backend=place.backend() if place else None,
         environment=context.terraform_environment(),
@@ -38,7 +38,7 @@ def prepare(context: RunContext, plan: Plan) -> tuple[Terraform, Path]:
     """Render the variables and make the root ready; creates nothing that costs money."""
     variables = render(plan, context.workspace.run_dir(plan.run_id))
     remote_state.begin(context, plan.run_id, variables)
-    terraform = terraform_for(context, plan.path, plan.run_id)
+    terraform = terraform_for(context, plan.run_id)
     terraform.init(context.ui.progress)
     return terraform, variables
 
@@ -106,7 +106,7 @@ def destroy_run(context: RunContext, load_path: str, run_id: str) -> None:
     place = remote_state.place_of(run_dir)
     if variables.exists() and (place or (run_dir / STATE_FILE).exists()):
         try:
-            terraform = terraform_for(context, load_path, run_id)
+            terraform = terraform_for(context, run_id)
             terraform.init(context.ui.progress)
             terraform.destroy(variables, lambda event: context.ui.detail(event.message))
         except StateLockedError:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from loadbench.config import Config
 from loadbench.errors import PreflightError, RunError
-from loadbench.load_paths import LOAD_PATHS
-from loadbench.progress import Progress
 from loadbench.run.models import staging
 from loadbench.run.run_context import hugging_face_token
 from loadbench.run.terraform.download import TERRAFORM_VERSION, fetch_terraform
@@ -37,9 +35,7 @@ def set_up(config: Config, workspace: Workspace, ui: Ui, may_fetch: Callable[[st
     binary = _terraform_or_fetched(workspace, ui, may_fetch)
     ui.note(f"{binary.product} {binary.version}: {binary.path}")
     with ui.step("Terraform's AWS provider"):
-        install_providers(
-            binary, [workspace.terraform_root(load_path) for load_path in config.paths], workspace, ui
-        )
+        install_provider(binary, workspace, ui)
     if config.target != "local":
         return  # on a real account the hub serves the weights, or staging fetches them when they are needed
     for model_id in dict.fromkeys(config.deployment(load_path).hf_model_id for load_path in config.paths):
@@ -60,32 +56,25 @@ def _terraform_or_fetched(workspace: Workspace, ui: Ui, may_fetch: Callable[[str
     return find_terraform()
 
 
-def install_providers(binary: Binary, roots: Sequence[Path], workspace: Workspace, ui: Ui) -> None:
-    """Make every root ready to apply; nothing to do for one that is. RunError with Terraform's own words."""
-    for number, root in enumerate(roots):
-        ui.progress(Progress(f"provider for {root.name}", number, len(roots), "roots"))
-        initialize(
-            binary,
-            shared_copy(root, binary, workspace.private_dir),
-            data_dir_of(root, workspace.private_dir),
-            cache_dir=plugin_cache(workspace.private_dir),
-            on_progress=ui.progress,
-        )
+def install_provider(binary: Binary, workspace: Workspace, ui: Ui) -> None:
+    """Make the root ready to apply; nothing to do when it is. RunError with Terraform's own messages."""
+    root = workspace.terraform_root
+    initialize(
+        binary,
+        shared_copy(root, binary, workspace.private_dir),
+        data_dir_of(root, workspace.private_dir),
+        cache_dir=plugin_cache(workspace.private_dir),
+        on_progress=ui.progress,
+    )
 
 
 def check_terraform(workspace: Workspace, ui: Ui) -> None:
-    """`terraform fmt -check`, `validate` in every root, `test` for all modules; RunError with its words."""
+    """`terraform fmt -check`, `validate`, `test` for the root and all modules; RunError with its messages."""
     binary = find_terraform()
-    folder = workspace.assets / "terraform"
-    with ui.step("terraform fmt"):
-        _terraform(binary.path, ["fmt", "-check", "-recursive", "-diff"], folder, workspace)
-    roots, tests = [folder / load_path for load_path in LOAD_PATHS], folder / "tests"
-    install_providers(binary, [*roots, tests], workspace, ui)
-    for root in roots:
-        with ui.step(f"terraform validate: {root.name}"):
-            _terraform(binary.path, ["validate"], root, workspace)
-    with ui.step("terraform test"):
-        _terraform(binary.path, ["test", "-test-directory=."], tests, workspace)
+    install_provider(binary, workspace, ui)
+    for command in (["fmt", "-check", "-recursive", "-diff"], ["validate"], ["test"]):
+        with ui.step(f"terraform {command[0]}"):
+            _terraform(binary.path, command, workspace.terraform_root, workspace)
 
 
 def _terraform(binary: Path, arguments: list[str], folder: Path, workspace: Workspace) -> None:
@@ -98,7 +87,7 @@ def _terraform(binary: Path, arguments: list[str], folder: Path, workspace: Work
     )
     if done.returncode:
         raise RunError(
-            f"terraform {arguments[0]} failed in terraform/{folder.name}",
+            f"terraform {arguments[0]} failed in {folder}",
             details=done.stdout + done.stderr,
-            remedy="Mend what it names; `terraform fmt -recursive terraform` mends the format.",
+            remedy="Fix what it names; `terraform fmt -recursive terraform` fixes the format.",
         )

@@ -6,29 +6,29 @@
 # component, endpoint, configuration.
 
 locals {
-  _has_component = var.kind == "inference_component"
+  _has_component = var.endpoint.kind == "inference_component"
   _variant       = "AllTraffic"
   _tags          = [for key, value in var.tags : { Key = key, Value = value }]
 
   _compute = {
-    NumberOfAcceleratorDevicesRequired = var.accelerators > 0 ? var.accelerators : null
-    MinMemoryRequiredInMb              = var.min_memory_mib
+    NumberOfAcceleratorDevicesRequired = var.endpoint.accelerators > 0 ? var.endpoint.accelerators : null
+    MinMemoryRequiredInMb              = var.endpoint.min_memory_mib
   }
 }
 
 resource "aws_sagemaker_endpoint_configuration" "this" {
   #checkov:skip=CKV_AWS_98:SageMaker refuses a KMS key for instances with local NVMe such as ml.g5; their hardware encrypts it
   count = local._has_component ? 0 : 1
-  name  = var.configuration_name
+  name  = var.endpoint.configuration_name
 
   production_variants {
     variant_name                                      = local._variant
     model_name                                        = var.model_name
-    instance_type                                     = var.instance_type
-    initial_instance_count                            = var.instance_count
-    container_startup_health_check_timeout_in_seconds = var.health_check_timeout_s
-    model_data_download_timeout_in_seconds            = var.download_timeout_s
-    inference_ami_version                             = var.inference_ami_version
+    instance_type                                     = var.endpoint.instance_type
+    initial_instance_count                            = var.endpoint.instance_count
+    container_startup_health_check_timeout_in_seconds = var.endpoint.health_check_timeout_s
+    model_data_download_timeout_in_seconds            = var.endpoint.download_timeout_s
+    inference_ami_version                             = var.endpoint.inference_ami_version
   }
 
   tags = var.tags
@@ -41,15 +41,15 @@ resource "aws_cloudcontrolapi_resource" "configuration" {
   type_name = "AWS::SageMaker::EndpointConfig"
 
   desired_state = jsonencode({
-    EndpointConfigName = var.configuration_name
+    EndpointConfigName = var.endpoint.configuration_name
     ExecutionRoleArn   = var.execution_role_arn
     ProductionVariants = [merge(
       {
         VariantName          = local._variant
-        InstanceType         = var.instance_type
-        InitialInstanceCount = var.instance_count
+        InstanceType         = var.endpoint.instance_type
+        InitialInstanceCount = var.endpoint.instance_count
       },
-      var.inference_ami_version == null ? {} : { InferenceAmiVersion = var.inference_ami_version },
+      var.endpoint.inference_ami_version == null ? {} : { InferenceAmiVersion = var.endpoint.inference_ami_version },
     )]
     Tags = local._tags
   })
@@ -65,8 +65,8 @@ resource "aws_cloudcontrolapi_resource" "configuration" {
 }
 
 resource "aws_sagemaker_endpoint" "this" {
-  name                 = var.name
-  endpoint_config_name = var.configuration_name
+  name                 = var.endpoint.name
+  endpoint_config_name = var.endpoint.configuration_name
   tags                 = var.tags
 
   depends_on = [aws_sagemaker_endpoint_configuration.this, aws_cloudcontrolapi_resource.configuration]
@@ -77,27 +77,20 @@ resource "aws_cloudcontrolapi_resource" "component" {
   type_name = "AWS::SageMaker::InferenceComponent"
 
   desired_state = jsonencode({
-    InferenceComponentName = var.inference_component_name
-    EndpointName           = var.name
+    InferenceComponentName = var.endpoint.inference_component_name
+    EndpointName           = var.endpoint.name
     VariantName            = local._variant
     Specification = {
       ModelName                   = var.model_name
       ComputeResourceRequirements = { for key, value in local._compute : key => value if value != null }
       StartupParameters = {
-        ContainerStartupHealthCheckTimeoutInSeconds = var.health_check_timeout_s
-        ModelDataDownloadTimeoutInSeconds           = var.download_timeout_s
+        ContainerStartupHealthCheckTimeoutInSeconds = var.endpoint.health_check_timeout_s
+        ModelDataDownloadTimeoutInSeconds           = var.endpoint.download_timeout_s
       }
     }
-    RuntimeConfig = { CopyCount = var.instance_count }
+    RuntimeConfig = { CopyCount = var.endpoint.instance_count }
     Tags          = local._tags
   })
 
   depends_on = [aws_sagemaker_endpoint.this]
-
-  lifecycle {
-    precondition {
-      condition     = var.inference_component_name != null
-      error_message = "An endpoint of kind inference_component needs inference_component_name."
-    }
-  }
 }

@@ -10,7 +10,7 @@ output "configuration_name" {
 
 output "inference_component_name" {
   description = "Name of the inference component; null for a model-based endpoint."
-  value       = local._has_component ? var.inference_component_name : null
+  value       = local._has_component ? var.endpoint.inference_component_name : null
   depends_on  = [aws_cloudcontrolapi_resource.component]
 }
 

@@ -12,7 +12,7 @@ locals {
   _region    = data.aws_region.current.name
 
   # "s3://bucket/prefix/" becomes {bucket, prefix without slashes at its end}.
-  _readable = [for uri in var.readable_s3_uris : regex("^s3://(?P<bucket>[^/]+)/?(?P<prefix>.*?)/*$", uri)]
+  _readable = [for uri in var.role.readable_s3_uris : regex("^s3://(?P<bucket>[^/]+)/?(?P<prefix>.*?)/*$", uri)]
 
   # An image of a private registry reads account.dkr.ecr.region.amazonaws.com/repository:tag; others need no permission.
   _image = try(regex("^(?P<account>[0-9]{12})\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.[a-z.]+/(?P<repository>[^:@]+)", var.image), null)
@@ -85,7 +85,7 @@ locals {
 }
 
 resource "aws_iam_role" "this" {
-  name        = var.name
+  name        = var.role.name
   description = "Runs the benchmark endpoint ${var.endpoint_name}"
 
   assume_role_policy = jsonencode({

@@ -1,6 +1,6 @@
 locals {
   # Both names are read in the field: older images know the first, huggingface_hub the second.
-  _token = var.use_hugging_face_token ? {
+  _token = var.model.use_hugging_face_token ? {
     HF_TOKEN               = var.hugging_face_token
     HUGGING_FACE_HUB_TOKEN = var.hugging_face_token
   } : {}
@@ -8,16 +8,16 @@ locals {
 
 resource "aws_sagemaker_model" "this" {
   #checkov:skip=CKV_AWS_370:the fast loader streams from S3 by itself, and a container may pull from the hub: both need a network
-  name               = var.name
+  name               = var.model.name
   execution_role_arn = var.execution_role_arn
 
   primary_container {
-    image       = var.image
-    environment = merge(var.environment, local._token)
+    image       = var.model.image
+    environment = merge(var.model.environment, local._token)
 
     # Without model data the container pulls its weights itself.
     dynamic "model_data_source" {
-      for_each = var.model_data_uri == null ? [] : [var.model_data_uri]
+      for_each = var.model.data_uri == null ? [] : [var.model.data_uri]
 
       content {
         s3_data_source {
@@ -29,11 +29,15 @@ resource "aws_sagemaker_model" "this" {
     }
   }
 
-  tags = var.tags
+  # The SageMaker SDK tags a model with the job that made its shards; the console shows it.
+  tags = merge(
+    var.tags,
+    var.model.optimization_job_name == null ? {} : { OptimizationJobName = var.model.optimization_job_name },
+  )
 
   lifecycle {
     precondition {
-      condition     = !var.use_hugging_face_token || try(length(var.hugging_face_token) > 0, false)
+      condition     = !var.model.use_hugging_face_token || try(length(var.hugging_face_token) > 0, false)
       error_message = "use_hf_token is set but there is no token: put HUGGING_FACE_HUB_TOKEN into .env or the environment."
     }
   }

@@ -51,10 +51,8 @@ def _terraform(context: CheckContext) -> Iterator[Check]:
             f"Install a newer {binary.product}, or leave state.bucket empty.",
         )
         return
-    roots = [Workspace.here().terraform_root(load_path) for load_path in context.paths]
-    versions = {locked_version(root) or "not locked" for root in roots}
-    provider = f"provider hashicorp/aws {', '.join(sorted(versions))}"
-    yield Check("terraform", "ok", f"{binary.path.name} {binary.version}, {provider}")
+    provider = locked_version(Workspace.here().terraform_root) or "not locked"
+    yield Check("terraform", "ok", f"{binary.path.name} {binary.version}, provider hashicorp/aws {provider}")
 
 
 _ENTRIES = (

@@ -7,6 +7,7 @@ its `generate_cmd_string` and nothing else of it is called.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import re
@@ -78,7 +79,7 @@ class Terraform:
         self._log_file = log_file.resolve()
         self._given_binary = binary
         self._backend = backend
-        # State files lie in <private>/runs/<run id>/, plugins in <private>/terraform/<root>/.
+        # State files lie in <private>/runs/<run id>/, plugins in <private>/terraform/<root's name>/.
         self._private_dir = self._state_file.parents[2]
         self._data_dir = (
             install.data_dir_of(self._root, self._private_dir)
@@ -130,22 +131,23 @@ class Terraform:
                 outputs.update((name, item.get("value")) for name, item in event.raw["outputs"].items())
             on_event(event)
 
-        self._run("apply", take_outputs, var_file=str(var_file.resolve()))
+        self._run("apply", take_outputs, self._code, {}, var_file=str(var_file.resolve()))
         return outputs
 
     def destroy(self, var_file: Path, on_event: OnEvent = ignore_event) -> None:
-        """Remove what the state holds.
+        """Remove what the state holds; of the variables only `region` is read.
 
         The state is this run's own, so it is believed first, which saves reading every resource; if that
         fails, something else has changed them, and a second try looks before it deletes. Raises RunError as
         `apply` does, also for an endpoint that is still being made, which SageMaker does not let go.
         """
+        folder, region = working_copy.removal_folder(self._code), _region_variable(var_file)
         try:
-            self._run("destroy", on_event, var_file=str(var_file.resolve()), refresh=False)
+            self._run("destroy", on_event, folder, region, refresh=False)
         except StateLockedError:
             raise
         except RunError:
-            self._run("destroy", on_event, var_file=str(var_file.resolve()))
+            self._run("destroy", on_event, folder, region)
 
     def command(self, name: str, **options: Any) -> list[str]:
         """A command line that asks nothing, prints JSON and uses this run's state."""
@@ -161,7 +163,9 @@ class Terraform:
         )
         return [str(part) for part in built]
 
-    def _run(self, name: str, on_event: OnEvent, **options: Any) -> None:
+    def _run(
+        self, name: str, on_event: OnEvent, folder: Path, variables: Mapping[str, str], **options: Any
+    ) -> None:
         command = self.command(name, **options)
         self._state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -169,20 +173,27 @@ class Terraform:
         # Its output goes to a file, not a pipe: if we die, Terraform still ends its work and saves its state.
         with self._log_file.open("ab") as log, errors_file.open("wb") as errors:
             start_offset = self._log_file.stat().st_size
-            process = self._start(command, log, errors)
+            process = self._start(command, folder, self._environment | variables, log, errors)
             with self._log_file.open("rb") as stream:
                 stream.seek(start_offset)
                 code = _follow(process, Tail(stream), on_event)
         if code != 0:
             raise self._failure(name, code, start_offset, errors_file)
 
-    def _start(self, command: list[str], log: BinaryIO, errors: BinaryIO) -> TerraformProcess:
+    def _start(
+        self,
+        command: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: BinaryIO,
+        errors: BinaryIO,
+    ) -> TerraformProcess:
         try:
             return TerraformProcess(
                 command,
                 self._state_file.parent,
-                cwd=self._code,
-                env=install.child_environment(self._environment, data_dir=self._data_dir),
+                cwd=folder,
+                env=install.child_environment(environment, data_dir=self._data_dir),
                 output=log,
                 errors=errors,
             )
@@ -210,6 +221,16 @@ class Terraform:
             details="\n\n".join(words),
             remedy=f"Terraform's whole stream is in {self._log_file.name} beside the run's record.",
         )
+
+
+def _region_variable(var_file: Path) -> dict[str, str]:
+    """The region of a variable file for a child's environment.
+
+    {} where it cannot be read: Terraform then says that the variable is missing.
+    """
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        return {"TF_VAR_region": str(json.loads(var_file.read_text(encoding="utf-8"))["region"])}
+    return {}
 
 
 @dataclass(frozen=True)

@@ -213,10 +213,10 @@ def _only_one(data_dir: Path) -> Iterator[None]:
 
 
 def _fingerprint(root: Path) -> str:
-    """Changes with the lock file and with any HCL that the root may reach."""
+    """Changes with the lock file and with any HCL that `init` reads."""
     digest = hashlib.sha256()
-    modules = root.parent / "modules"
-    for file in [root / LOCK_FILE, *sorted(root.glob("*.tf*")), *sorted(modules.rglob("*.tf"))]:
+    patterns = ("*.tf*", "modules/**/*.tf", "tests/*.tf*")
+    for file in [root / LOCK_FILE, *(file for pattern in patterns for file in sorted(root.glob(pattern)))]:
         if file.is_file():
             digest.update(f"{file}\n".encode() + file.read_bytes())
     return digest.hexdigest()

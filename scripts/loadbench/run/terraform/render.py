@@ -1,4 +1,4 @@
-"""Templates and a plan to Terraform's variable files.
+"""A plan and its template to Terraform's variable file.
 
 Terraform takes strings in `*.tfvars.json` literally (in `*.tfvars` a `${` starts a template), so JSON is the
 only escaping there is, and the environment below lets no value pass that did not go through it.
@@ -20,6 +20,8 @@ from loadbench.errors import ConfigError, RunError
 from loadbench.load_paths import EndpointKind, LoadPath
 from loadbench.results.run_record import ResourceNames, write_atomically
 from loadbench.workspace import Workspace
+
+_TEMPLATE = "deployment.tfvars.json.j2"
 
 
 @dataclass(frozen=True)
@@ -55,22 +57,22 @@ def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path
     change, RunError when the template itself is broken.
     """
     _refuse_what_terraform_changes(dataclasses.asdict(plan) | {"names": plan.names.model_dump()})
-    name = f"{plan.path}.tfvars.json"
     try:
-        text = _environment(templates or Workspace.here().assets / "templates").get_template(f"{name}.j2")
+        text = _environment(templates or Workspace.here().assets / "templates").get_template(_TEMPLATE)
         rendered = text.render(plan=plan)
         document = json.loads(rendered)
     except (jinja2.TemplateError, ValueError, TypeError, OSError) as error:
         raise RunError(
-            f"templates/{name}.j2 does not give JSON: {error}",
-            remedy="Mend the template; every value is written as {{ value | json }}.",
+            f"templates/{_TEMPLATE} does not give JSON: {error}",
+            remedy="Fix the template; every value is written as {{ value | json }}.",
         ) from error
-    if not isinstance(document, dict) or document.get("environment") != dict(plan.environment):
+    model = document.get("model") if isinstance(document, dict) else None
+    if not isinstance(model, dict) or model.get("environment") != dict(plan.environment):
         raise RunError(
-            f"templates/{name}.j2 changes the container's environment",
-            remedy="Write it as {{ plan.environment | json }}.",
+            f"templates/{_TEMPLATE} changes the container's environment",
+            remedy="Write model.environment as {{ plan.environment | json }}.",
         )
-    return write_atomically(destination / name, rendered)
+    return write_atomically(destination / f"{plan.path}.tfvars.json", rendered)
 
 
 class _Json(str):

@@ -3,14 +3,18 @@
 `terraform init` writes into the folder it runs in: the lock file gets the hash of a new platform, and a
 backend has to be named there. An installed package may be read-only, and a checkout should not change by
 being used.
+
+`terraform destroy` runs in a folder of the copy that holds the provider and no resources: the state says what
+there is and in which order it goes. So a run of an earlier version can be removed, whatever its variables and
+modules were called.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,46 +23,55 @@ from typing import Any
 from loadbench.run.terraform.install import LOCK_FILE, Binary
 
 _NOT_CODE = re.compile(r"\.terraform$|\.tfstate|\.tfvars")
+_BACKEND_FILE = "backend_override.tf.json"
+_REMOVAL_FILES = (LOCK_FILE, _BACKEND_FILE, "provider.tf", "versions.tf")
 
 
 def shared_copy(root: Path, binary: Binary, private_dir: Path) -> Path:
-    """`root` in the copy that all runs with the same HCL use."""
-    files = _files(root.parent)
-    digest = hashlib.sha256(binary.registry.encode())
-    for file in files:
-        digest.update(f"\n{file.relative_to(root.parent)}\n".encode() + file.read_bytes())
-    folder = private_dir.resolve() / "terraform" / f"code-{digest.hexdigest()[:12]}"
-    if not folder.is_dir():
-        _copy(root.parent, files, folder, binary)
-    return folder / root.name
+    """The copy of `root` that all runs with the same HCL use."""
+    return _copy(root, binary, private_dir.resolve() / "terraform")
 
 
 def own_copy(root: Path, binary: Binary, run_dir: Path, backend: Mapping[str, Any]) -> Path:
-    """`root` in a copy for one run, with the S3 backend that holds its state."""
-    folder = run_dir.resolve() / "terraform"
-    if not folder.is_dir():
-        _copy(root.parent, _files(root.parent), folder, binary)
-    copy = folder / root.name
-    # Files of this name are merged over the rest: the roots themselves know of no backend.
+    """A copy of `root` for one run, with the S3 backend that holds its state."""
+    copy = _copy(root, binary, run_dir.resolve())
+    # Files of this name are merged over the rest: the root itself knows of no backend.
     override = {"terraform": {"backend": {"s3": dict(backend)}}}
-    (copy / "backend_override.tf.json").write_text(json.dumps(override, indent=2), encoding="utf-8")
+    (copy / _BACKEND_FILE).write_text(json.dumps(override, indent=2), encoding="utf-8")
     return copy
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(
+def removal_folder(copy: Path) -> Path:
+    """The folder of a copy in which `terraform destroy` runs: links to provider, lock file and backend."""
+    folder = copy / "removal"
+    folder.mkdir(exist_ok=True)
+    for name in _REMOVAL_FILES:
+        if (copy / name).is_file():
+            with contextlib.suppress(FileExistsError):
+                (folder / name).symlink_to(f"../{name}")
+    return folder
+
+
+def _copy(root: Path, binary: Binary, parent: Path) -> Path:
+    """`root` in a folder of `parent` that is named after its content, made where it does not exist.
+
+    All or nothing: a second process that copies at the same time finds a whole folder.
+    """
+    files = sorted(
         file
-        for file in folder.rglob("*")
-        if file.is_file() and not any(map(_NOT_CODE.search, file.relative_to(folder).parts))
+        for file in root.rglob("*")
+        if file.is_file() and not any(map(_NOT_CODE.search, file.relative_to(root).parts))
     )
-
-
-def _copy(source: Path, files: list[Path], destination: Path, binary: Binary) -> None:
-    """All or nothing: a second process that copies at the same time finds a whole folder."""
-    destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix=".copy-", dir=destination.parent) as scratch:
+    digest = hashlib.sha256(binary.registry.encode())
+    for file in files:
+        digest.update(f"\n{file.relative_to(root)}\n".encode() + file.read_bytes())
+    destination = parent / f"code-{digest.hexdigest()[:12]}"
+    if destination.is_dir():
+        return destination
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix=".copy-", dir=parent) as scratch:
         for file in files:
-            target = Path(scratch) / "code" / file.relative_to(source)
+            target = Path(scratch) / "code" / file.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             text = file.read_bytes()
             target.write_bytes(_for_opentofu(text) if binary.is_opentofu and file.name == LOCK_FILE else text)
@@ -67,7 +80,7 @@ def _copy(source: Path, files: list[Path], destination: Path, binary: Binary) ->
         except OSError:
             if not destination.is_dir():
                 raise
-            shutil.rmtree(Path(scratch) / "code")
+    return destination
 
 
 def _for_opentofu(lock: bytes) -> bytes:

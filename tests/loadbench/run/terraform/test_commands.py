@@ -35,8 +35,8 @@ print("x" * 1_000_000, flush=True)
 """
 APPLIES = """
 from pathlib import Path
-from loadbench.run.terraform import Terraform
-from loadbench.run.terraform_setup import Binary
+from loadbench.run.terraform.commands import Terraform
+from loadbench.run.terraform.install import Binary
 folder = Path({folder!r})
 binary = Binary(folder / "bin-terraform", "1.11.4")
 state_file = folder / "private" / "runs" / "a-run" / "terraform.tfstate"
@@ -112,6 +112,31 @@ class TestRealRoot:
         assert len(json.loads(state_file.read_text())["resources"]) == 2
 
         terraform.destroy(variables)
+        assert json.loads(state_file.read_text())["resources"] == []
+
+    def test_a_run_of_an_earlier_version_is_destroyed_from_its_state(
+        self, make_terraform: MakeTerraform, tiny_root: Path, tmp_path: Path
+    ) -> None:
+        """Its resources, its modules and its variables may be gone from the code."""
+        variables = tmp_path / "tiny.tfvars.json"
+        variables.write_text(json.dumps({"environment": {"A": "1"}}))
+        earlier = make_terraform()
+        earlier.init()
+        earlier.apply(variables)
+        (tiny_root / "main.tf").write_text('variable "needed" {\n  type = object({ name = string })\n}\n')
+        (tiny_root / "outputs.tf").write_text("")
+        removed: list[str] = []
+
+        def note(event: TerraformEvent) -> None:
+            if event.type == "apply_complete":
+                removed.append(event.resource)
+
+        terraform = make_terraform()
+        terraform.init()
+        terraform.destroy(variables, note)
+
+        assert removed == ["terraform_data.second", "terraform_data.first"], "in the order of the state"
+        state_file = private_dir(tmp_path) / "terraform.tfstate"
         assert json.loads(state_file.read_text())["resources"] == []
 
     def test_the_state_is_for_the_owner_only_and_the_token_is_nowhere_else(
@@ -293,6 +318,22 @@ class TestStandIn:
         first, second = calls.read_text().splitlines()
         assert "-refresh=false" in first
         assert "-refresh=false" not in second
+
+    @pytest.mark.parametrize(
+        ("text", "region"), [('{"region": "eu-west-1", "role": {}}', "eu-west-1"), ("{}", None), ("{", None)]
+    )
+    def test_a_destroy_takes_the_region_of_its_run(
+        self, make_terraform: MakeTerraform, tmp_path: Path, text: str, region: str | None
+    ) -> None:
+        """The configuration may name another one by now."""
+        variables, seen = tmp_path / "tiny.tfvars.json", tmp_path / "seen.json"
+        variables.write_text(text)
+        terraform = make_terraform(
+            f"import json, os; json.dump(dict(os.environ), open({str(seen)!r}, 'w'))",
+            environment={"AWS_REGION": "us-west-2"},
+        )
+        terraform.destroy(variables)
+        assert json.loads(seen.read_text()).get("TF_VAR_region") == region
 
     def test_only_the_account_and_the_variables_reach_it(
         self,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from loadbench.errors import PreflightError, RunError
-from loadbench.load_paths import LOAD_PATHS
 from loadbench.run.terraform import install
 from loadbench.run.terraform.install import (
     Binary,
@@ -20,7 +18,7 @@ from loadbench.run.terraform.install import (
     locked_version,
 )
 
-ROOTS = Path(__file__).parents[4] / "terraform"
+ROOT = Path(__file__).parents[4] / "terraform"
 VERSION = "5.100.0"
 
 
@@ -177,7 +175,7 @@ class TestInitialize:
         """A link into a shared folder outlives the folder."""
         root = tmp_path / "root"
         root.mkdir()
-        (root / ".terraform.lock.hcl").write_text((ROOTS / "fast" / ".terraform.lock.hcl").read_text())
+        (root / ".terraform.lock.hcl").write_text((ROOT / ".terraform.lock.hcl").read_text())
         data_dir, calls = tmp_path / "data", tmp_path / "calls"
         stand_in = tmp_path / "terraform"
         link = data_dir / "providers" / "registry.terraform.io" / "hashicorp" / "aws" / VERSION
@@ -195,10 +193,9 @@ class TestInitialize:
         assert calls.read_text().splitlines() == ["init", "init"]
 
 
-@pytest.mark.parametrize("root", ["standard", "fast", "streamer", "tests"])
-def test_the_lock_file_holds_hashes_of_several_platforms(root: str) -> None:
-    text = (ROOTS / root / ".terraform.lock.hcl").read_text()
-    assert locked_version(ROOTS / root) == VERSION
+def test_the_lock_file_holds_hashes_of_several_platforms() -> None:
+    text = (ROOT / ".terraform.lock.hcl").read_text()
+    assert locked_version(ROOT) == VERSION
     assert text.count('"h1:') >= 2, "linux_amd64 and darwin_arm64, for unpacked providers"
     assert text.count('"zh:') >= 10, "every platform, for packed ones"
 
@@ -210,22 +207,3 @@ def test_a_configuration_file_that_is_there_is_handed_on(
     file.touch()
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.fspath(file))
     assert install.child_environment()["TF_CLI_CONFIG_FILE"] == str(file)
-
-
-def test_roots_differ_only_in_what_their_way_of_loading_needs() -> None:
-    """What all roots hand to modules/deployment reads the same in each; the rest stands in their main.tf."""
-    roots = [ROOTS / path for path in LOAD_PATHS]
-    shared = _variables(ROOTS / "modules" / "deployment")
-    for root in roots:
-        own = _variables(root)
-        assert {name: own[name] for name in shared if name in own} == {
-            name: text for name, text in shared.items() if name in own
-        }
-        for name in ("outputs.tf", "versions.tf"):
-            assert (root / name).read_text() == (roots[0] / name).read_text()
-
-
-def _variables(folder: Path) -> dict[str, str]:
-    blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', (folder / "variables.tf").read_text(), re.S | re.M)
-    # A root has no defaults but the token's: what is forgotten in a template is an error.
-    return {name: re.sub(r"  default     = null\n", "", text) for name, text in blocks}

@@ -61,7 +61,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]
 
 @pytest.fixture
 def assets(tmp_path: Path) -> Path:
-    root = tmp_path / "assets" / "terraform" / "standard"
+    root = tmp_path / "assets" / "terraform"
     root.mkdir(parents=True)
     (root / "main.tf").write_text(ROOT)
     (root / "outputs.tf").write_text("")
@@ -81,7 +81,7 @@ def start(context: RunContext, wait_for: Path) -> tuple[Terraform, Path]:
     variables.parent.mkdir(parents=True)
     variables.write_text(json.dumps({"wait_for": str(wait_for)}))
     remote_state.begin(context, RUN_ID, variables)
-    terraform = deployment.terraform_for(context, "standard", RUN_ID)
+    terraform = deployment.terraform_for(context, RUN_ID)
     terraform.init()
     return terraform, variables
 

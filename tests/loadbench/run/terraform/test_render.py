@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 import unicodedata
@@ -19,12 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadbench.errors import ConfigError, RunError
-from loadbench.load_paths import LOAD_PATHS
 from loadbench.results.run_record import ResourceNames
 from loadbench.run.terraform.install import child_environment, find_terraform
 from loadbench.run.terraform.render import Plan, render
+from tests.terraform.hcl import ROOT, copy_variables, declared_variables
 
-REPOSITORY = Path(__file__).parents[4]
 NASTY = {
     "quotes": "\"'`",
     "newlines": "one\ntwo\r\n\tthree",
@@ -67,16 +65,15 @@ def make_plan(**changes: Any) -> Plan:
     return dataclasses.replace(plan, **changes)
 
 
-def through_terraform(environment: Mapping[str, str], path: str = "standard") -> dict[str, str]:
+def through_terraform(environment: Mapping[str, str]) -> dict[str, str]:
     """The container environment as a real Terraform reads it from the rendered file."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        variables = REPOSITORY / "terraform" / path / "variables.tf"
-        shutil.copy(variables, root)  # the real root's variables, without its provider
-        rendered = render(make_plan(path=path, environment=environment), root)
+        copy_variables(root)
+        rendered = render(make_plan(environment=environment), root)
         done = subprocess.run(
             [str(find_terraform().path), "console", f"-var-file={rendered}"],
-            input="base64encode(jsonencode(var.environment))\n",
+            input="base64encode(jsonencode(var.model.environment))\n",
             cwd=root,
             env=child_environment(),
             capture_output=True,
@@ -87,9 +84,8 @@ def through_terraform(environment: Mapping[str, str], path: str = "standard") ->
     return answer
 
 
-@pytest.mark.parametrize("path", list(LOAD_PATHS))
-def test_nasty_values_reach_terraform_unchanged(path: str) -> None:
-    assert through_terraform(NASTY, path) == NASTY
+def test_nasty_values_reach_terraform_unchanged() -> None:
+    assert through_terraform(NASTY) == NASTY
 
 
 # Terraform's tables of composed forms are another Unicode version's: leave unassigned characters (Cn) out.
@@ -126,15 +122,14 @@ def test_terraform_really_changes_text_in_decomposed_form(tmp_path: Path) -> Non
     assert done.stdout.strip() == "4", "three bytes became two"
 
 
-@pytest.mark.parametrize("path", list(LOAD_PATHS))
-def test_the_file_sets_exactly_the_variables_of_its_root(path: str, tmp_path: Path) -> None:
-    declared = set(
-        re.findall(r'^variable "(\w+)"', (REPOSITORY / "terraform" / path / "variables.tf").read_text(), re.M)
-    )
-    rendered = render(make_plan(path=path), tmp_path)
-    assert rendered.name == f"{path}.tfvars.json"
-    # The token comes from the process's environment, never from a file.
-    assert set(json.loads(rendered.read_text())) == declared - {"hugging_face_token"}
+def test_the_file_sets_exactly_the_variables_and_their_attributes(tmp_path: Path) -> None:
+    """Terraform drops an attribute that it does not know, and takes the default of one that is missing."""
+    rendered = render(make_plan(path="fast"), tmp_path)
+    assert rendered.name == "fast.tfvars.json"
+    declared = declared_variables(ROOT)
+    del declared["hugging_face_token"]  # comes from the process's environment, never from a file
+    found = json.loads(rendered.read_text())
+    assert {name: list(value) if declared[name] else [] for name, value in found.items()} == declared
 
 
 def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
@@ -153,28 +148,34 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
         use_hf_token=True,
     )
     assert json.loads(render(plan, tmp_path).read_text()) == {
-        "accelerators": 1,
-        "download_timeout_s": 1800,
-        "endpoint_configuration_name": "c",
-        "endpoint_kind": "inference_component",
-        "endpoint_name": "e",
-        "environment": {"OPTION_DTYPE": "bf16"},
-        "health_check_timeout_s": 600,
-        "image": plan.image,
-        "inference_ami_version": "al2-ami-sagemaker-inference-gpu-3-1",
-        "inference_component_name": "i",
-        "instance_count": 1,
-        "instance_type": "ml.g5.2xlarge",
-        "min_memory_mib": 16384,
-        "model_name": "m",
-        "optimization_job_name": "o",
-        "optimized_model_uri": "s3://models/digest/",
-        "readable_s3_uris": ["s3://models/digest/"],
+        "endpoint": {
+            "accelerators": 1,
+            "configuration_name": "c",
+            "download_timeout_s": 1800,
+            "health_check_timeout_s": 600,
+            "inference_ami_version": "al2-ami-sagemaker-inference-gpu-3-1",
+            "inference_component_name": "i",
+            "instance_count": 1,
+            "instance_type": "ml.g5.2xlarge",
+            "kind": "inference_component",
+            "min_memory_mib": 16384,
+            "name": "e",
+        },
+        "model": {
+            "data_uri": "s3://models/digest/",
+            "environment": {"OPTION_DTYPE": "bf16"},
+            "image": plan.image,
+            "name": "m",
+            "optimization_job_name": "o",
+            "use_hugging_face_token": True,
+        },
         "region": "us-west-2",
-        "role_arn": "arn:aws:iam::123456789012:role/mine",
-        "role_name": None,
+        "role": {
+            "arn": "arn:aws:iam::123456789012:role/mine",
+            "name": None,
+            "readable_s3_uris": ["s3://models/digest/"],
+        },
         "tags": {"loadbench:project": "loadbench"},
-        "use_hugging_face_token": True,
     }
 
 
@@ -186,15 +187,15 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
         ('{"image": {{ plan.imgae | json }}}', "imgae"),
         ('{"image": {{ plan.image | json }},}', "does not give JSON"),
         ("{% if %}", "does not give JSON"),
-        ('{"environment": {}}', "changes the container's environment"),
+        ('{"model": {"environment": {}}}', "changes the container's environment"),
         ("[]", "changes the container's environment"),
     ],
 )
 def test_a_broken_template_is_told_from_a_broken_configuration(
     template: str, complaint: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "standard.tfvars.json.j2").write_text(template)
+    (tmp_path / "deployment.tfvars.json.j2").write_text(template)
     with pytest.raises(RunError, match=re.escape(complaint)) as caught:
         render(make_plan(), tmp_path / "out", templates=tmp_path)
-    assert "standard.tfvars.json.j2" in caught.value.message
+    assert "deployment.tfvars.json.j2" in caught.value.message
     assert not (tmp_path / "out").exists()

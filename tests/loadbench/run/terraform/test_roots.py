@@ -1,4 +1,4 @@
-"""Both roots, the real provider, the embedded AWS: what is made, what a second look finds, what is left."""
+"""The root, the real provider, the embedded AWS: what is made, what a second look finds, what is left."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from loadbench.run.terraform import install
 from loadbench.run.terraform.commands import Terraform, TerraformEvent
 from loadbench.run.terraform.render import Plan, render
 from tests.loadbench.run.terraform.test_render import NASTY
+from tests.terraform.hcl import ROOT
 
 pytestmark = pytest.mark.e2e
 
-REPOSITORY = Path(__file__).parents[4]
 REGION = "us-west-2"
 BUCKET = "roots-for-real"
 PREFIX = f"s3://{BUCKET}/models/tiny/"
@@ -67,7 +67,7 @@ class Run:
                 *(str(install.find_terraform().path), "plan", "-detailed-exitcode", "-no-color"),
                 *("-input=false", f"-var-file={self.variables}", f"-state={self.state_file}"),
             ],
-            cwd=REPOSITORY / "terraform" / self.plan.path,
+            cwd=ROOT,
             env=install.child_environment(self.environment, data_dir=self.data_dir),
             capture_output=True,
             text=True,
@@ -111,7 +111,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 @pytest.fixture
 def private_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by all tests of this module: the provider is installed once a root."""
+    """Shared by all tests of this module: the provider is installed once."""
     return tmp_path_factory.getbasetemp() / "private"
 
 
@@ -151,13 +151,12 @@ def begin(embedded: Embedded, private_dir: Path, path: LoadPath, kind: EndpointK
         },
     )
     run_dir = private_dir / "runs" / run_id
-    root = REPOSITORY / "terraform" / path
     run = Run(
         plan,
-        Terraform(root, run_dir / "terraform.tfstate", embedded.environment, run_dir / "terraform.jsonl"),
+        Terraform(ROOT, run_dir / "terraform.tfstate", embedded.environment, run_dir / "terraform.jsonl"),
         render(plan, run_dir),
         run_dir / "terraform.tfstate",
-        install.data_dir_of(root, private_dir),
+        install.data_dir_of(ROOT, private_dir),
         embedded.environment,
     )
     run.terraform.init()

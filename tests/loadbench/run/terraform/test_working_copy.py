@@ -17,10 +17,10 @@ from loadbench.run.terraform.install import (
     find_terraform,
     locked_version,
 )
-from loadbench.run.terraform.working_copy import own_copy, shared_copy
+from loadbench.run.terraform.working_copy import own_copy, removal_folder, shared_copy
 from loadbench.workspace import Workspace
 
-SOURCE = Workspace.here().assets / "terraform"
+SOURCE = Workspace.here().terraform_root
 TERRAFORM = Binary(Path("terraform"), "1.11.4")
 OPENTOFU = Binary(Path("tofu"), "1.9.0", "OpenTofu")
 
@@ -58,38 +58,40 @@ def test_read_only_code_is_enough(tiny_root: Path, no_variables: Path, tmp_path:
     tiny_root.chmod(0o755)
 
 
-def test_the_roots_keep_their_modules_and_their_lock(tmp_path: Path) -> None:
-    copy = shared_copy(SOURCE / "fast", TERRAFORM, tmp_path)
-    assert (copy / LOCK_FILE).read_bytes() == (SOURCE / "fast" / LOCK_FILE).read_bytes()
-    assert tree(copy.parent / "modules") == tree(SOURCE / "modules")
+def test_a_copy_holds_the_modules_and_the_lock_and_no_link(tmp_path: Path) -> None:
+    copy = shared_copy(SOURCE, TERRAFORM, tmp_path)
+    assert (copy / LOCK_FILE).read_bytes() == (SOURCE / LOCK_FILE).read_bytes()
+    assert tree(copy / "modules") == tree(SOURCE / "modules")
+    assert not [file for file in copy.rglob("*") if file.is_symlink()]
 
 
-def test_a_run_of_its_own_gets_its_backend_and_the_roots_none(tmp_path: Path) -> None:
+def test_a_run_of_its_own_gets_its_backend_and_the_root_none(tmp_path: Path) -> None:
     backend = {"bucket": "state", "key": "a/b"}
-    copy = own_copy(SOURCE / "standard", TERRAFORM, tmp_path / "run", backend)
+    copy = own_copy(SOURCE, TERRAFORM, tmp_path / "run", backend)
     override = json.loads((copy / "backend_override.tf.json").read_text())
     assert override == {"terraform": {"backend": {"s3": backend}}}
     assert not list(SOURCE.rglob("*override*"))
+    assert json.loads((removal_folder(copy) / "backend_override.tf.json").read_text()) == override
 
 
 def test_opentofu_gets_the_same_version_from_its_own_registry(tmp_path: Path) -> None:
-    copy = shared_copy(SOURCE / "fast", OPENTOFU, tmp_path)
+    copy = shared_copy(SOURCE, OPENTOFU, tmp_path)
     text = (copy / LOCK_FILE).read_text()
     assert 'provider "registry.opentofu.org/hashicorp/aws" {' in text
     assert "registry.terraform.io" not in text
-    assert locked_version(copy) == locked_version(SOURCE / "fast")
+    assert locked_version(copy) == locked_version(SOURCE)
     assert "h1:" not in text, "that registry builds the provider itself: other hashes"
     assert "zh:" not in text
 
 
 def test_terraform_takes_a_lock_without_hashes_and_adds_its_own(tmp_path: Path) -> None:
     """What OpenTofu is given, with the host that the Terraform of this machine knows."""
-    version = locked_version(SOURCE / "fast")
+    version = locked_version(SOURCE)
     assert version
     plugins = find_plugins(version)
     if plugins is None:
         pytest.skip("no provider in a folder of this machine")
-    copy = shared_copy(SOURCE / "fast", OPENTOFU, tmp_path)
+    copy = shared_copy(SOURCE, OPENTOFU, tmp_path)
     lock = copy / LOCK_FILE
     lock.write_text(lock.read_text().replace("registry.opentofu.org", "registry.terraform.io"))
     done = subprocess.run(
@@ -102,3 +104,12 @@ def test_terraform_takes_a_lock_without_hashes_and_adds_its_own(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "h1:" in lock.read_text()
+
+
+def test_removal_has_the_lock_file_of_its_copy_and_no_resource(tmp_path: Path) -> None:
+    copy = shared_copy(SOURCE, TERRAFORM, tmp_path)
+    folder = removal_folder(copy)
+    (copy / LOCK_FILE).write_text("# what init adds\n")
+    assert (folder / LOCK_FILE).read_text() == "# what init adds\n"
+    assert {file.name for file in folder.iterdir()} == {LOCK_FILE, "provider.tf", "versions.tf"}
+    assert removal_folder(copy) == folder, "twice is fine"

@@ -1,4 +1,3 @@
-# Only a home for the tests beside it, so that one `terraform test` loads the provider once for all of them.
 terraform {
   required_version = ">= 1.7"
 

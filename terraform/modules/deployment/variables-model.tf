@@ -1,0 +1,1 @@
+../model/variables-model.tf

@@ -1,0 +1,1 @@
+modules/model/variables-model.tf

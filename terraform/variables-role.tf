@@ -1,0 +1,1 @@
+modules/execution_role/variables-role.tf
