@@ -1,4 +1,4 @@
-# Removal runs on this file, versions.tf and the lock file alone (scripts/loadbench/run/terraform_code.py), so that it
+# Removal runs on this file, versions.tf and the lock file alone (scripts/loadbench/run/terraform/working_copy.py), so that it
 # depends on no other variable and no module. That is why the region stands here.
 variable "region" {
   description = "Region to deploy to."

@@ -1,4 +1,4 @@
-"""The ways of loading, as data: what tells them apart is here, in sections, templates and roots."""
+"""The ways of loading, as data: what tells them apart is here and in their sections of the configuration."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class Terraform:
         # Its output goes to a file, not a pipe: if we die, Terraform still ends its work and saves its state.
         with self._log_file.open("ab") as log, errors_file.open("wb") as errors:
             start_offset = self._log_file.stat().st_size
-            process = self._start(command, folder, self._environment | variables, log, errors)
+            process = self._start(command, folder, {**self._environment, **variables}, log, errors)
             with self._log_file.open("rb") as stream:
                 stream.seek(start_offset)
                 code = _follow(process, Tail(stream), on_event)

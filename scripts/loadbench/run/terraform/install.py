@@ -167,7 +167,7 @@ def data_dir_of(root: Path, private_dir: Path) -> Path:
 
 
 def plugin_cache(private_dir: Path) -> Path:
-    """Providers from the registry: downloaded once for all roots (150 MB packed, 700 MB unpacked)."""
+    """Providers from the registry: downloaded once (150 MB packed, 700 MB unpacked)."""
     return (private_dir / "terraform" / "plugin-cache").resolve()
 
 

@@ -51,7 +51,7 @@ class Plan:
 
 
 def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path:
-    """Write `<path>.tfvars.json` into the folder `destination` and return where it lies.
+    """Write `<path>.tfvars.json` into the folder `destination` and return its path.
 
     `templates` defaults to the folder of this checkout. Raises ConfigError for a string that Terraform would
     change, RunError when the template itself is broken.
