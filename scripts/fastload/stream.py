@@ -29,8 +29,8 @@ _HELPFUL_SHARE = 1 / 3
 _TICK_S = 0.1
 # A connection reads this long without the interpreter, which an import under way needs as well.
 _SEGMENT_S = 0.25
-# S3 limits a connection to less than this. Where one gets more, something else is the limit, and more do not
-# help.
+# S3 gives a connection less than this (docs/facts/s3.md#connection-rate). Where one gets more, something else
+# is the limit, and more connections do not help.
 _MOST_BYTES_PER_S_AND_CONNECTION = 110e6
 _MOST_READS_PER_CHUNK = 4
 

@@ -106,7 +106,7 @@ class BenchmarkSettings(_Strict):
 
 
 class NetworkShaping(_Strict):
-    """S3 as an instance sees it. Source of the defaults: facts on S3 and EC2 in docs/embedded-aws.md."""
+    """S3 as an instance sees it. Source of the defaults: docs/facts/s3.md#connection-rate."""
 
     connection_bytes_per_s: float | None = Field(default=90e6, gt=0)
     instance_bytes_per_s: float | None = Field(default=None, gt=0)  # None: the instance type's own figure

@@ -15,7 +15,7 @@ from typing import Literal
 from .settings import NetworkShape
 from .state.keys import KeyRing
 
-# Burst column of facts/sagemaker.md for g5; g6, p4d and p5 from AWS's instance type pages.
+# The burst figures of docs/facts/sagemaker.md#instance-figures.
 INSTANCE_GBIT_PER_S = {
     "ml.g5.xlarge": 10,
     "ml.g5.2xlarge": 10,

@@ -47,7 +47,7 @@ class _Strict(BaseModel):
 
 
 class NetworkShape(_Strict):
-    """How an instance sees S3. The defaults are those of facts/loaders.md: 85-90 MB/s per connection."""
+    """How an instance sees S3. The defaults are those of docs/facts/s3.md#connection-rate."""
 
     connection_bytes_per_s: PositiveFloat = 90e6
     # None means the figure of the instance's own type.

@@ -1,4 +1,4 @@
-"""Cited pages and headings exist."""
+"""Cited pages and headings exist; code and pages cite nothing outside the repository."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ SUFFIXES = {".py", ".tf", ".hcl", ".j2", ".toml", ".md", ".yaml", ".json"}
 
 _CITATION = re.compile(r"(?<![\w/.-])docs/(?P<page>[\w/-]+\.md)(?:#(?P<heading>[\w-]+))?")
 _LINK = re.compile(r"\]\((?P<page>[^)#\s]*)#(?P<heading>[^)\s]+)\)")
+_OUTSIDE = {
+    "a page of facts that is not in docs": re.compile(r"(?<!docs/)\bfacts/\w"),
+    "a folder outside the repository": re.compile(r"\.\./shared"),
+    "the number of an issue": re.compile(r"\bissues? #?[0-9]", re.IGNORECASE),
+}
 
 
 def code_files() -> Iterator[Path]:
@@ -55,7 +60,7 @@ def test_code_cites_pages_and_headings_that_exist() -> None:
             if not page.is_file() or (found["heading"] and found["heading"] not in headings(page)):
                 wrong.append(f"{path.relative_to(ROOT)}: {found[0]}")
     assert not wrong
-    assert cited > 20
+    assert cited > 40
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -65,6 +70,18 @@ def test_links_lead_to_headings_that_exist(page: Path) -> None:
         target = (page.parent / found["page"]).resolve() if found["page"] else page
         if "://" not in found["page"] and found["heading"] not in headings(target):
             wrong.append(found[0])
+    assert not wrong
+
+
+def test_nothing_outside_the_repository_is_cited() -> None:
+    wrong = []
+    for path in [*code_files(), *(page for page in PAGES if page not in FACTS)]:
+        text = path.read_text(encoding="utf-8")
+        for what, pattern in _OUTSIDE.items():
+            # A page's link to a page of facts is relative; the tests of links check it.
+            if path.suffix == ".md" and "facts" in what:
+                continue
+            wrong += [f"{path.relative_to(ROOT)}: {what}: {found[0]}" for found in pattern.finditer(text)]
     assert not wrong
 
 

@@ -97,7 +97,7 @@ def test_two_instances_do_not_share_a_rate(tmp_path: Path) -> None:
 
 
 def test_the_instance_types_own_figure_is_the_default(tmp_path: Path) -> None:
-    # facts/sagemaker.md: ml.g5.2xlarge bursts to 10 Gbit/s, 1.25 GB/s.
+    # docs/facts/sagemaker.md#instance-figures: ml.g5.2xlarge bursts to 10 Gbit/s, 1.25 GB/s.
     shape = NetworkShape(connection_bytes_per_s=1e12, first_byte_delay_s=0)
     assert _seconds(tmp_path, shape, 25) == pytest.approx(2.0, rel=0.02)
 

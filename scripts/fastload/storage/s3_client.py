@@ -58,7 +58,7 @@ class Bucket:
     ) -> dict[str, str]:
         """`extra` with the headers that authenticate a request made now (or at `now`).
 
-        S3 refuses an x-amz-* header that the signature does not cover.
+        S3 refuses an x-amz-* header that the signature does not cover (docs/facts/s3.md#request-rules).
         """
         credentials = self.credentials()
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")

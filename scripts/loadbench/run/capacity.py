@@ -3,9 +3,9 @@
 One more copy of a model-based endpoint is one more instance. An inference component needs two steps, because
 its endpoint is made without managed instance scaling: the variant gets an instance
 (UpdateEndpointWeightsAndCapacities), then the component a copy (UpdateInferenceComponentRuntimeConfig).
-Inferred, not yet seen on AWS: that the first call is taken for an endpoint of components (its documentation
-says "capacity of one variant" and excludes none), that the second has to wait for it, and that an update that
-fails leaves the old count in service with a FailureReason, as UpdateEndpoint does.
+Inferred, not yet seen on AWS: that the first call works on an endpoint of components
+(docs/facts/aws-evidence.md#capacity-of-components), that the second has to wait for it, and that an update
+that fails leaves the old count in service with a FailureReason, as UpdateEndpoint does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the services' own words mean, and what to do: a table of patterns.
 
-The words are those of SageMaker's FailureReason, of botocore's errors and of the containers' logs. First
-match wins, so the special stands before the general. A pattern is added here and with a recorded message in
-its test, nowhere else.
+The words are those of SageMaker's FailureReason, of botocore's errors and of the containers' logs
+(docs/facts/sagemaker.md#failure-messages). First match wins, so the special stands before the general. A
+pattern is added here and with a recorded message in its test, nowhere else.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loadbench.errors import ConfigError
 
-# The families for which the SDK allows sharding (ModelBuilder.optimize's own check).
+# The families for which the SDK allows sharding (docs/facts/sagemaker.md#sharding-rules).
 SHARDING_FAMILIES = ("p4d", "p4de", "p5", "g5", "g6")
 
 _A10G_MIB = 22888
@@ -41,7 +41,7 @@ def _table(*rows: tuple[str, int, int, float, int, int]) -> dict[str, InstanceTy
     }
 
 
-# https://aws.amazon.com/ec2/instance-types/ (G5, G6, P4, P5).
+# docs/facts/sagemaker.md#instance-figures.
 # Name, vCPUs, GiB, Gbit/s, accelerators, MiB of each.
 INSTANCE_TYPES = _table(
     ("ml.g5.xlarge", 4, 16, 10, 1, _A10G_MIB),

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.results.costs import Price
 
-# The price list is served from few regions, for all of them.
+# The price list is served from few regions, for all of them (docs/facts/sagemaker.md#prices).
 _PRICE_LIST_REGION = "us-east-1"
 _CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
 
@@ -18,7 +18,7 @@ _CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_a
 def look_up_price(session: Any, instance_type: str, region: str) -> Price | None:
     """USD an hour for hosting on an instance type, None where the price list does not tell.
 
-    The filters are inferred from public clients of the price list; a wrong one finds nothing, and then
+    The filters are inferred (docs/facts/sagemaker.md#prices); a wrong one finds nothing, and then
     the repository's table stands in.
     """
     wanted = {

@@ -1,6 +1,7 @@
 """Models that the container gets itself, because the platform brought none: `HF_MODEL_ID`, `option.model_id`.
 
-The value is an `s3://` prefix or an id of the Hugging Face Hub (facts/sagemaker.md, lines of djl-serving).
+The value is an `s3://` prefix or an id of the Hugging Face Hub
+(docs/facts/sagemaker.md#how-lmi-gets-its-model).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Log lines as LMI containers write them, and the phases that this container measures itself.
 
-The shapes are those of djl-serving (facts/sagemaker.md, "What can be seen of a cold start"): lines of the
-Java front end start with `ModelServer`, each line of the Python worker is wrapped.
+The shapes are those of djl-serving (docs/facts/sagemaker.md#log-lines-of-lmi): lines of the Java front end
+start with `ModelServer`, each line of the Python worker is wrapped.
 """
 
 from __future__ import annotations

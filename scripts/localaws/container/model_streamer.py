@@ -1,8 +1,8 @@
 """Loading as vLLM does with `load_format=runai_streamer`: its library, called in the same way.
 
-Source: vLLM's `runai_streamer_loader.py` and `runai_safetensors_weights_iterator`. The library's threads read
-ranges of the safetensors files, many at once. It begins where vLLM begins: after the imports. What it hands
-out is the caller's own memory, so on a CPU nothing is copied again; vLLM would copy into its parameters.
+Source: docs/facts/vllm.md#load-formats. The library's threads read ranges of the safetensors files, many at
+once. It begins where vLLM begins: after the imports. What it hands out is the caller's own memory, so on a
+CPU nothing is copied again; vLLM would copy into its parameters.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from pathlib import Path
 from .errors import ContainerError
 
 FAST_LOAD_FORMAT = "sagemaker_fast_model_loader"
-# facts/sagemaker.md, "Which images can do it".
+# docs/facts/sagemaker.md#images-with-the-fast-loader.
 FAST_LOADER_TAGS = ("0.31.0-lmi13", "0.32.0-lmi14")
 STREAMER_LOAD_FORMAT = "runai_streamer"
 
-# AWS's image of the vLLM server: its entry point turns SM_VLLM_* into vLLM's arguments, and its Dockerfile
-# installs the streamer (aws/deep-learning-containers, docker/vllm); LMI images lack it.
+# AWS's image of the vLLM server: its entry point turns SM_VLLM_* into vLLM's arguments, and it has the
+# streamer, which LMI images lack (docs/facts/vllm.md#sagemaker-image).
 _VLLM_SERVER = re.compile(r"(^|/)vllm:")
 _LMI = re.compile(r"(^|/)djl-inference:")
 

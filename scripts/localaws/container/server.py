@@ -1,4 +1,4 @@
-"""The HTTP face of the container: `/ping` and `/invocations` (facts/sagemaker.md, container contract)."""
+"""The container's HTTP server: `/ping` and `/invocations` (docs/facts/sagemaker.md#container-contract)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .engine import Engine, Generation, Token
 from .errors import RequestError
 from .requests import GenerationRequest, parse_request
 
-# SageMaker refuses larger bodies before they get here (facts/sagemaker.md; issue 3: 6 MB).
+# SageMaker refuses larger bodies before they get here (docs/facts/sagemaker.md#request-limits).
 _MAX_BODY_BYTES = 6 << 20
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -1,4 +1,4 @@
-"""What the instance types are made of (facts/sagemaker.md, "Figures for instances")."""
+"""What the instance types are made of (docs/facts/sagemaker.md#instance-figures)."""
 
 from __future__ import annotations
 

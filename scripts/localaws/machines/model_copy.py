@@ -1,7 +1,7 @@
 """One copy of a model: a container on an instance, from its model data to its end.
 
 Image pull and model data go in parallel, then a real process starts, then `/ping` is asked until it answers
-200 (facts/sagemaker.md, "What can be seen of a cold start"). The spans it writes meet without a gap.
+200 (docs/facts/sagemaker.md#phases-of-a-cold-start). The spans it writes meet without a gap.
 """
 
 from __future__ import annotations

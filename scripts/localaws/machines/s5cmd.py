@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import LocalAwsError
 from .processes import Child
 
-# Parts of 16 MiB, 16 at a time: S3's advice for large objects (facts/sagemaker.md, "Figures for instances").
+# Parts of 16 MiB, 16 at a time: S3's advice for large objects (docs/facts/s3.md#parallel-ranges).
 # s5cmd's default of 5 parts of 50 MiB would leave half of a 10 Gbit/s instance idle.
 _PART_MIB = 16
 _PARTS_AT_ONCE = 16

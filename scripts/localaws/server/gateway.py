@@ -26,7 +26,8 @@ from .request_log import Recorder
 
 _log = logging.getLogger(__name__)
 
-# The largest legitimate body outside S3 is InvokeEndpoint's 6 MB; its own service refuses what is over that.
+# Outside S3 no body is larger than InvokeEndpoint's 6 MB (docs/facts/sagemaker.md#request-limits), and that
+# service refuses what is over it.
 MAX_BODY_BYTES = 16 << 20
 _MAX_HEADERS = 100
 

@@ -1,6 +1,7 @@
 """Cloud Control API and CloudFormation's DescribeType: a thin face on `sagemaker/`.
 
-Calls and their order as Terraform's `aws_cloudcontrolapi_resource` makes them: facts/terraform.md.
+Calls and their order as Terraform's `aws_cloudcontrolapi_resource` makes them:
+docs/facts/terraform.md#cloud-control-calls.
 """
 
 from __future__ import annotations

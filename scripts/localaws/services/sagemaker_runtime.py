@@ -19,7 +19,7 @@ from .sagemaker.api import platform_of
 from .sagemaker.fleet import Fleet, least_busy
 from .sagemaker.platform import Platform
 
-# Limits of InvokeEndpoint (SageMaker's API reference): body, and how long a model may take.
+# Limits of InvokeEndpoint: body, and how long a model may take (docs/facts/sagemaker.md#request-limits).
 _MAX_BODY_BYTES = 6 << 20
 _TIMEOUT_S = 60.0
 

@@ -34,8 +34,8 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
   tags = var.tags
 }
 
-# Inferred, not yet seen on AWS: Cloud Control accepts an endpoint configuration without a model name. Its CloudFormation
-# schema has every handler and does not require the name.
+# Inferred, not yet seen on AWS: Cloud Control accepts an endpoint configuration without a model name
+# (docs/facts/aws-evidence.md#endpoint-config-by-cloud-control).
 resource "aws_cloudcontrolapi_resource" "configuration" {
   count     = local._has_component ? 1 : 0
   type_name = "AWS::SageMaker::EndpointConfig"

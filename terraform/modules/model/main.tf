@@ -1,5 +1,5 @@
 locals {
-  # Both names are read in the field: older images know the first, huggingface_hub the second.
+  # Images read either name (docs/facts/sagemaker.md#how-lmi-gets-its-model).
   _token = var.model.use_hugging_face_token ? {
     HF_TOKEN               = var.hugging_face_token
     HUGGING_FACE_HUB_TOKEN = var.hugging_face_token

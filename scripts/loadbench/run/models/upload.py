@@ -23,7 +23,7 @@ from loadbench.progress import OnProgress, Progress
 
 _CONNECTIONS = 4
 _PART_BYTES = 16 << 20
-_MAX_PARTS = 10_000  # S3's own limit
+_MAX_PARTS = 10_000  # docs/facts/s3.md#request-rules
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Watching one copy that joins others: only what it says itself, told apart by its log stream.
 
-Inferred for AWS: every copy of an inference component has a log stream of its own, as every instance has.
+Inferred for AWS: every copy of an inference component has a log stream of its own, as every instance has
+(docs/live-check.md#stream-of-a-copy).
 """
 
 from __future__ import annotations

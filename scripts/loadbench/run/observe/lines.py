@@ -1,7 +1,7 @@
 """Log lines, and the wrappings that stand before what a program really wrote.
 
 In an LMI container a line of the engine may pass four hands: djl-serving's logger (two layouts), MPI, a
-terminal colour, and vLLM's own prefix with the process's name. Shapes seen in public logs of LMI v9-v14.
+terminal colour, and vLLM's own prefix with the process's name (docs/facts/sagemaker.md#log-lines-of-lmi).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _WEIGHTS = re.compile(r"^Loading weights took (?P<seconds>[\d.]+) seconds")
 _MODEL = re.compile(
     r"^Model loading took (?P<size>[\d.]+) (?:GB|GiB)(?: memory)? and (?P<seconds>[\d.]+) seconds"
 )
-# The Run:ai model streamer's progress, from S3 or from a disk (seen in public logs of vLLM 0.9 and later).
+# The Run:ai model streamer's progress, from S3 or from a disk, in public logs of vLLM 0.9 and later.
 _STREAMER = re.compile(r"^Loading safetensors using Runai Model Streamer: ")
 _WARM = re.compile(r"^Graph capturing finished in |^init engine \(")
 

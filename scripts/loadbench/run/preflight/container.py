@@ -27,12 +27,12 @@ class _Rule:
 # Repository and tag of the images that AWS publishes.
 _PUBLISHED = re.compile(r"/(?P<image>(?:djl-inference|vllm):.+)$")
 _RULES: dict[Loader, _Rule] = {
-    # lmi-dist of LMI v13 and v14 carries it (djl-serving's branches 0.31.0-dlc and 0.32.0-dlc).
+    # lmi-dist of LMI v13 and v14 carries it (docs/facts/sagemaker.md#images-with-the-fast-loader).
     "fast model loader": _Rule(
         re.compile(r"^djl-inference:(0\.31\.0-lmi13\.|0\.32\.0-lmi14\.)"),
         "Use a tag 0.31.0-lmi13.… or 0.32.0-lmi14.… of djl-inference; later ones have lost the loader.",
     ),
-    # Installed by docker/vllm/Dockerfile.amzn2023 of aws/deep-learning-containers since its first release.
+    # Part of AWS's image of the vLLM server (docs/facts/vllm.md#sagemaker-image).
     "Run:ai model streamer": _Rule(
         re.compile(r"^vllm:server-sagemaker-cuda"),
         "Use vllm:server-sagemaker-cuda-v…: LMI images (djl-inference), those after v14 too, install vLLM"

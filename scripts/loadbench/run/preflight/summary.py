@@ -43,7 +43,7 @@ def cost_summary(config: Config, load_paths: Sequence[LoadPath], look_up: LookUp
             info.instance_type,
         )
         if LOAD_PATHS[load_path].optimized:
-            # Charged like hosting (inferred: the price list has no row for these jobs).
+            # Charged like hosting: inferred (docs/live-check.md#job-costs-like-hosting).
             job = config.fast_model_loading_info.optimization_instance_type or instance
             lines.append(
                 f"  {load_path}: an optimization job on {job}, {hourly(job, 1)}, once per model and degree"

@@ -11,7 +11,7 @@ from typing import Any
 from loadbench.errors import UsageError
 from loadbench.sample_request import as_chat
 
-# SageMaker's own service model: the most that InvokeEndpoint takes as a body.
+# The largest body of InvokeEndpoint (docs/facts/sagemaker.md#request-limits).
 MAX_BODY_BYTES = 6_291_456
 _QUESTION = "What do you see in this image?"
 _KINDS = {

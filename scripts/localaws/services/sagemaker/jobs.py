@@ -202,7 +202,10 @@ async def _follow(platform: Platform, region: str, name: str, child: Child, erro
 
 
 def _reason(output: list[str], errors: list[str], status: int) -> str:
-    """The worker's own `{"error": …}` line (facts/sagemaker.md), or the last thing it said."""
+    """The worker's own `{"error": …}` line, or its last output.
+
+    Source: docs/facts/sagemaker.md#what-the-sharding-job-writes.
+    """
     for line in reversed(output):
         if line.startswith('{"error"'):
             return str(json.loads(line)["error"])

@@ -1,7 +1,7 @@
 """Describe calls that are held while a resource is in transition.
 
-Terraform's provider backs off to 10 s between polls (facts/terraform.md); held, it learns of a change when
-it happens. A client's first answer is never held, and none for longer than a few seconds.
+Terraform's provider backs off to 10 s between polls (docs/facts/terraform.md#polling); held, it learns of a
+change when it happens. A client's first answer is never held, and none for longer than a few seconds.
 """
 
 from __future__ import annotations

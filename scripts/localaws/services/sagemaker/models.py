@@ -53,7 +53,10 @@ def delete_model(context: Context, request: Request) -> Document:
 
 
 def create_endpoint_config(context: Context, request: Request) -> Document:
-    """CreateEndpointConfig; without ModelName it is one for inference components (facts/sagemaker.md)."""
+    """CreateEndpointConfig; without ModelName it is one for inference components.
+
+    Source: docs/facts/sagemaker.md#inference-components.
+    """
     variants = request["ProductionVariants"]
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) != len(names):

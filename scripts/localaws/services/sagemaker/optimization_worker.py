@@ -1,8 +1,9 @@
 """The process of an optimization job: cuts a model in S3 into the fast loader's shards, in S3.
 
 Reads its description from `LOCALAWS_OPTIMIZATION_JOB` (JSON: source, output, Image, environment) and the
-usual AWS variables. Writes what facts/sagemaker.md says of the output: a `sagemaker-fast-model-loader-*`
-folder, the model's non-weight files, and `serving.properties`. The last line of a failure is `{"error": …}`.
+usual AWS variables. Writes what AWS's job writes (docs/facts/sagemaker.md#what-the-sharding-job-writes): a
+`sagemaker-fast-model-loader-*` folder, the model's non-weight files, and `serving.properties`. The last line
+of a failure is `{"error": …}`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests checked against botocore's own service model, errors worded as AWS words them.
 
-The service model ships inside botocore (facts/sagemaker.md, "Enums"): members, types, patterns, bounds and
-enums of every operation come from there.
+The service model ships inside botocore (docs/facts/sagemaker.md#service-model): members, types, patterns,
+bounds and enums of every operation come from there.
 """
 
 from __future__ import annotations

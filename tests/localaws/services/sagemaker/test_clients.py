@@ -114,7 +114,7 @@ class Terraform:
 
 
 def plugin_folder() -> Path | None:
-    """A local mirror of the provider, found as facts/terraform.md describes."""
+    """A local mirror of the provider, found as docs/facts/terraform.md#provider-mirrors describes."""
     home = Path.home() / ".terraform.d/plugins"
     nearby = [path for root in ("/opt", "/srv", "/usr/local/share") for path in Path(root).glob("*")]
     wanted = "registry.terraform.io/hashicorp/aws/5.100.0"
