@@ -1,6 +1,6 @@
-"""Which bytes of which chunk a connection reads next.
+"""Which bytes of which piece a connection reads next.
 
-Chunks are handed out whole and in order. When none is left, an idle connection takes the second half of
+Pieces are handed out whole and in order. When none is left, an idle connection takes the second half of
 whatever has most left to read: a slow or stalled connection does not hold up the end, and large chunks, which
 save requests, cost nothing there.
 """
@@ -8,10 +8,10 @@ save requests, cost nothing there.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-
-from fastload.manifest import ChunkEntry
+from dataclasses import dataclass
 
 # The least that one call reads; what it reads cannot be taken away from it.
 SEGMENT_BYTES = 4 << 20
@@ -19,25 +19,58 @@ _LEAST_SPLIT_BYTES = 2 << 20
 _SPLIT_ALIGNMENT_BYTES = 64 << 10
 
 
-class ChunkInFlight:
-    """A chunk some of whose bytes are being read."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive bytes of a piece, `start_bytes` from its beginning, that stay consecutive at
+    `offset_bytes` of the destination.
+    """
 
-    def __init__(self, entry: ChunkEntry, offset_bytes: int, view: memoryview) -> None:
-        self.entry = entry
-        self.offset_bytes = offset_bytes
-        self.view = view
+    start_bytes: int
+    offset_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of one object that one request asks for, and where they go: `runs` cover it without holes.
+
+    `crc32c` is that of a piece of one run. With `version` the object must still be that one.
+    """
+
+    key: str
+    object_bytes: int
+    start_bytes: int
+    size_bytes: int
+    runs: tuple[Run, ...]
+    crc32c: int | None = None
+    version: str | None = None
+
+
+class PieceInFlight:
+    """A piece some of whose bytes are being read, with the memory of each of its runs."""
+
+    def __init__(self, piece: Piece, views: Sequence[memoryview]) -> None:
+        self.piece = piece
+        self.views = views
         self.open_parts = 1
         self.corrupt_reads = 0
+        self._starts = [run.start_bytes for run in piece.runs]
+
+    def memory(self, start: int, stop: int) -> memoryview:
+        """The memory of the piece's bytes from `start` on, to `stop` or the end of their run."""
+        index = bisect_right(self._starts, start) - 1
+        first = self._starts[index]
+        return self.views[index][start - first : stop - first]
 
 
 class Part:
-    """Bytes `position` to `stop` of a chunk, to be read by one connection.
+    """Bytes `position` to `stop` of a piece, to be read by one connection.
 
     `reserved` is the end of the segment being read now; only what lies behind it can be taken away.
     """
 
-    def __init__(self, chunk: ChunkInFlight, start: int, stop: int) -> None:
-        self.chunk = chunk
+    def __init__(self, piece: PieceInFlight, start: int, stop: int) -> None:
+        self.piece = piece
         self.position = start
         self.reserved = start
         self.stop = stop
@@ -46,27 +79,25 @@ class Part:
 class ChunkScheduler:
     """Hands out parts to connections; safe for use by many threads."""
 
-    def __init__(
-        self, chunks: Sequence[ChunkEntry], chunk_bytes: int, claim: Callable[[int, int], memoryview]
-    ) -> None:
-        self._waiting = deque((index * chunk_bytes, entry) for index, entry in enumerate(chunks))
-        self._chunk_bytes = chunk_bytes
+    def __init__(self, pieces: Sequence[Piece], claim: Callable[[int, int], memoryview]) -> None:
+        self._waiting = deque(pieces)
+        self._waiting_bytes = sum(piece.size_bytes for piece in pieces)
         self._claim = claim
         self._reading: list[Part] = []
         self._left_over: list[Part] = []
         self._connections = 0
         self.most_connections = 0
-        self._left_chunks = len(chunks)
+        self._left_pieces = len(pieces)
         self._lock = threading.Lock()
 
     @property
     def is_done(self) -> bool:
-        """Whether every chunk is complete and verified."""
-        return self._left_chunks == 0
+        """Whether every piece is complete and, where it has a checksum, verified."""
+        return self._left_pieces == 0
 
     @property
     def has_waiting(self) -> bool:
-        """Whether there are chunks nobody reads yet."""
+        """Whether there are pieces nobody reads yet."""
         return bool(self._waiting)
 
     @property
@@ -86,7 +117,8 @@ class ChunkScheduler:
         """
         with self._lock:
             if self._waiting:
-                offset_bytes, entry = self._waiting.popleft()
+                piece = self._waiting.popleft()
+                self._waiting_bytes -= piece.size_bytes
             else:
                 part = self._left_over.pop() if self._left_over else self._split()
                 if part is None:
@@ -95,8 +127,8 @@ class ChunkScheduler:
                     self._reading.append(part)
                 return part
         # Outside the lock: memory on its way to a GPU may have to be waited for.
-        chunk = ChunkInFlight(entry, offset_bytes, self._claim(offset_bytes, entry.size_bytes))
-        part = Part(chunk, 0, entry.size_bytes)
+        views = [self._claim(run.offset_bytes, run.size_bytes) for run in piece.runs]
+        part = Part(PieceInFlight(piece, views), 0, piece.size_bytes)
         with self._lock:
             self._reading.append(part)
         return part
@@ -110,10 +142,12 @@ class ChunkScheduler:
         """
         with self._lock:
             left_bytes = sum(other.stop - other.position for other in self._reading)
-            left_bytes += len(self._waiting) * self._chunk_bytes
+            left_bytes += self._waiting_bytes
             share_bytes = left_bytes // (2 * max(self._connections, 1))
-            part.reserved = min(part.position + max(SEGMENT_BYTES, min(wanted_bytes, share_bytes)), part.stop)
-            return part.chunk.view[part.position : part.reserved]
+            stop = min(part.position + max(SEGMENT_BYTES, min(wanted_bytes, share_bytes)), part.stop)
+            view = part.piece.memory(part.position, stop)
+            part.reserved = part.position + len(view)
+            return view
 
     def leave(self, part: Part, least_connections: int) -> bool:
         """Leave `part` to the others, unless at most `least_connections` are at work; true if the caller must
@@ -128,22 +162,22 @@ class ChunkScheduler:
             return True
 
     def finish(self, part: Part) -> bool:
-        """Mark the part as done; true if it was the last of its chunk, which can then be verified."""
+        """Mark the part as done; true if it was the last of its piece, which can then be verified."""
         with self._lock:
             self._reading.remove(part)
-            part.chunk.open_parts -= 1
-            return part.chunk.open_parts == 0
+            part.piece.open_parts -= 1
+            return part.piece.open_parts == 0
 
     def complete(self) -> None:
-        """A chunk has been verified."""
+        """A piece has been verified."""
         with self._lock:
-            self._left_chunks -= 1
+            self._left_pieces -= 1
 
-    def reopen(self, chunk: ChunkInFlight) -> Part:
-        """Read a whole chunk again."""
-        part = Part(chunk, 0, chunk.entry.size_bytes)
+    def reopen(self, piece: PieceInFlight) -> Part:
+        """Read a whole piece again."""
+        part = Part(piece, 0, piece.piece.size_bytes)
         with self._lock:
-            chunk.open_parts = 1
+            piece.open_parts = 1
             self._reading.append(part)
         return part
 
@@ -152,7 +186,7 @@ class ChunkScheduler:
         if victim is None or victim.stop - victim.reserved < 2 * _LEAST_SPLIT_BYTES:
             return None
         middle = (victim.reserved + victim.stop) // 2 // _SPLIT_ALIGNMENT_BYTES * _SPLIT_ALIGNMENT_BYTES
-        part = Part(victim.chunk, middle, victim.stop)
+        part = Part(victim.piece, middle, victim.stop)
         victim.stop = middle
-        victim.chunk.open_parts += 1
+        victim.piece.open_parts += 1
         return part
