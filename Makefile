@@ -1,4 +1,4 @@
-# The verbs. `make` alone lists them. Options: CONFIG=file TARGET=local|aws PAIRS=n PATHS=a,b ARGS="--set section.key=value"
+# The verbs. `make` alone lists them. Options: CONFIG=file TARGET=local|aws PAIRS=n PATHS=a,b ENGINE=vllm ARGS="--set section.key=value"
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +21,8 @@ help: ## list the verbs
 	@echo
 	@echo "Options: CONFIG=file  TARGET=local|aws  PAIRS=n  PATHS=a,b  ARGS=\"--set section.key=value\""
 
-setup: $(READY) ## install everything needed; every other verb does it when needed. YES=1 fetches Terraform unasked
+setup: $(READY) ## install everything needed; every other verb does it when needed. YES=1 fetches Terraform unasked, ENGINE=vllm installs vLLM too
+	@$(if $(ENGINE),$(LOADBENCH) engine install $(ENGINE),:)
 
 standard: $(READY) ## deploy the standard way, time it, invoke it; leaves the endpoint up
 	@$(LOADBENCH) run standard $(OPTIONS)

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadbench.config import Config, Target
+from loadbench.engines.installation import installed_engines
 from loadbench.errors import RunError, UsageError
+from loadbench.workspace import PRIVATE_FOLDER
 
 if TYPE_CHECKING:
     import boto3
@@ -97,6 +99,7 @@ def start_local(config: Config, home: Path) -> dict[str, str]:
         "provision_s": local.provision_s,
         "image_pull_s": local.image_pull_s,
         "faults": local.faults,
+        "engines": installed_engines(home / PRIVATE_FOLDER),
     }
     printed = localaws(["up", "--settings", "-", "--env"], config, home, stdin=json.dumps(settings))
     return _environment(printed, config)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _IN_THE_WHEEL = Path(__file__).resolve().parent / "assets"
+PRIVATE_FOLDER = ".loadbench"
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -32,7 +33,7 @@ class Workspace:
     @property
     def private_dir(self) -> Path:
         """State files, plugins, locks and logs; removed by nobody but the user."""
-        return self.home / ".loadbench"
+        return self.home / PRIVATE_FOLDER
 
     def run_dir(self, run_id: str) -> Path:
         """Terraform's state and variables of one run; gone once its resources are."""

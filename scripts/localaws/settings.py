@@ -93,6 +93,8 @@ class Settings(_Strict):
     provision_s: NonNegativeFloat | dict[str, NonNegativeFloat] = 0.0
     image_pull_s: NonNegativeFloat | dict[str, NonNegativeFloat] = 0.0
     faults: tuple[FaultSpec, ...] = ()
+    # Virtual environments of real serving engines by name; the stand-in serves for one that is missing.
+    engines: dict[Literal["vllm"], str] = Field(default_factory=dict)
 
     def simulated_provision_s(self, instance_type: str) -> float:
         """Seconds that provisioning an instance of this type pretends to take."""

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from loadbench import call_log
-from loadbench.cli import checks, local, removal, reports, runs, scale
+from loadbench.cli import checks, engine, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
@@ -35,6 +35,7 @@ _COMMANDS = (
     checks.terraform_test,
     reports.report,
     local.local,
+    engine.engine,
     completion,
 )
 _LOG = logging.getLogger(__name__)
