@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# The least that one call reads; what it reads cannot be taken away from it.
+# The least that one call reads; what it reads cannot be removed from it.
 SEGMENT_BYTES = 4 << 20
 _LEAST_SPLIT_BYTES = 2 << 20
 _SPLIT_ALIGNMENT_BYTES = 64 << 10
@@ -66,7 +66,7 @@ class PieceInFlight:
 class Part:
     """Bytes `position` to `stop` of a piece, to be read by one connection.
 
-    `reserved` is the end of the segment being read now; only what lies behind it can be taken away.
+    `reserved` is the end of the segment being read now; only what lies behind it can be removed.
     """
 
     def __init__(self, piece: PieceInFlight, start: int, stop: int) -> None:

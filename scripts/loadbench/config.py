@@ -274,7 +274,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = str(getattr(key, "value", ""))
             if name in seen and name != "<<":
-                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} stands twice", key.start_mark)
+                raise yaml.MarkedYAMLError(None, None, f"duplicate key {name!r}", key.start_mark)
             seen.add(name)
         super().flatten_mapping(node)
 
@@ -293,12 +293,12 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...],
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError(
             f"{path}, {where}{error.problem or 'not valid YAML'}",
-            remedy="Mend the YAML; indentation and colons are the usual suspects.",
+            remedy="Fix the YAML; check indentation and colons.",
         ) from error
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError, TypeError) as error:
         raise ConfigError(
             f"{path} is not valid YAML: {str(error).splitlines()[0] if str(error) else error!r}",
-            remedy="Mend the YAML.",
+            remedy="Fix the YAML.",
         ) from error
     if node is None or document is None:
         raise ConfigError(f"{path} is empty", remedy="Start from config.yaml of the repository.")

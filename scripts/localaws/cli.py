@@ -19,7 +19,7 @@ _state_dir = click.option(
     required=True,
     envvar="LOCALAWS_STATE_DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of this embedded AWS; two folders are two of them.",
+    help="State folder of this embedded AWS; each folder is a separate instance.",
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -89,7 +89,7 @@ def logs(state_dir: Path) -> None:
     """Print the server's own log."""
     path = lifecycle.log_path(state_dir)
     if not path.exists():
-        raise LocalAwsError(f"there is no log in {state_dir}; nothing was ever started there")
+        raise LocalAwsError(f"there is no log in {state_dir}; the embedded AWS was never started there")
     with path.open(errors="replace") as file:
         for line in file:
             click.echo(line, nl=False)

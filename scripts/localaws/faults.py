@@ -1,4 +1,4 @@
-"""Failures on order: which fault strikes which request, and how often."""
+"""Fault injection: which fault strikes which request, and how often."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_a_command_on_any_page_names_what_exists(page: Path, command: str) -> No
 def test_what_another_test_runs_is_the_same_command(command: str) -> None:
     """The verb's own line in the Makefile is the call that the other test makes."""
     file, arguments = EXECUTED_ELSEWHERE[command]
-    told = subprocess.run(
+    reported = subprocess.run(
         ["make", "-n", "-o", ".loadbench/ready", *shlex.split(command)[1:]],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin"},
@@ -71,7 +71,7 @@ def test_what_another_test_runs_is_the_same_command(command: str) -> None:
         text=True,
         check=True,
     ).stdout
-    assert shlex.split(told) == [".venv/bin/loadbench", *arguments]
+    assert shlex.split(reported) == [".venv/bin/loadbench", *arguments]
     assert arguments in set(calls_in(ROOT / file))
 
 

@@ -98,7 +98,7 @@ def test_a_copy_that_cannot_start_is_taken_back_with_its_reason(
 ) -> None:
     fault = "local.faults=[{kind: container_exit, times: 1}]"
     done = checkout.loadbench("scale-out", "fast", "--set", fault, exit_code=1)
-    assert "taking away copies of an earlier scale-out" in done.stderr
+    assert "removing copies of an earlier scale-out" in done.stderr
     assert "did not pass the ping health check" in done.stderr
     assert counts(checkout, "fast") == ("InService", 1, 1)
     records = [load_scale_out(file) for file in Path(checkout.home).glob("results/*/scale-out-*.json")]

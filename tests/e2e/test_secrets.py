@@ -42,7 +42,7 @@ def test_the_token_is_nowhere_after_a_run_that_passed_it_on(checkout: Checkout) 
     watcher.start()
     try:
         # The container would pull from the hub, which the embedded target does not have: the run fails after
-        # Terraform has been told the token.
+        # Terraform has received the token.
         ended = subprocess.run(
             [
                 *(sys.executable, "-c", "from loadbench.cli import main; main()", "run", "standard"),

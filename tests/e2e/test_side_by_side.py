@@ -1,4 +1,4 @@
-"""Two at once: in one checkout the second is told to wait, in two checkouts of one account both go on."""
+"""Two at once: in one checkout the second is refused, in two checkouts of one account both go on."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """`open_account` changes this process's variables: given back afterwards."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    # Known to monkeypatch, so that what is set in between is taken away again.
+    # Known to monkeypatch, so that what is set in between is removed again.
     for name in ("ENDPOINT_URL", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION", "DEFAULT_REGION",
                  "EC2_METADATA_DISABLED", "CONFIG_FILE", "SHARED_CREDENTIALS_FILE"):  # fmt: skip
         monkeypatch.setenv(f"AWS_{name}", "x")

@@ -42,7 +42,7 @@ def test_plain_output_holds_no_escape_codes() -> None:
 
 @pytest.fixture
 def own_handlers() -> Iterator[None]:
-    """What a test adds to the root logger is taken away again."""
+    """What a test adds to the root logger is removed again."""
     root, ours = logging.getLogger(), logging.getLogger("loadbench")
     before, level = list(root.handlers), ours.level
     ours.setLevel(logging.DEBUG)

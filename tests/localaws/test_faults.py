@@ -1,4 +1,4 @@
-"""Failures on order: which strikes, how often, and at which rate."""
+"""Fault injection: which strikes, how often, and at which rate."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ class Home:
                 and not key.endswith("/complete.json")
                 and not any(f"s3://{bucket}/{key}".startswith(uri) for uri in complete)
             }
-            found += [f"half-made shards {prefix}" for prefix in sorted(orphaned)]
+            found += [f"incomplete shards {prefix}" for prefix in sorted(orphaned)]
         return found
 
     def stored_keys(self, s3: Any, bucket: str) -> list[str]:

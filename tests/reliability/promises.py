@@ -37,7 +37,7 @@ def of_the_run(
     if exit_code not in allowed:
         broken.append(f"exit code {exit_code} instead of {' or '.join(map(str, allowed))}")
     if exit_code >= 0 and struck.doing != "starting":
-        # A closed terminal cannot be told anything; an interpreter that is still starting says what it says.
+        # Nothing can be printed to a closed terminal; an interpreter still starting says what it says.
         broken += _spoken(words, exit_code, silent=case.kind == "terminal closed")
     if exit_code in (FAILED, INTERRUPTED) and home.aws_pid() is not None:
         broken += _none(home.in_account, f"exit code {exit_code}, yet there is ")

@@ -49,10 +49,10 @@ class Outcome:
         when = f"at {self.struck_at_s:.1f} s ({self.doing})" if self.struck_at_s is not None else "not struck"
         when = "set before" if self.case.fault else when
         fresh = f", {self.case.fresh} fresh" if self.case.fresh else ""
-        told = "kept" if not self.broken else "BROKEN: " + "; ".join(self.broken)
+        reported = "kept" if not self.broken else "BROKEN: " + "; ".join(self.broken)
         return (
             f"{self.case.number:4d} {self.case.label}, {self.case.path}{fresh}, {when}: "
-            f"exit {self.exit_code} after {self.run_s:.1f} s, destroy {self.destroy_s:.1f} s: {told}"
+            f"exit {self.exit_code} after {self.run_s:.1f} s, destroy {self.destroy_s:.1f} s: {reported}"
         )
 
 
@@ -131,7 +131,7 @@ class RunContext:
 
 
 def run_cases(cases: Sequence[Case], folder: Path, parallel: int) -> list[Outcome]:
-    """Every case, in as many homes as run side by side; each outcome is told as it comes."""
+    """Every case, in as many homes as run side by side; each outcome is printed as it comes."""
     benches: queue.SimpleQueue[RunContext] = queue.SimpleQueue()
     made = [RunContext(Home(folder / f"home-{index}")) for index in range(parallel)]
     started_s = time.monotonic()

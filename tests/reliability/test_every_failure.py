@@ -2,7 +2,7 @@
 is recognised as that failure, and no other.
 
 Two are only said, not done, because this machine can do neither: `gated_model` (the hub) and `out_of_memory`
-(a GPU). There the container is told its last words, which are recorded ones.
+(a GPU). There the container prints configured last lines, which are recorded ones.
 """
 
 from __future__ import annotations
@@ -151,13 +151,13 @@ def test_every_known_failure_is_provoked() -> None:
 @pytest.mark.parametrize("name", PROVOKED)
 def test_a_provoked_failure_is_explained_as_itself(deploy: Deployer, name: str) -> None:
     reason, lines = PROVOKED[name](deploy)
-    told = explained(RunError(f"the deployment failed: {reason}"), lines)
+    reported = explained(RunError(f"the deployment failed: {reason}"), lines)
     known = next(item for item in EXPLANATIONS if item.name == name)
-    assert known.cause in told.message, (reason, lines)
-    assert told.remedy == known.remedy
+    assert known.cause in reported.message, (reason, lines)
+    assert reported.remedy == known.remedy
 
 
 def test_the_containers_own_words_are_shown_with_the_failure(deploy: Deployer) -> None:
     reason, lines = PROVOKED["out_of_memory"](deploy)
-    told = explained(RunError(f"the deployment failed: {reason}"), lines)
-    assert any(RECORDED["out_of_memory"] in line for line in told.details.splitlines())
+    reported = explained(RunError(f"the deployment failed: {reason}"), lines)
+    assert any(RECORDED["out_of_memory"] in line for line in reported.details.splitlines())

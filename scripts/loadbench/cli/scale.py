@@ -67,7 +67,7 @@ def _confirm(context: RunContext, load_paths: list[LoadPath], deploy: bool, keep
         return
     if deploy:
         click.echo(cost_of_run(context, load_paths), err=True)
-    until = "until you remove it" if keep else "until it is taken away again, minutes later"
+    until = "until you remove it" if keep else "until it is removed again, minutes later"
     for load_path in load_paths:
         click.echo(f"{load_path}: {cost_of_copy(context, load_path)}, {until}.", err=True)
     click.confirm("Go on?", abort=True, err=True)

@@ -1,1 +1,1 @@
-"""The wing that touches the cloud and writes records."""
+"""Everything that calls AWS and writes records."""

@@ -129,7 +129,7 @@ class Watch:
     def change(self, count: Count, wanted: int, on_request: Callable[[float], None] | None = None) -> float:
         """Ask for a count and wait until the service has it; gives when that was.
 
-        `on_request` is told when the service took the request. Raises RunError with the service's reason.
+        `on_request` is called when the service accepted the request. Raises RunError with its reason.
         """
         before = self.settled(count)
         asked_s = round(self.clock(), 3)  # as exact as the service's times

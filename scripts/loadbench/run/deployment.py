@@ -94,7 +94,7 @@ def interruption_told() -> Iterator[None]:
 
 @interruption_told()
 def destroy_run(context: RunContext, load_path: str, run_id: str) -> None:
-    """Remove what one run created, by Terraform where there is state, then by listing.
+    """Remove what one run created, by Terraform where there is state, then through the AWS API.
 
     Raises LeftoverError with names and prices if something is still there, StateLockedError when another
     process works on this run.
@@ -111,7 +111,7 @@ def destroy_run(context: RunContext, load_path: str, run_id: str) -> None:
             terraform.destroy(variables, lambda event: context.ui.detail(event.message))
         except StateLockedError:
             raise
-        except LoadbenchError as error:  # what Terraform could not remove is removed by listing
+        except LoadbenchError as error:  # what Terraform could not remove is removed through the AWS API
             trouble = error
     remaining = [
         item
@@ -132,9 +132,9 @@ def destroy_run(context: RunContext, load_path: str, run_id: str) -> None:
 def leftover_error(context: RunContext, remaining: list[Resource]) -> LeftoverError:
     """What is still there: names, prices, what keeps it, and on AWS a link to each."""
     on_aws = context.config.target == "aws"
-    by_hand = "; what stays, remove in the console" if on_aws else ""
+    by_hand = "; remove what is left in the console" if on_aws else ""
     return LeftoverError(
-        f"{len(remaining)} resource(s) of this project are still there:",
+        f"{len(remaining)} resource(s) of this project still exist:",
         details="\n".join(f"  {item.describe(on_aws=on_aws)}" for item in remaining),
         remedy=f"Run `make destroy` again in a minute{by_hand}.",
     )

@@ -170,7 +170,7 @@ def rendered_variables(context: RunContext, load_path: LoadPath) -> str:
 def optimize_only(context: RunContext) -> Optimization:
     """The sharding job without a deployment."""
     record = begin_record(context, OPTIMIZED_LOAD_PATH, None)
-    with context.ui.step("model in place"):
+    with context.ui.step("preparing the model"):
         source = find_weights(context, OPTIMIZED_LOAD_PATH)
     with context.ui.step("optimization job"):
         return run_optimization(context, record, source)

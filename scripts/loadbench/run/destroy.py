@@ -1,4 +1,4 @@
-"""`destroy` and `leftovers`: remove by state where there is state, then by listing, and say what is left."""
+"""`destroy` and `leftovers`: remove by Terraform state, then through the AWS API, and report what is left."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class Removal:
 
 @deployment.interruption_told()
 def destroy_everything(context: RunContext, *, include_shards: bool, confirm: Confirm) -> Removal:
-    """Remove every run of this checkout and whatever else carries the project's tags; verify by listing.
+    """Remove every run of this checkout and whatever else carries the project's tags. Verified against the API.
 
     Works with state, without it, twice, and while something is still creating.
     Raises LeftoverError (exit 3) with names and prices when something is still there.
     """
     summary = Removal(on_aws=context.config.target == "aws")
     session, project = context.account.session, context.config.project
-    with context.ui.step("listing what exists"):
+    with context.ui.step("listing resources"):
         existing = find_resources(session, project)
     if existing and not confirm(_question(existing)):
         raise InterruptedRunError("nothing was removed", remedy="Answer yes, or pass --yes.")
@@ -70,14 +70,14 @@ def destroy_everything(context: RunContext, *, include_shards: bool, confirm: Co
                 with context.ui.step(f"removing run {run_id}"):
                     deployment.destroy_run(context, load_path, run_id)
                 close_record(context.workspace.results_dir, run_id, context.clock())
-    with context.ui.step("checking that nothing is left"):
+    with context.ui.step("verifying that nothing is left"):
         remaining = find_resources(session, project)
         if remaining:
             remaining = remove(session, remaining, context.ui.detail)
     if remaining:
         raise deployment.leftover_error(context, remaining)
     summary.removed = [f"{item.kind} {item.name}" for item in existing]
-    with context.ui.step("looking for half-made uploads and shards"):
+    with context.ui.step("looking for incomplete uploads and shards"):
         summary.removed += remove_half_made(session, context.config, context.account.account_id)
     for stored in stored_weights(session, context.config, context.account.account_id):
         if include_shards and stored.kind == "shards":

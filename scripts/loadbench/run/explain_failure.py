@@ -40,7 +40,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "capacity",
         r"Unable to provision requested (ML )?compute capacity|InsufficientInstanceCapacity"
         r"|InsufficientCapacity|Cannot provide requested instance type|insufficient .{0,40}capacity",
-        "AWS has no free instance of this type in the region now; no quota changes that.",
+        "AWS has no free capacity for this instance type in the region at the moment; "
+        "a quota increase will not help.",
         "Try again later, another instance type, or another region (`region:` in the configuration).",
     ),
     _known(
@@ -107,7 +108,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "out_of_memory",
         r"CUDA out of memory|OutOfMemoryError|No available memory for the cache blocks|\bOOM\b|oom-kill"
         r"|larger than the maximum number of tokens that can be stored in KV cache|Cannot allocate memory",
-        "The model with its cache did not fit into the memory there is.",
+        "The model and its KV cache ran out of memory.",
         "Choose a larger instance type, a lower OPTION_MAX_MODEL_LEN or OPTION_MAX_ROLLING_BATCH_SIZE,"
         " or more accelerators by OPTION_TENSOR_PARALLEL_DEGREE.",
     ),
@@ -128,7 +129,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     _known(
         "throttling",
         r"Throttl|Rate exceeded|TooManyRequests|SlowDown|RequestLimitExceeded",
-        "The service refused calls because there were too many.",
+        "The service throttled the calls.",
         "Wait a minute and run again; other tools may be calling the same account.",
     ),
     _known(
@@ -142,7 +143,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "unreachable",
         r"Could not connect to the endpoint URL|Connection refused|EndpointConnectionError"
         r"|Name or service not known",
-        "The service could not be reached at all.",
+        "The service could not be reached.",
         "Check the network and the region's name; for the embedded target: loadbench local status.",
     ),
 )

@@ -72,7 +72,7 @@ def instance_specification(name: str) -> InstanceType:
         near = difflib.get_close_matches(name, INSTANCE_TYPES, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"the instance type {name} is not one whose figures are known here",
-            remedy=f"{hint}Known are the families that can shard: {', '.join(SHARDING_FAMILIES)}.",
+            f"unknown instance type {name}",
+            remedy=f"{hint}Supported families: {', '.join(SHARDING_FAMILIES)}.",
         )
     return INSTANCE_TYPES[name]

@@ -87,8 +87,8 @@ def close_record(results_dir: Path, run_id: str, removed_s: float) -> None:
         record.finished_s = max(times_s, default=record.started_s)
         record.failure = Failure(
             step=record.steps[-1].name if record.steps else "initialization",
-            message="The benchmark's process ended without a word; what it had created was removed later.",
-            remedy="Run it again. If it happens again, look for what ended it: out of memory, a reboot.",
+            message="The benchmark's process ended without output; what it had created was removed later.",
+            remedy="Run it again. If it happens again, find out what ended it: out of memory, a reboot.",
         )
     save_record(results_dir, record)
 

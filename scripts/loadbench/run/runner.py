@@ -67,7 +67,7 @@ def run_path(
 def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None:
     record, ui = writer.record, context.ui
 
-    with writer.step("initialization"), ui.step(f"{load_path}: model in place"):
+    with writer.step("initialization"), ui.step(f"{load_path}: preparing the model"):
         source = find_weights(context, load_path)
         record.model = model_info(context, load_path, source)
         if record.target == "aws":  # nothing is billed on the embedded target
@@ -152,7 +152,7 @@ def _clean_up(context: RunContext, writer: RecordWriter, ending: str, *, keep: b
     """Remove what an unfinished run has created. LeftoverError with its `ending` if that fails."""
     record = writer.record
     if keep:
-        context.ui.warn(f"kept as asked: {record.names.endpoint}; remove it with `make destroy`")
+        context.ui.warn(f"kept on request: {record.names.endpoint}; remove it with `make destroy`")
         return
     try:
         with context.ui.step(f"{record.path}: removing what the run had created"):

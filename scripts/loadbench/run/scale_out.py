@@ -1,6 +1,6 @@
 """One more copy for an endpoint that serves: the case that fast loading is for. Read from top to bottom.
 
-A copy is added, timed on the service's clock until it serves, and taken away again, because it costs money.
+A copy is added, timed on the service's clock until it serves, and removed again, because it costs money.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def scale_out(
 ) -> list[ScaledRun]:
     """Add one copy to the endpoint of each path, `repeat` times in turn; deploy what is not up.
 
-    Each copy is taken away again, and what was deployed here is removed, unless `keep`. Raises RunError with
+    Each copy is removed again, and what was deployed here is removed, unless `keep`. Raises RunError with
     the service's reason when a copy does not come up, InterruptedRunError when the user stops it: the
     endpoint is as it was before then, or LeftoverError says that it is not.
     """
@@ -92,7 +92,7 @@ def scale_out(
 def add_copy(context: RunContext, run: RunRecord, pair: Pair | None, *, keep: bool) -> ScaleOutRecord:
     """One scale-out, from its first call to its record; the count is as before at the end unless `keep`."""
     counts = counts_of(context.account.session.client("sagemaker", config=_CLIENT_CONFIG), run.names)
-    _take_back(context, run, counts, f"{run.path}: taking away copies of an earlier scale-out")
+    _take_back(context, run, counts, f"{run.path}: removing copies of an earlier scale-out")
     record = _begin(context, run, pair)
     copy = AddedCopy(context.account.session, run.names, embedded=run.target == "local")
     try:
@@ -205,7 +205,7 @@ def _finish(context: RunContext, record: ScaleOutRecord, status: RunStatus) -> N
 def _scale_back(
     context: RunContext, run: RunRecord, counts: Sequence[Count], record: ScaleOutRecord, because: str = ""
 ) -> None:
-    _take_back(context, run, counts, f"{run.path}: taking the copy away", because)
+    _take_back(context, run, counts, f"{run.path}: removing the copy", because)
     record.scaled_back_s = context.clock()
     save_scale_out(context.workspace.results_dir, record)
 
@@ -279,7 +279,7 @@ def _service_errors(run: RunRecord) -> Iterator[None]:
     except (ClientError, BotoCoreError) as error:
         if "could not find" in str(error).lower():
             raise UsageError(
-                f"the {run.path} endpoint {run.names.endpoint} is not there any more",
+                f"the {run.path} endpoint {run.names.endpoint} no longer exists",
                 remedy=f"Deploy it again with `make {run.path}`.",
             ) from error
         raise RunError(f"the {run.path} endpoint could not be scaled: {error}") from error

@@ -54,9 +54,7 @@ def main() -> int:
     try:
         if os.environ.get("LOCALAWS_CONTAINER_FAULT") == "container_exit":
             words = os.environ.get("LOCALAWS_CONTAINER_WORDS")
-            raise ContainerError(
-                words or "the container was told to exit at its start (fault container_exit)"
-            )
+            raise ContainerError(words or "the container exited at its start (injected fault container_exit)")
         options = read_options(os.environ)
         streams = _open_streams(options)
         asyncio.run(_serve(options, streams, started_s))

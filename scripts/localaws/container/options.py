@@ -1,4 +1,4 @@
-"""What the container is told: environment variables and the model folder's `serving.properties`."""
+"""The container's options: environment variables and the model folder's `serving.properties`."""
 
 from __future__ import annotations
 

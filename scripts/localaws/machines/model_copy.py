@@ -52,7 +52,7 @@ class ContainerSpec:
 
 
 class ModelCopy:
-    """A container with its model. `on_death` is told the reason when it ends after it was in service."""
+    """A container with its model. `on_death` receives the reason when it ends after it was in service."""
 
     def __init__(
         self,

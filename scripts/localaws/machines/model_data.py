@@ -26,7 +26,7 @@ class ModelData:
 async def fetch(url: str, folder: Path, environment: Mapping[str, str], started: Started) -> ModelData:
     """Download `s3://bucket/prefix/` or `s3://bucket/model.tar.gz`; shards of the fast loader stay in S3.
 
-    Raises DownloadError. `started` is told of each process that works on it.
+    Raises DownloadError. `started` receives each process that works on it.
     """
     if url.endswith(".tar.gz"):
         return await _fetch_archive(url, folder, environment, started)

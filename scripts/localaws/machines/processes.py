@@ -130,7 +130,7 @@ class Child:
         self._peak_bytes = used.ru_maxrss * 1024
         # ru_inblock and ru_oublock count 512 byte blocks, whatever the file system's own are (getrusage(2)).
         self._used = Usage(used.ru_utime + used.ru_stime, 0, used.ru_inblock * 512, used.ru_oublock * 512)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits for this any more
             self._loop.call_soon_threadsafe(self._finish, self._process.returncode)
 
     def _finish(self, status: int) -> None:

@@ -95,9 +95,7 @@ class Gateway:
             raise
         except Exception:  # noqa: BLE001 (the last line of defence: the client gets a 500, the log the cause)
             _log.exception("request %s to %s failed", request_id, service)
-            failure = AwsError(
-                "InternalFailure", "The request failed inside; `localaws logs` has the cause.", 500
-            )
+            failure = AwsError("InternalFailure", "Internal error; `localaws logs` shows the cause.", 500)
             response = self._failed(request, failure, request_id, path, service)
         if not response.prepared:
             name = "x-amz-request-id" if service in ("s3", "") else "x-amzn-RequestId"

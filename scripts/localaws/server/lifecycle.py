@@ -59,7 +59,7 @@ def down(state_dir: Path) -> bool:
         _signal(pid, signal.SIGKILL)
         if not _await_end(state_dir, _STOP_S):
             raise LifecycleError(
-                f"process {pid} of {state_dir} does not end, not even on SIGKILL; look at it"
+                f"process {pid} of {state_dir} does not exit, not even on SIGKILL; inspect it"
             )
     return True
 

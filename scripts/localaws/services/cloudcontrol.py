@@ -24,7 +24,7 @@ from .cloudcontrol_types import ResourceType
 from .sagemaker.api import platform_of
 from .sagemaker.context import Context
 from .sagemaker.listing import page
-from .sagemaker.long_poll import hold, told
+from .sagemaker.long_poll import hold, remember_status
 from .sagemaker.records import NAME_MEMBER, now
 from .sagemaker.validation import checked_input, service_model
 
@@ -179,7 +179,9 @@ async def _hold(call: Call, context: Context, request: Document) -> None:
     name, status = record[NAME_MEMBER[resource_type.kind]], record.get(_STATUS_MEMBER, "")
     if await hold(call, context.platform.changes, resource_type.kind, name, status):
         after = types.find(context, resource_type, kept["Identifier"])
-        told(call, resource_type.kind, name, after.get(_STATUS_MEMBER, "") if after is not None else "")
+        remember_status(
+            call, resource_type.kind, name, after.get(_STATUS_MEMBER, "") if after is not None else ""
+        )
 
 
 def _started(

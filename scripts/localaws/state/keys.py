@@ -1,4 +1,4 @@
-"""Key pairs: the user's own, and one for every instance and job, so that their traffic can be told apart."""
+"""Key pairs: the user's own, and one for every instance and job to identify its traffic."""
 
 from __future__ import annotations
 

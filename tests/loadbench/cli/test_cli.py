@@ -121,7 +121,7 @@ def test_completion_prints_a_script_for_the_shell(tmp_path: Path, shell: str) ->
 
 
 def test_the_shell_is_told_verbs_and_options(tmp_path: Path) -> None:
-    def told(*words: str) -> list[str]:
+    def reported(*words: str) -> list[str]:
         script = (
             "from loadbench.cli import cli; cli(prog_name='loadbench', complete_var='_LOADBENCH_COMPLETE')"
         )
@@ -136,6 +136,6 @@ def test_the_shell_is_told_verbs_and_options(tmp_path: Path) -> None:
         )
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
-    assert "compare" in told("loadbench", "com")
-    assert told("loadbench", "run", "fa") == ["fast"]
-    assert "--pairs" in told("loadbench", "compare", "--pa")
+    assert "compare" in reported("loadbench", "com")
+    assert reported("loadbench", "run", "fa") == ["fast"]
+    assert "--pairs" in reported("loadbench", "compare", "--pa")

@@ -28,7 +28,7 @@ def test_every_known_failure_has_a_recorded_message() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "Make room on the disk, or set LOADBENCH_CACHE_DIR to another one.",
+        "Free disk space, or set LOADBENCH_CACHE_DIR to a folder on another disk.",
         "an endpoint of this name exists already",
         "INFO  ModelServer Starting model server ...",
     ],
@@ -40,31 +40,36 @@ def test_words_that_mean_nothing_known_are_not_explained(words: str) -> None:
 def test_the_containers_lines_explain_what_the_service_cannot() -> None:
     error = RunError("The primary container did not pass the ping health check.", details="Terraform's words")
     log = ["INFO  ModelServer Starting model server ...", "torch.OutOfMemoryError: CUDA out of memory."]
-    told = explained(error, log)
-    assert "did not fit into the memory" in told.message
-    assert "OPTION_MAX_MODEL_LEN" in told.remedy
-    assert told.details.splitlines() == ["Terraform's words", "torch.OutOfMemoryError: CUDA out of memory."]
+    reported = explained(error, log)
+    assert "ran out of memory" in reported.message
+    assert "OPTION_MAX_MODEL_LEN" in reported.remedy
+    assert reported.details.splitlines() == [
+        "Terraform's words",
+        "torch.OutOfMemoryError: CUDA out of memory.",
+    ]
 
 
 def test_the_services_words_stay_in_the_message() -> None:
-    told = explained(RunError("ml.g5.2xlarge for endpoint usage is 0"))
-    assert told.message.startswith("ml.g5.2xlarge for endpoint usage is 0\n")
-    assert str(told) == told.message
+    reported = explained(RunError("ml.g5.2xlarge for endpoint usage is 0"))
+    assert reported.message.startswith("ml.g5.2xlarge for endpoint usage is 0\n")
+    assert str(reported) == reported.message
 
 
 def test_a_cause_that_the_service_named_is_not_overruled_by_the_log() -> None:
-    told = explained(RunError("Unable to provision requested ML compute capacity"), ["CUDA out of memory"])
-    assert "no free instance" in told.message
+    reported = explained(
+        RunError("Unable to provision requested ML compute capacity"), ["CUDA out of memory"]
+    )
+    assert "no free instance" in reported.message
 
 
 def test_an_unknown_failure_keeps_its_own_remedy_and_gets_the_last_lines() -> None:
-    told = explained(
+    reported = explained(
         RunError("something new", remedy="Try this."), [f"line {number}" for number in range(40)]
     )
-    assert told.message == "something new"
-    assert told.remedy == "Try this."
-    assert told.details.splitlines()[-1] == "line 39"
-    assert len(told.details.splitlines()) == 12
+    assert reported.message == "something new"
+    assert reported.remedy == "Try this."
+    assert reported.details.splitlines()[-1] == "line 39"
+    assert len(reported.details.splitlines()) == 12
 
 
 def test_lines_about_trouble_go_before_the_last_ones() -> None:

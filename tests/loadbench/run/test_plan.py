@@ -1,4 +1,4 @@
-"""What Terraform is told of each path, from a configuration alone."""
+"""The Terraform variables of each load path, from a configuration alone."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ def variables(path: str, home: Path, *overrides: str) -> Any:
 
 
 def test_the_streamers_container_reads_the_models_prefix_by_itself(tmp_path: Path) -> None:
-    told = variables("streamer", tmp_path)
-    assert told["environment"]["HF_MODEL_ID"] == MODEL
-    assert told["environment"]["SM_VLLM_LOAD_FORMAT"] == "runai_streamer"
-    assert told["readable_s3_uris"] == [MODEL]
-    assert "model_data_uri" not in told
-    assert told["inference_ami_version"] == "al2-ami-sagemaker-inference-gpu-3-1"
+    reported = variables("streamer", tmp_path)
+    assert reported["environment"]["HF_MODEL_ID"] == MODEL
+    assert reported["environment"]["SM_VLLM_LOAD_FORMAT"] == "runai_streamer"
+    assert reported["readable_s3_uris"] == [MODEL]
+    assert "model_data_uri" not in reported
+    assert reported["inference_ami_version"] == "al2-ami-sagemaker-inference-gpu-3-1"
     # The weights lie in the bucket: the container has no use for the token of a gated model.
-    assert told["use_hugging_face_token"] is False
+    assert reported["use_hugging_face_token"] is False
 
 
 def test_the_platform_brings_the_standard_paths_model(tmp_path: Path) -> None:
-    told = variables("standard", tmp_path, "standard_deployment_info.weights_from=s3")
-    assert told["model_data_uri"] == MODEL
-    assert "HF_MODEL_ID" not in told["environment"]
+    reported = variables("standard", tmp_path, "standard_deployment_info.weights_from=s3")
+    assert reported["model_data_uri"] == MODEL
+    assert "HF_MODEL_ID" not in reported["environment"]
 
 
 @pytest.mark.parametrize("path", ["standard", "streamer"])
 def test_a_container_that_pulls_from_the_hub_keeps_the_hubs_name(path: str, tmp_path: Path) -> None:
     section = "streamer_info" if path == "streamer" else "standard_deployment_info"
-    told = variables(
+    reported = variables(
         path, tmp_path, f"{section}.weights_from=hub", f"{section}.container_env_vars={{HF_MODEL_ID: a/b}}"
     )
-    assert told["environment"]["HF_MODEL_ID"] == "a/b"
-    assert told["readable_s3_uris"] == []
+    assert reported["environment"]["HF_MODEL_ID"] == "a/b"
+    assert reported["readable_s3_uris"] == []

@@ -29,7 +29,7 @@ _PART_BYTES = 5 << 20
 
 
 def _content(key: str, size_bytes: int) -> bytes:
-    """What an object of that key and size holds: told by both, so that a reader knows whole from half."""
+    """What an object of that key and size holds: lets a reader tell complete from partial."""
     block = hashlib.sha256(key.encode()).digest() * 32768
     return (block * (size_bytes // len(block) + 1))[:size_bytes]
 

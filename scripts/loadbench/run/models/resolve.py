@@ -84,7 +84,7 @@ def _make(model_id: str, folder: Path, token: str | None, on_progress: OnProgres
         except OSError as error:
             raise RunError(
                 f"could not write the model {model_id} to {partial}: {error}",
-                remedy="Make room on the disk, or set LOADBENCH_CACHE_DIR to another one.",
+                remedy="Free disk space, or set LOADBENCH_CACHE_DIR to a folder on another disk.",
             ) from error
         partial.rename(folder)
 

@@ -107,7 +107,7 @@ def _head_failure(bucket: str, status: int, region: str) -> str:
         case 404:
             return f"the bucket {bucket} does not exist"
         case 301:
-            return f"the bucket {bucket} lies in another region than {region}"
+            return f"the bucket {bucket} is in another region than {region}"
         case 403:
             return f"the bucket {bucket} may not be used with these credentials"
     return f"the bucket {bucket} cannot be reached: HTTP status {status}"

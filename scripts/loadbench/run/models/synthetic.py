@@ -105,7 +105,7 @@ def generate(shape: Shape, folder: Path, on_progress: OnProgress) -> None:
         raise RunError(
             f"{_PREFIX}{shape.name} needs {shape.weights_bytes / 1e9:.1f} GB,"
             f" {folder} has {free_bytes / 1e9:.1f} GB free",
-            remedy="Make room, or set LOADBENCH_CACHE_DIR to another disk.",
+            remedy="Free disk space, or set LOADBENCH_CACHE_DIR to a folder on another disk.",
         )
     _write_json(folder / "config.json", _configuration(shape))
     _write_json(folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1})

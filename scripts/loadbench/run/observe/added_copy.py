@@ -1,4 +1,4 @@
-"""Watching one copy that joins others: only what it says itself, told apart by its log stream.
+"""Observe one added copy among others: only its own events, identified by its log stream.
 
 Inferred for AWS: every copy of an inference component has a log stream of its own, as every instance has
 (docs/live-check.md#stream-of-a-copy).

@@ -36,7 +36,7 @@ _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, max_poo
 class Observer:
     """A context manager around a deployment; what it saw is read afterwards.
 
-    Nothing here can fail a run: what could not be asked is told in `problems`.
+    Nothing here can fail a run: what could not be observed is listed in `problems`.
     """
 
     def __init__(

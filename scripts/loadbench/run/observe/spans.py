@@ -66,7 +66,7 @@ def infer_platform(seen: Seen) -> list[Span]:
     Before a container's first line lie provisioning, image pull and the platform's download, the last two in
     parallel, and nothing tells them apart: for a model-based endpoint all of it is `provision`. A component's
     endpoint is in service before the component is made, so there the instance (`provision`) and what follows
-    (`image_pull`, which may hold a download) can be told apart. After the server's readiness comes the wait
+    (`image_pull`, which may hold a download) can be separated. After the server's readiness comes the wait
     for a health check that is seen.
     """
     spans: list[Span] = []

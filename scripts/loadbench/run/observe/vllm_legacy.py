@@ -75,10 +75,10 @@ def warm_up(entries: Sequence[Entry], loaded_s: float, pattern: re.Pattern[str])
     A server that never said it was ready is believed as far as its last line about warming up.
     """
     ready_s = serving.ready_time(entries)
-    told = [
+    reported = [
         entry.timestamp_s for entry in entries if pattern.match(entry.text) and entry.timestamp_s >= loaded_s
     ]
-    end_s = ready_s if ready_s is not None else max(told, default=None)
+    end_s = ready_s if ready_s is not None else max(reported, default=None)
     if end_s is None or end_s < loaded_s:
         return []
     return [Span(name="engine_warmup", start_s=loaded_s, end_s=end_s, clock="container")]

@@ -30,7 +30,7 @@ _RULES: dict[Loader, _Rule] = {
     # lmi-dist of LMI v13 and v14 carries it (docs/facts/sagemaker.md#images-with-the-fast-loader).
     "fast model loader": _Rule(
         re.compile(r"^djl-inference:(0\.31\.0-lmi13\.|0\.32\.0-lmi14\.)"),
-        "Use a tag 0.31.0-lmi13.… or 0.32.0-lmi14.… of djl-inference; later ones have lost the loader.",
+        "Use a tag 0.31.0-lmi13.… or 0.32.0-lmi14.… of djl-inference; later images do not ship the loader.",
     ),
     # Part of AWS's image of the vLLM server (docs/facts/vllm.md#sagemaker-image).
     "Run:ai model streamer": _Rule(
@@ -57,7 +57,7 @@ def image(context: CheckContext) -> Iterator[Check]:
             yield Check(
                 "image",
                 "failure",
-                f"{uri} lies in {found['region']}, the endpoint in {context.config.region}",
+                f"{uri} is in {found['region']}, the endpoint in {context.config.region}",
                 "Write {region} for the region in image_uri.",
             )
         elif needs:
@@ -73,7 +73,7 @@ def _loader(load_path: LoadPath, uri: str, needs: Loader) -> Check:
             "image",
             "warning",
             f"{load_path}: whether {uri} has the {needs} is not known here",
-            "Of the images that AWS publishes: " + rule.remedy,
+            "Among the images that AWS publishes: " + rule.remedy,
         )
     if rule.has.match(published["image"]):
         return Check("image", "ok", f"{uri} has the {needs}")

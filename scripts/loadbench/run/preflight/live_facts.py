@@ -142,14 +142,16 @@ def _quota_codes(context: CheckContext) -> Verdict:
 def _price_filters(context: CheckContext) -> Verdict:
     prices = {name: _listed_price(context, name) for name in _instance_types(context)}
     missing = [name for name, usd in prices.items() if usd is None]
-    told = ", ".join(f"{name} {usd:.3f} USD per hour" for name, usd in prices.items() if usd is not None)
-    if missing and not told:
+    price_list = ", ".join(
+        f"{name} {usd:.3f} USD per hour" for name, usd in prices.items() if usd is not None
+    )
+    if missing and not price_list:
         return Verdict(
             "could not tell", f"no single price for {', '.join(missing)}: not offered, or not allowed"
         )
     if missing:
-        return Verdict("contradicted", f"no single price for {', '.join(missing)}; {told}")
-    return Verdict("confirmed", told)
+        return Verdict("contradicted", f"no single price for {', '.join(missing)}; {price_list}")
+    return Verdict("confirmed", price_list)
 
 
 def _price_table(context: CheckContext) -> Verdict:

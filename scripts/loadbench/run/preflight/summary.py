@@ -56,8 +56,8 @@ def cost_summary(config: Config, load_paths: Sequence[LoadPath], look_up: LookUp
     ):
         lines.append(f"  models and shards in S3, which stay: {USD_PER_GB_MONTH} USD per GB and month")
     sources = {f"{price.source}, {price.date}, region {price.region}" for price in prices.values() if price}
-    told = [f"Prices: {source}." for source in sorted(sources)]
+    price_lines = [f"Prices: {source}." for source in sorted(sources)]
     heading = "This run creates, and AWS charges for until they are removed:"
     if config.target == "local":
         heading = "The embedded AWS charges nothing. On AWS this run would create and be charged for:"
-    return "\n".join([heading, *lines, *told])
+    return "\n".join([heading, *lines, *price_lines])

@@ -188,7 +188,7 @@ def _bucket(context: CheckContext, name: str) -> Check:
         words = {
             404: f"the bucket {name} does not exist",
             403: f"the bucket {name} may not be used with these credentials",
-            301: f"the bucket {name} lies in another region than {context.config.region}",
+            301: f"the bucket {name} is in another region than {context.config.region}",
         }.get(status, f"the bucket {name}: {error}")
         if status == 404 and context.config.target == "local":
             return Check("bucket", "ok", f"the bucket {name} will be made")
@@ -197,7 +197,7 @@ def _bucket(context: CheckContext, name: str) -> Check:
         return Check(
             "bucket",
             "failure",
-            f"the bucket {name} lies in {region}",
+            f"the bucket {name} is in {region}",
             f"Use a bucket in {context.config.region}.",
         )
     key = "loadbench-write-check"

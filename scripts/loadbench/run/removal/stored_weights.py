@@ -85,7 +85,7 @@ def remove_half_made(session: Any, config: Config, account_id: str) -> list[str]
                     removed.append(f"unfinished upload s3://{bucket}/{upload['Key']}")
         for folder in _unfinished_shards(client, session.client("sagemaker"), bucket):
             remove_stored(session, folder)
-            removed.append(f"half-made shards {folder.uri}")
+            removed.append(f"incomplete shards {folder.uri}")
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchBucket":
             raise

@@ -44,7 +44,7 @@ def run_invocations(
         done.append(send(client, names, payload, kind, clock))
         if kind == "first" and not done[0].ok:
             break
-    on_progress(Progress("requests answered", len(done), len(kinds), "requests"))
+    on_progress(Progress("requests completed", len(done), len(kinds), "requests"))
     return done
 
 

@@ -130,7 +130,7 @@ def _identify(path: Path) -> Binary:
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         if isinstance(error, subprocess.CalledProcessError) and error.returncode < 0:  # nothing wrong with it
             raise RunError(
-                f"{path} was killed by signal {-error.returncode} before it told its version",
+                f"{path} version check failed: killed by signal {-error.returncode}",
                 remedy="Run again. If nobody did it on purpose, the machine may be short of memory.",
             ) from error
         raise PreflightError(f"{path} does not tell its version: {error}", remedy=_HOW_TO_INSTALL) from error
@@ -252,7 +252,7 @@ def _run_init(
     else:
         Path(environment["TF_PLUGIN_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="download-", dir=data_dir) as scratch:
-        environment["TMPDIR"] = scratch  # a download lies there, and its size can be told
+        environment["TMPDIR"] = scratch  # a download is written there, so its size can be measured
         try:
             process = subprocess.Popen(
                 [str(binary.path), *arguments],

@@ -26,7 +26,7 @@ _TEMPLATE = "deployment.tfvars.json.j2"
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything one deployment's Terraform is told. The token is not in it: it travels as TF_VAR_…"""
+    """All inputs of one deployment's Terraform. The token is not among them: it is passed as TF_VAR_…"""
 
     path: LoadPath
     run_id: str

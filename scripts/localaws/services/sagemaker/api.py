@@ -15,7 +15,7 @@ from ...protocol.responses import json_response
 from ...state.store import Document
 from . import component_lifecycle, components, endpoint_lifecycle, endpoints, jobs, models
 from .context import Context, Operation
-from .long_poll import hold, told
+from .long_poll import hold, remember_status
 from .platform import Platform
 from .records import NAME_MEMBER, Kind, Records
 from .validation import checked_input, operation_model, shaped_output
@@ -80,7 +80,7 @@ async def handle(call: Call) -> web.StreamResponse:
         kind, member = _HELD[call.operation]
         if await hold(call, context.platform.changes, kind, document[NAME_MEMBER[kind]], document[member]):
             document = function(context, request)
-            told(call, kind, document[NAME_MEMBER[kind]], document[member])
+            remember_status(call, kind, document[NAME_MEMBER[kind]], document[member])
     return json_response(shaped_output(model, document))
 
 

@@ -130,7 +130,7 @@ async def _recount(platform: Platform, region: str, record: Document, count: int
 
 
 async def _replace(platform: Platform, region: str, record: Document, count: int, requested_s: float) -> None:
-    """Copies of the new specification for the old ones: beside them while there is room, else one by one."""
+    """Copies of the new specification for the old ones: beside them if there is capacity, else one by one."""
     key = (region, record["InferenceComponentName"])
     old = list(platform.components.get(key, []))
     for _ in range(count):

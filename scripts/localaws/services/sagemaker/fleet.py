@@ -18,7 +18,7 @@ Died = Callable[[ModelCopy, str], None]
 
 
 class Fleet:
-    """The instances of a variant. `on_death` is told when a copy of a fleet in service ends."""
+    """The instances of a variant. `on_death` is called when a copy of a fleet in service ends."""
 
     def __init__(
         self,

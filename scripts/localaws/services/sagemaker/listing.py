@@ -26,7 +26,7 @@ def listed(
     """One page of records that pass the request's filters, and the token of the next page."""
     found = [record for record in records if _passes(kind, request, record)]
     key = _sort_key(kind, request.get("SortBy", "CreationTime"))
-    # AWS lists the newest first unless it is told otherwise.
+    # AWS lists the newest first by default.
     descending = request.get("SortOrder", "Descending") == "Descending"
     # Records of the same millisecond keep the order of their creation.
     found.sort(key=lambda record: record[key])

@@ -24,21 +24,21 @@ _IN_TRANSITION = {
 }
 _HOLD_S = 5.0
 
-# What each connection was last told: clients that poll keep theirs open.
+# The last status sent on each connection: clients that poll keep theirs open.
 _told: weakref.WeakKeyDictionary[Any, dict[tuple[str, str, str], str]] = weakref.WeakKeyDictionary()
 
 
 async def hold(call: Call, changes: Changes, kind: str, name: str, status: str) -> bool:
-    """Wait for a change, if this connection was told this very status before; False where it was not."""
+    """Wait for a change if this connection last received this very status; False if it did not."""
     if status not in _IN_TRANSITION or _seen(call).get((call.region, kind, name)) != status:
-        told(call, kind, name, status)
+        remember_status(call, kind, name, status)
         return False
     await changes.wait(call.region, kind, name, _HOLD_S)
     return True
 
 
-def told(call: Call, kind: str, name: str, status: str) -> None:
-    """Remember what the connection is about to be told."""
+def remember_status(call: Call, kind: str, name: str, status: str) -> None:
+    """Remember the status that is about to be sent on this connection."""
     _seen(call)[call.region, kind, name] = status
 
 

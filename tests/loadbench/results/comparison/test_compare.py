@@ -275,6 +275,6 @@ def test_another_image_is_warned_of_since_its_effect_counts_as_loading() -> None
     for record in records:
         if record.path == "fast":
             record.image = "vllm:server-sagemaker-cuda-v1.4"
-    told = [text for text in of(records).warnings if "also differ in image" in text]
-    assert len(told) == 1
-    assert "like_for_like" not in told[0]
+    reported = [text for text in of(records).warnings if "also differ in image" in text]
+    assert len(reported) == 1
+    assert "like_for_like" not in reported[0]

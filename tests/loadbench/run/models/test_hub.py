@@ -115,8 +115,8 @@ def on_hub(address: str, tmp_path: Path, program: str) -> str:
 def test_a_model_is_downloaded_once_and_only_what_serving_needs(address: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     program = f"""
-told = []
-first = models.resolve_model("org/model", Path({str(cache)!r}), None, told.append)
+reported = []
+first = models.resolve_model("org/model", Path({str(cache)!r}), None, reported.append)
 print(first.digest == models.resolve_model("org/model", Path({str(cache)!r}), None).digest)
 print(first.parameters, sorted(path.name for path in first.folder.iterdir()))
 """
@@ -154,10 +154,10 @@ try:
 except UsageError as error:
     print(error.message, "|", error.remedy)
 """
-    told = on_hub(address, tmp_path, program)
-    assert words in told
-    assert remedy in told
-    assert "hf_token" not in told
+    reported = on_hub(address, tmp_path, program)
+    assert words in reported
+    assert remedy in reported
+    assert "hf_token" not in reported
 
 
 def test_any_answer_means_reachable_and_silence_does_not(

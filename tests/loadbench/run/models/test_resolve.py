@@ -30,10 +30,10 @@ def test_a_local_folder_goes_before_everything(tmp_path: Path) -> None:
 
 def test_a_model_is_made_once(tmp_path: Path) -> None:
     first = resolve_model(TINY, tmp_path, None)
-    told: list[Progress] = []
-    second = resolve_model(TINY, tmp_path, None, told.append)
+    reported: list[Progress] = []
+    second = resolve_model(TINY, tmp_path, None, reported.append)
     assert second == first
-    assert {step.label for step in told} == {"reading the model"}
+    assert {step.label for step in reported} == {"reading the model"}
 
 
 def test_what_an_interrupted_attempt_left_is_made_again(tmp_path: Path) -> None:

@@ -77,14 +77,18 @@ def test_on_aws_no_bucket_is_made(aws_session: Any, config: Config) -> None:
 
 
 def test_every_file_arrives_as_it_is(aws_session: Any, bucket: str, model: LocalModel) -> None:
-    told: list[Progress] = []
-    uri = stage_model(aws_session, model, bucket, told.append)
+    reported: list[Progress] = []
+    uri = stage_model(aws_session, model, bucket, reported.append)
     assert uri == f"s3://{bucket}/models/{model.digest}/"
     client = aws_session.client("s3")
     for path in model.folder.iterdir():
         stored = client.get_object(Bucket=bucket, Key=f"models/{model.digest}/{path.name}")["Body"].read()
         assert stored == path.read_bytes()
-    assert (told[0].done, told[-1].done, told[-1].total) == (0, model.size_bytes, model.size_bytes)
+    assert (reported[0].done, reported[-1].done, reported[-1].total) == (
+        0,
+        model.size_bytes,
+        model.size_bytes,
+    )
 
 
 def test_a_model_that_is_there_costs_one_request(

@@ -38,11 +38,11 @@ def test_transformers_loads_it_and_answers_with_text(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     generate(TINY, tmp_path, ignore_progress)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    model, told = transformers.AutoModelForCausalLM.from_pretrained(
+    model, reported = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, dtype=torch.bfloat16, output_loading_info=True
     )
-    assert not told["missing_keys"]
-    assert not told["unexpected_keys"]
+    assert not reported["missing_keys"]
+    assert not reported["unexpected_keys"]
     question = "What is the capital of France? Ünïcode 🚀"
     ids = tokenizer(question, return_tensors="pt").input_ids
     assert tokenizer.decode(ids[0]) == question
@@ -84,10 +84,10 @@ def test_memory_stays_at_a_few_blocks_whatever_the_size(tmp_path: Path) -> None:
 
 
 def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
-    told: list[Progress] = []
-    generate(TINY, tmp_path, told.append)
-    assert told[-1].done == told[-1].total == TINY.weights_bytes
-    assert [step.done for step in told] == sorted(step.done for step in told)
+    reported: list[Progress] = []
+    generate(TINY, tmp_path, reported.append)
+    assert reported[-1].done == reported[-1].total == TINY.weights_bytes
+    assert [step.done for step in reported] == sorted(step.done for step in reported)
 
 
 def test_the_numbers_are_finite_and_small() -> None:

@@ -1,4 +1,4 @@
-"""One copy among others is told apart: its lines, its platform's events, its part of the time."""
+"""One copy among others is identified: its lines, its platform's events, its part of the time."""
 
 from __future__ import annotations
 

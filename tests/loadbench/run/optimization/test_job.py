@@ -50,7 +50,7 @@ class Job:
         own = with_fast(config, bucket=f"optimization-test-{next(_numbers)}")
         self.bucket = ensure_bucket(session, own, ACCOUNT_ID)
         self.uri = stage_model(session, model, self.bucket)
-        self.told: list[Progress] = []
+        self.reported: list[Progress] = []
 
     def run(self, config: Config, uri: str | None = None) -> Optimization:
         return optimize(
@@ -62,7 +62,7 @@ class Job:
             job_name=f"loadbench-test-{next(_numbers)}",
             tags=TAGS,
             account_id=ACCOUNT_ID,
-            on_progress=self.told.append,
+            on_progress=self.reported.append,
         )
 
 
@@ -92,7 +92,7 @@ def test_a_job_leaves_shards_and_a_second_one_with_the_same_content_is_not_start
     assert made.shards_bytes == sum(shards.values())
     assert made.shards_bytes >= job.model.parameters * 2
     assert any(key.endswith("/config.json") for key in sizes)
-    assert job.told
+    assert job.reported
 
     again = job.run(config)
     assert again == made.model_copy(update={"reused": True})

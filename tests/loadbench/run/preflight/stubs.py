@@ -1,4 +1,4 @@
-"""A session whose services answer as told, and configurations with other values."""
+"""A session whose services answer as configured, and configurations with other values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLER = {
 
 
 class Account:
-    """A session whose clients are real, and whose services answer as told."""
+    """A session whose clients are real, and whose services answer as configured."""
 
     def __init__(self) -> None:
         self._session = boto3.Session(

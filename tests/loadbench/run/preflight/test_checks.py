@@ -18,13 +18,13 @@ from tests.loadbench.run.preflight.stubs import BOTH, CONFIG_FILE, Account, only
 
 
 def test_the_committed_default_has_no_failure_on_the_embedded_target(aws_session: Any) -> None:
-    told: list[Progress] = []
-    found = run_checks(load_config(CONFIG_FILE), BOTH, aws_session, told.append)
+    reported: list[Progress] = []
+    found = run_checks(load_config(CONFIG_FILE), BOTH, aws_session, reported.append)
     assert {check.status for check in found} == {"ok"}
     assert {"credentials", "terraform", "image", "accelerators", "model", "memory", "bucket"} <= {
         check.name for check in found
     }
-    assert told
+    assert reported
 
 
 def test_a_check_that_hangs_does_not_hold_up_the_others(

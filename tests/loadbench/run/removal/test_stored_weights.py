@@ -64,7 +64,7 @@ def test_shards_that_no_finished_job_vouches_for_go_and_the_others_stay(
 
     removed = remove_half_made(aws_session, config, ACCOUNT_ID)
 
-    assert removed == [f"half-made shards s3://{BUCKET}/optimized/0a1b/killed/"]
+    assert removed == [f"incomplete shards s3://{BUCKET}/optimized/0a1b/killed/"]
     assert keys(s3) == kept | {"models/digest/config.json"}
     assert {stored.kind for stored in stored_weights(aws_session, config, ACCOUNT_ID)} == {"models", "shards"}
 

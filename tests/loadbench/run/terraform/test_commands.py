@@ -226,11 +226,11 @@ class TestStandIn:
     def test_it_reads_nothing_from_our_terminal_and_is_in_a_group_of_its_own(
         self, make_terraform: MakeTerraform, no_variables: Path, tmp_path: Path
     ) -> None:
-        told = tmp_path / "told.json"
+        reported = tmp_path / "reported.json"
         terraform = make_terraform(f"""
             import json, os, sys
-            told = {{"stdin": sys.stdin.read(), "group": os.getpgid(0), "session": os.getsid(0)}}
-            json.dump(told, open({str(told)!r}, "w"))
+            reported = {{"stdin": sys.stdin.read(), "group": os.getpgid(0), "session": os.getsid(0)}}
+            json.dump(reported, open({str(reported)!r}, "w"))
             """)
         keyboard, typed = os.pipe()
         os.write(typed, b"yes\n")
@@ -241,7 +241,7 @@ class TestStandIn:
             terraform.destroy(no_variables)
         finally:
             os.dup2(saved, 0)
-        answer = json.loads(told.read_text())
+        answer = json.loads(reported.read_text())
         assert answer["stdin"] == ""
         assert answer["group"] != os.getpgid(0)
         assert answer["session"] != os.getsid(0), "a closed terminal must not reach it"
@@ -345,13 +345,13 @@ class TestStandIn:
         for name in ("TF_LOG", "TF_CLI_ARGS", "TF_WORKSPACE", "HF_TOKEN", "AWS_PROFILE"):
             monkeypatch.setenv(name, "trace")
         monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(tmp_path / "not-there"))
-        told = tmp_path / "told.json"
+        reported = tmp_path / "reported.json"
         terraform = make_terraform(
-            f"import json, os; json.dump(dict(os.environ), open({str(told)!r}, 'w'))",
+            f"import json, os; json.dump(dict(os.environ), open({str(reported)!r}, 'w'))",
             environment={"AWS_REGION": "us-west-2", "TF_VAR_hugging_face_token": "hf_x", "OTHER": "no"},
         )
         terraform.destroy(no_variables)
-        got = json.loads(told.read_text())
+        got = json.loads(reported.read_text())
         assert got["AWS_REGION"] == "us-west-2"
         assert got["TF_VAR_hugging_face_token"] == "hf_x"
         assert got["TF_DATA_DIR"] == str(tmp_path / "private" / "terraform" / "tiny")
