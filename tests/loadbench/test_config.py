@@ -104,7 +104,7 @@ def test_a_value_of_the_container_environment_keeps_its_spaces() -> None:
         ("- a\n- b\n", "list"),
         ("just words", "str"),
         ("a: [1, 2", "line"),
-        ("target: local\ntarget: aws\n", "stands twice"),
+        ("target: local\ntarget: aws\n", "duplicate key"),
         ("a: &a [*a]\n", "config.yaml"),
         ("a: !!python/object:os.system {}\n", "line"),
         ("region: \x00\n", "config.yaml"),

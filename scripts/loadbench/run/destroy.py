@@ -51,7 +51,7 @@ class Removal:
 
 @deployment.interruption_told()
 def destroy_everything(context: RunContext, *, include_shards: bool, confirm: Confirm) -> Removal:
-    """Remove every run of this checkout and whatever else carries the project's tags. Verified against the API.
+    """Remove every run of this checkout and whatever else carries the project's tags. Verified by the API.
 
     Works with state, without it, twice, and while something is still creating.
     Raises LeftoverError (exit 3) with names and prices when something is still there.
