@@ -48,7 +48,15 @@ EnvironmentValue = Annotated[str, Field(max_length=1024), BeforeValidator(_envir
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 
 
-class DeploymentInfo(_Strict):
+class EndpointSettings(_Strict):
+    """Keys of a section that Terraform's variable `endpoint` has under the same names."""
+
+    instance_type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+    instance_count: int = Field(default=1, ge=1, le=100, strict=True)
+    inference_ami_version: OptionalText = Field(default=None, pattern=r"^[a-z0-9-]{1,63}$")
+
+
+class DeploymentInfo(EndpointSettings):
     """One way to deploy: the seed's keys, then what this project adds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
@@ -57,17 +65,19 @@ class DeploymentInfo(_Strict):
     sagemaker_exec_role: OptionalText = Field(default=None, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
     image_uri: str = Field(min_length=1, max_length=255)
     container_env_vars: dict[EnvironmentName, EnvironmentValue] = Field(default_factory=dict, max_length=100)
-    instance_type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     container_startup_health_check_timeout: int = Field(default=600, ge=60, le=3600, strict=True)
     use_hf_token: bool = False
     sample_input: dict[str, Any] | None = None
     sample_output: list[dict[str, Any]] | dict[str, Any] | None = None
-    instance_count: int = Field(default=1, ge=1, le=100, strict=True)
     bucket: OptionalText = Field(default=None, pattern=_BUCKET)
     # Added by this project.
     endpoint_kind: EndpointKind | None = None
     weights_from: WeightsFrom | None = None
-    inference_ami_version: OptionalText = Field(default=None, pattern=r"^[a-z0-9-]{1,63}$")
+
+    @property
+    def endpoint_settings(self) -> dict[str, Any]:
+        """What Terraform's variable `endpoint` takes unchanged."""
+        return self.model_dump(include=set(EndpointSettings.model_fields))
 
     def option(self, name: str) -> str | None:
         """What the container's environment says of an option of the engine, whichever server reads it.

@@ -36,8 +36,7 @@ class Plan:
     image: str
     environment: Mapping[str, str]
     model_data_uri: str | None  # s3://bucket/prefix/; None: the container pulls its weights
-    instance_type: str
-    instance_count: int
+    endpoint_settings: Mapping[str, Any]  # attributes of the variable `endpoint` that need no translation
     endpoint_kind: EndpointKind
     health_check_timeout_s: int
     download_timeout_s: int
@@ -47,7 +46,6 @@ class Plan:
     accelerators: int
     min_memory_mib: int
     tags: Mapping[str, str]
-    inference_ami_version: str | None = None  # None: the machine image that SageMaker chooses
 
 
 def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path:

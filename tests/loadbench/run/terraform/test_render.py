@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadbench.config import EndpointSettings
 from loadbench.errors import ConfigError, RunError
 from loadbench.results.run_record import ResourceNames
 from loadbench.run.terraform.install import child_environment, find_terraform
@@ -36,6 +37,7 @@ NASTY = {
     "spaces": "  padded  ",
     "empty": "",
 }
+SETTINGS = EndpointSettings(instance_type="ml.g5.2xlarge").model_dump()
 
 
 def make_plan(**changes: Any) -> Plan:
@@ -50,8 +52,7 @@ def make_plan(**changes: Any) -> Plan:
         image="763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126",
         environment={"OPTION_DTYPE": "bf16"},
         model_data_uri="s3://models/digest/",
-        instance_type="ml.g5.2xlarge",
-        instance_count=1,
+        endpoint_settings=SETTINGS,
         endpoint_kind="model_based",
         health_check_timeout_s=600,
         download_timeout_s=1800,
@@ -129,13 +130,13 @@ def test_the_file_sets_exactly_the_variables_and_their_attributes(tmp_path: Path
     declared = declared_variables(ROOT)
     del declared["hugging_face_token"]  # comes from the process's environment, never from a file
     found = json.loads(rendered.read_text())
-    assert {name: list(value) if declared[name] else [] for name, value in found.items()} == declared
+    assert {name: sorted(value) if declared[name] else [] for name, value in found.items()} == declared
 
 
 def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
     plan = make_plan(
         path="fast",
-        inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1",
+        endpoint_settings=SETTINGS | {"inference_ami_version": "al2-ami-sagemaker-inference-gpu-3-1"},
         names=ResourceNames(
             endpoint="e",
             endpoint_configuration="c",

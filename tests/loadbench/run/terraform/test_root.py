@@ -24,7 +24,7 @@ from loadbench.run.removal.remove import find_resources, remove
 from loadbench.run.terraform import install
 from loadbench.run.terraform.commands import Terraform, TerraformEvent
 from loadbench.run.terraform.render import Plan, render
-from tests.loadbench.run.terraform.test_render import NASTY
+from tests.loadbench.run.terraform.test_render import NASTY, SETTINGS
 from tests.terraform.hcl import ROOT
 
 pytestmark = pytest.mark.e2e
@@ -133,8 +133,7 @@ def begin(embedded: Embedded, private_dir: Path, path: LoadPath, kind: EndpointK
         image=f"763104351884.dkr.ecr.{REGION}.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126",
         environment=ENVIRONMENT | {"OPTION_DTYPE": "bf16", "OPTION_TENSOR_PARALLEL_DEGREE": "1"},
         model_data_uri=PREFIX,
-        instance_type="ml.g5.2xlarge",
-        instance_count=1,
+        endpoint_settings=SETTINGS,
         endpoint_kind=kind,
         health_check_timeout_s=60,
         download_timeout_s=60,
