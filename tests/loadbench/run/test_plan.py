@@ -24,19 +24,19 @@ def variables(path: str, home: Path, *overrides: str) -> Any:
 
 def test_the_streamers_container_reads_the_models_prefix_by_itself(tmp_path: Path) -> None:
     reported = variables("streamer", tmp_path)
-    assert reported["environment"]["HF_MODEL_ID"] == MODEL
-    assert reported["environment"]["SM_VLLM_LOAD_FORMAT"] == "runai_streamer"
-    assert reported["readable_s3_uris"] == [MODEL]
-    assert "model_data_uri" not in reported
-    assert reported["inference_ami_version"] == "al2-ami-sagemaker-inference-gpu-3-1"
+    assert reported["model"]["environment"]["HF_MODEL_ID"] == MODEL
+    assert reported["model"]["environment"]["SM_VLLM_LOAD_FORMAT"] == "runai_streamer"
+    assert reported["role"]["readable_s3_uris"] == [MODEL]
+    assert reported["model"]["data_uri"] is None
+    assert reported["endpoint"]["inference_ami_version"] == "al2-ami-sagemaker-inference-gpu-3-1"
     # The weights lie in the bucket: the container has no use for the token of a gated model.
-    assert reported["use_hugging_face_token"] is False
+    assert reported["model"]["use_hugging_face_token"] is False
 
 
 def test_the_platform_brings_the_standard_paths_model(tmp_path: Path) -> None:
     reported = variables("standard", tmp_path, "standard_deployment_info.weights_from=s3")
-    assert reported["model_data_uri"] == MODEL
-    assert "HF_MODEL_ID" not in reported["environment"]
+    assert reported["model"]["data_uri"] == MODEL
+    assert "HF_MODEL_ID" not in reported["model"]["environment"]
 
 
 @pytest.mark.parametrize("path", ["standard", "streamer"])
@@ -45,5 +45,5 @@ def test_a_container_that_pulls_from_the_hub_keeps_the_hubs_name(path: str, tmp_
     reported = variables(
         path, tmp_path, f"{section}.weights_from=hub", f"{section}.container_env_vars={{HF_MODEL_ID: a/b}}"
     )
-    assert reported["environment"]["HF_MODEL_ID"] == "a/b"
-    assert reported["readable_s3_uris"] == []
+    assert reported["model"]["environment"]["HF_MODEL_ID"] == "a/b"
+    assert reported["role"]["readable_s3_uris"] == []
