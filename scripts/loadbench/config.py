@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import hashlib
 import json
@@ -15,27 +14,18 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from loadbench import sample_request
+from loadbench.config_file import read_document
 from loadbench.errors import ConfigError
 from loadbench.load_paths import LOAD_PATHS, EndpointKind, LoadPath, WeightsFrom
 
 Target = Literal["local", "aws"]
 
-_MAX_FILE_BYTES = 1 << 20
 _SHORT_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-def _environment_value(value: object) -> object:
-    """Numbers mean their digits; booleans and dates are refused, YAML guessed them from a bare word."""
-    if isinstance(value, (bool, datetime.date, datetime.datetime)):
-        raise ValueError("put the value in quotes: YAML reads a bare yes, no, true or date as another type")
-    if isinstance(value, (int, float)):
-        return str(value)
-    return value
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
 
 
 def _empty_is_none(value: object) -> object:
@@ -44,7 +34,7 @@ def _empty_is_none(value: object) -> object:
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,1023}$")]
 # No stripping: a value of the container environment reaches the container as it was written.
-EnvironmentValue = Annotated[str, Field(max_length=1024), BeforeValidator(_environment_value)]
+EnvironmentValue = Annotated[str, Field(max_length=1024)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 
 
@@ -59,10 +49,12 @@ class EndpointSettings(_Strict):
 class DeploymentInfo(EndpointSettings):
     """One way to deploy: the seed's keys, then what this project adds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+    model_config = ConfigDict(str_strip_whitespace=False)
 
     hf_model_id: str = Field(min_length=1, max_length=500)
-    sagemaker_exec_role: OptionalText = Field(default=None, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+    sagemaker_exec_role: OptionalText = Field(
+        default=None, pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$"
+    )
     image_uri: str = Field(min_length=1, max_length=255)
     container_env_vars: dict[EnvironmentName, EnvironmentValue] = Field(default_factory=dict, max_length=100)
     container_startup_health_check_timeout: int = Field(default=600, ge=60, le=3600, strict=True)
@@ -162,7 +154,7 @@ class Config(_Strict):
     """The whole file, checked. `path_of_file` and `overrides` are kept for messages and records."""
 
     target: Target = "local"
-    region: str = Field(default="us-west-2", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    region: str = Field(default="us-west-2", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
     project: str = Field(default="loadbench", pattern=r"^[a-z][a-z0-9-]{0,18}[a-z0-9]$")
     standard_deployment_info: DeploymentInfo
     fast_model_loading_info: FastDeploymentInfo
@@ -248,116 +240,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     `overrides` are `section.key=value` texts, the value in YAML.
     Raises ConfigError naming file, line and key.
     """
-    text = _read(path)
-    document, lines = _parse(text, path)
-    for override in overrides:
-        _apply(document, override)
+    document, lines = read_document(path, overrides)
     try:
         return Config.model_validate(document)
     except ValidationError as error:
         raise _explain(error, path, lines) from error
-
-
-def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ConfigError(f"{path} is larger than 1 MiB", remedy="Point CONFIG= at a configuration file.")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}",
-            remedy="Save the file as UTF-8.",
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"cannot read the configuration {path}: {reason}",
-            remedy="Pass CONFIG=file (make) or --config file, or make one here with `loadbench init`.",
-        ) from error
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as PyYAML reads it, but a key written twice is an error: the first one would be lost silently."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(getattr(key, "value", ""))
-            if name in seen and name != "<<":
-                raise yaml.MarkedYAMLError(None, None, f"duplicate key {name!r}", key.start_mark)
-            seen.add(name)
-        super().flatten_mapping(node)
-
-
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            # An alias inside an alias can grow without bound ("billion laughs"); no configuration needs one.
-            document = loader.construct_document(node) if node is not None else None
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(
-            f"{path}, {where}{error.problem or 'not valid YAML'}",
-            remedy="Fix the YAML; check indentation and colons.",
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError, TypeError) as error:
-        raise ConfigError(
-            f"{path} is not valid YAML: {str(error).splitlines()[0] if str(error) else error!r}",
-            remedy="Fix the YAML.",
-        ) from error
-    if node is None or document is None:
-        raise ConfigError(f"{path} is empty", remedy="Start from config.yaml of the repository.")
-    if not isinstance(document, dict):
-        raise ConfigError(
-            f"{path} holds a {type(document).__name__}, not sections with keys",
-            remedy="Start from config.yaml of the repository.",
-        )
-    lines: dict[tuple[str, ...], int] = {}
-    _collect_lines(node, (), lines, depth=0)
-    return document, lines
-
-
-def _collect_lines(
-    node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int], depth: int
-) -> None:
-    if depth > 8:
-        return
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            where = (*at, str(key.value))
-            lines[where] = key.start_mark.line + 1
-            _collect_lines(value, where, lines, depth + 1)
-
-
-def _apply(document: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    keys = name.strip().split(".")
-    if not equals or not all(keys):
-        raise ConfigError(
-            f"--set {override!r} is not of the form section.key=value",
-            remedy="For example: --set benchmark.warm_invocations=10",
-        )
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(
-            f"--set {name}: the value {text!r} is not valid YAML", remedy="Quote it as YAML wants it."
-        ) from error
-    place: Any = document
-    for key in keys[:-1]:
-        if place.get(key) is None:
-            place[key] = {}
-        place = place[key]
-        if not isinstance(place, dict):
-            raise ConfigError(
-                f"--set {name}: {key!r} holds a value, not a section", remedy="Check the key's name."
-            )
-    place[keys[-1]] = value
 
 
 def _explain(error: ValidationError, path: Path, lines: Mapping[tuple[str, ...], int]) -> ConfigError:

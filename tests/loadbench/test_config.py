@@ -64,8 +64,15 @@ def test_like_for_like_uses_one_endpoint_kind_and_one_source() -> None:
         ("region=Oregon", "region"),
         ("local.network=fast", "'none' or a section with rates"),
         ("local.network.first_byte_dely_s=1", "did you mean 'first_byte_delay_s'"),
-        ("fast_model_loading_info.container_env_vars.OPTION_X=yes", "quotes"),
-        ("fast_model_loading_info.container_env_vars.OPTION_X=2025-01-01", "quotes"),
+        ("region=us-west-٢", "region"),
+        ("fast_model_loading_info.container_env_vars.OPTION_X=[1]", "valid string"),
+        ('standard_deployment_info.hf_model_id="a\\0b"', "not text"),
+        ('standard_deployment_info.sample_input={x: "\\ud800"}', "not text"),
+        ("pricing.usd_per_hour={ml.g5.xlarge: .inf}", "finite"),
+        ("benchmark.seed=0" + "9" * 5000, "benchmark.seed"),
+        ("benchmark.seed=" + "9" * 5000, "benchmark.seed"),
+        ("local.faults=" + "[" * 5000, "local.faults"),
+        ("local.faults=" + "[" * 40 + "]" * 40, "deeper than 32"),
         ("standard_deployment_info.container_startup_health_check_timeout=10", "60"),
         ("standard_deployment_info.sagemaker_exec_role=my-role", "sagemaker_exec_role"),
         ("standard_deployment_info=", "standard_deployment_info"),
@@ -86,9 +93,104 @@ def test_a_wrong_key_is_refused_with_its_line(tmp_path: Path) -> None:
         load_config(written(tmp_path, text))
 
 
-def test_numbers_in_the_container_environment_become_their_digits() -> None:
-    config = load_config(DEFAULT, ["standard_deployment_info.container_env_vars.OPTION_MAX_MODEL_LEN=6000"])
-    assert config.deployment("standard").container_env_vars["OPTION_MAX_MODEL_LEN"] == "6000"
+# What YAML 1.1 would take for something else than text, and how it must arrive.
+AS_WRITTEN = [
+    *(
+        "012345670123",
+        "0755",
+        "0o755",
+        "0x1F90",
+        "0b101",
+        "1_000_000",
+        "+5",
+        "6000",
+        "123456789012345678901234",
+    ),
+    *(
+        "1:4",
+        "22:30:00",
+        "190:20:30.15",
+        "0.30",
+        "1e3",
+        "1.0",
+        ".5",
+        "5.",
+        ".inf",
+        "-.inf",
+        ".nan",
+        "6.02e+23",
+    ),
+    *("2025-01-01", "2025-01-01T10:00:00Z", "2001-12-14 21:59:43.10 -5"),
+    *("no", "yes", "on", "OFF", "y", "true", "False", "null", "~", "Null", "=", "<<", "08", "0.30.0"),
+]
+
+
+@pytest.mark.parametrize("text", AS_WRITTEN)
+def test_a_value_of_the_container_environment_is_the_text_of_the_file(tmp_path: Path, text: str) -> None:
+    """In block and in flow style, quoted or not, by anchor, by merge and by --set: always the same text."""
+    document = f"""\
+target: local
+standard_deployment_info: &section
+  hf_model_id: a/b
+  image_uri: registry/image:1
+  instance_type: ml.g5.2xlarge
+  container_env_vars: &variables
+    BLOCK: {text}
+    QUOTED: "{text}"
+    COMMENT: {text}   # a comment
+fast_model_loading_info:
+  <<: *section
+streamer_info:
+  <<: *section
+  container_env_vars: {{<<: *variables, FLOW: {text} }}
+"""
+    overrides = [f"standard_deployment_info.container_env_vars.SET={text}"]
+    overrides += [f"fast_model_loading_info.container_env_vars={{SET: {text} }}"]
+    config = load_config(written(tmp_path, document), overrides)
+    as_written = {"BLOCK": text, "QUOTED": text, "COMMENT": text}
+    assert config.deployment("standard").container_env_vars == {**as_written, "SET": text}
+    assert config.deployment("fast").container_env_vars == {"SET": text}
+    assert config.deployment("streamer").container_env_vars == {**as_written, "FLOW": text}
+
+
+def test_a_name_of_the_container_environment_is_the_text_of_the_file_too() -> None:
+    config = load_config(
+        DEFAULT, ["standard_deployment_info.container_env_vars={NO: 1, Y: 2, ON: , NULL: 3}"]
+    )
+    assert config.deployment("standard").container_env_vars == {"NO": "1", "Y": "2", "ON": "", "NULL": "3"}
+
+
+def test_an_anchor_that_is_a_number_elsewhere_stays_one(tmp_path: Path) -> None:
+    text = DEFAULT.read_text(encoding="utf-8").replace(
+        "container_env_vars:\n", "container_env_vars:\n    C: *c\n"
+    )
+    config = load_config(written(tmp_path, f"pricing: {{usd_per_hour: {{ml.g5.xlarge: &c 0.50}}}}\n{text}"))
+    assert config.pricing.usd_per_hour == {"ml.g5.xlarge": 0.5}
+    assert config.deployment("fast").container_env_vars["C"] == "0.50"
+
+
+@pytest.mark.parametrize("text", ["0755", "1:30", "22:30:00", "2025-01-01", "2025-01-01T10:00:00Z"])
+def test_the_sample_request_has_no_numbers_or_dates_that_nobody_wrote(text: str) -> None:
+    config = load_config(DEFAULT, [f"standard_deployment_info.sample_input={{inputs: {text}}}"])
+    assert config.sample_input("standard") == {"inputs": text}
+    parameters = "{max_new_tokens: 100, temperature: 0.7, do_sample: true, n: 10, x: 0}"
+    config = load_config(DEFAULT, [f"standard_deployment_info.sample_input={parameters}"])
+    assert config.sample_input("standard") == yaml.safe_load(parameters)
+
+
+def test_aliases_that_stand_for_billions_of_values_are_refused(tmp_path: Path) -> None:
+    lines = ["x0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    text = "sample: {" + ", ".join(lines) + "}\n" + DEFAULT.read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="20,000 values"):
+        load_config(written(tmp_path, text))
+
+
+def test_a_device_is_no_configuration_and_a_byte_order_mark_is_no_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+        load_config(Path("/dev/zero"))
+    marked = written(tmp_path, "\ufeff" + DEFAULT.read_text(encoding="utf-8"))
+    assert load_config(marked).digest == load_config(DEFAULT).digest
 
 
 def test_a_value_of_the_container_environment_keeps_its_spaces() -> None:
