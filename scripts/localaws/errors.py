@@ -12,14 +12,21 @@ class LocalAwsError(Exception):
 class AwsError(LocalAwsError):
     """An answer in AWS's own error shape. The gateway writes it in the protocol that the request came in.
 
-    `members` are further members of the modelled error shape (ModelError's `OriginalStatusCode`, say).
+    `members` are further members of the modelled error shape (ModelError's `OriginalStatusCode`, say),
+    `headers` are sent with it.
     """
 
     def __init__(
-        self, code: str, message: str, status: int = 400, members: Mapping[str, object] | None = None
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+        members: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status
         self.members = dict(members or {})
+        self.headers = dict(headers or {})

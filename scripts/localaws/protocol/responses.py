@@ -38,6 +38,12 @@ def json_response(document: Mapping[str, Any], status: int = 200) -> web.Respons
 
 def error_response(error: AwsError, protocol: Protocol, request_id: str, resource: str) -> web.Response:
     """The error as that protocol writes it."""
+    response = _error_response(error, protocol, request_id, resource)
+    response.headers.update(error.headers)
+    return response
+
+
+def _error_response(error: AwsError, protocol: Protocol, request_id: str, resource: str) -> web.Response:
     if protocol == "s3":
         return _s3_error(error, request_id, resource)
     if protocol == "query":
@@ -66,6 +72,8 @@ def _s3_error(error: AwsError, request_id: str, resource: str) -> web.Response:
         f"<Error><Code>{error.code}</Code><Message>{xml_text(error.message)}</Message>{members}"
         f"<Resource>{xml_text(resource)}</Resource><RequestId>{request_id}</RequestId></Error>"
     )
+    if error.status == 304:
+        return web.Response(status=304)
     return web.Response(body=body.encode(), status=error.status, content_type="application/xml")
 
 

@@ -17,10 +17,10 @@ from ..protocol import sigv4
 from ..protocol.body import leaves_body_unsent, read_body
 from ..protocol.call import Call, Handler
 from ..protocol.responses import Protocol, error_response, protocol_of
+from ..protocol.service_models import service_model
 from ..services import cloudcontrol, cloudwatch, cloudwatch_logs, moto_bridge, s3, sagemaker_runtime
 from ..services.s3.faults import close_connection
 from ..services.sagemaker import api as sagemaker_api
-from ..services.sagemaker.validation import service_model
 from . import control
 from .request_log import Recorder
 
@@ -67,7 +67,8 @@ class Gateway:
     def start(self) -> None:
         """Begin what may take a while, in the background."""
         self._moto.preload()
-        asyncio.get_running_loop().run_in_executor(None, service_model, "sagemaker")
+        for name in ("s3", "sagemaker"):
+            asyncio.get_running_loop().run_in_executor(None, service_model, name)
 
     async def close(self) -> None:
         """End the background work."""

@@ -18,6 +18,7 @@ from ..errors import AwsError
 from ..protocol import json_patch
 from ..protocol.call import Call
 from ..protocol.responses import json_response
+from ..protocol.service_models import service_model
 from ..state.store import Document
 from . import cloudcontrol_types as types
 from .cloudcontrol_types import ResourceType
@@ -26,7 +27,7 @@ from .sagemaker.context import Context
 from .sagemaker.listing import page
 from .sagemaker.long_poll import hold, remember_status
 from .sagemaker.records import NAME_MEMBER, now
-from .sagemaker.validation import checked_input, service_model
+from .sagemaker.validation import checked_input
 
 # Where progress requests are kept; `name` is the request token.
 _KIND = "cloudcontrol-request"

@@ -17,11 +17,12 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from ..errors import AwsError
+from ..protocol.service_models import operation_model
 from ..state.store import Document
 from .sagemaker import components, models
 from .sagemaker.context import Context
 from .sagemaker.records import ARN_MEMBER, NAME_MEMBER, Kind, merged_tags
-from .sagemaker.validation import checked_input, operation_model, shaped
+from .sagemaker.validation import checked_input, shaped
 
 Properties = dict[str, Any]
 
@@ -122,7 +123,7 @@ def schema(resource_type: ResourceType) -> str:
 
 def create(context: Context, resource_type: ResourceType, properties: Properties) -> Document:
     """Run the create handler. Raises AwsError as the service's own operation does."""
-    model = operation_model(resource_type.create)
+    model = operation_model("sagemaker", resource_type.create)
     assert model is not None  # the table above names operations of the service model
     return resource_type.create_with(context, checked_input(model, properties))
 
@@ -175,7 +176,7 @@ def update(context: Context, resource_type: ResourceType, record: Document, prop
             name: properties[name]
             for name in ("InferenceComponentName", "RuntimeConfig", *(changed & {"Specification"}))
         }
-        model = operation_model("UpdateInferenceComponent")
+        model = operation_model("sagemaker", "UpdateInferenceComponent")
         assert model is not None
         components.update_component(context, checked_input(model, request))
 
@@ -188,7 +189,7 @@ def find(context: Context, resource_type: ResourceType, identifier: str) -> Docu
 
 
 def _shape(operation: str, *, output: bool = False) -> StructureShape:
-    model = operation_model(operation)
+    model = operation_model("sagemaker", operation)
     assert model is not None
     shape = model.output_shape if output else model.input_shape
     assert isinstance(shape, StructureShape)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,13 @@ class Database:
         """Create tables and indexes (`CREATE … IF NOT EXISTS`)."""
         with self._lock:
             self._connection.executescript(statements)
+
+    def add_columns(self, table: str, columns: Mapping[str, str]) -> None:
+        """Give a table of an earlier version the columns (name: definition) that it lacks."""
+        present = {row[1] for row in self.query(f"PRAGMA table_info({table})")}
+        for name, definition in columns.items():
+            if name not in present:
+                self.execute(f"ALTER TABLE {table} ADD COLUMN {name} {definition}")
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run one changing statement, durable on return; gives the number of rows it changed."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from aiohttp import web
 
 from ...errors import AwsError
-from . import listing
-from .index import Bucket
-from .request import S3Request
+from ...protocol.service_models import service_model
+from . import acl, listing, object_lock
+from .honoured import check_document
+from .model_xml import read_payload
+from .records import Bucket
+from .request import S3Request, check_tags
 from .storage import Storage, find_bucket, read_document
-from .xml import document, parse
-
-_MAX_DELETED = 1000
+from .version_listing import list_object_versions
+from .xml import Element, document, element_text
 
 
 async def list_buckets(storage: Storage, request: S3Request) -> web.StreamResponse:
@@ -22,17 +25,73 @@ async def list_buckets(storage: Storage, request: S3Request) -> web.StreamRespon
 
 
 async def create_bucket(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """CreateBucket; making one's own again is fine in the oldest region, as in AWS."""
+    """CreateBucket; making one's own again is fine in the oldest region, as in AWS.
+
+    A new bucket has no lists of access, blocks public access, and encrypts with S3's own key, as AWS's have.
+    """
     body = await read_document(request)
-    constraint = parse(body).findtext("LocationConstraint") if body.strip() else None
+    wanted: dict[str, Any] = {}
+    if body.strip():
+        wanted, _ = read_payload("CreateBucket", "CreateBucketConfiguration", body)
+        check_document("CreateBucket", "CreateBucketConfiguration", wanted)
+    region = _region(request.call.region, wanted.get("LocationConstraint"))
     known = storage.index.bucket(request.bucket)
-    if known is None:
-        region = constraint or "us-east-1"
-        storage.index.create_bucket(Bucket(request.bucket, region, time.time()))
-    elif known.region != "us-east-1":
-        text = "Your previous request to create the named bucket succeeded and you already own it."
-        raise AwsError("BucketAlreadyOwnedByYou", text, 409)
+    if known is not None:
+        if (known.region, region) != ("us-east-1", "us-east-1"):
+            text = "Your previous request to create the named bucket succeeded and you already own it."
+            raise AwsError("BucketAlreadyOwnedByYou", text, 409, {"BucketName": request.bucket})
+        return web.Response(headers={"Location": f"/{request.bucket}"})
+    settings = _first_settings(request, wanted.get("Tags", []))
+    storage.index.create_bucket(Bucket(request.bucket, region, time.time()), settings)
     return web.Response(headers={"Location": f"/{request.bucket}"})
+
+
+def _first_settings(request: S3Request, tags: list[dict[str, str]]) -> dict[str, str]:
+    """The configuration documents that a bucket begins with."""
+    ownership = request.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
+    if ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
+        raise AwsError("InvalidArgument", "Invalid x-amz-object-ownership header")
+    blocked: list[Element] = [
+        (name, "true")
+        for name in ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    ]
+    settings = {
+        "ownershipControls": element_text("OwnershipControls", [("Rule", [("ObjectOwnership", ownership)])]),
+        "publicAccessBlock": element_text("PublicAccessBlockConfiguration", blocked),
+        acl.SETTING: acl.of_new_bucket(request, ownership),
+    }
+    if tags:
+        check_tags({tag["Key"]: tag["Value"] for tag in tags}, most=50)
+        listed: list[Element] = [("Tag", [("Key", tag["Key"]), ("Value", tag["Value"])]) for tag in tags]
+        settings["tagging"] = element_text("Tagging", [("TagSet", listed)])
+    if request.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
+        settings["versioning"] = element_text("VersioningConfiguration", [("Status", "Enabled")])
+        settings[object_lock.SETTING] = element_text(
+            "ObjectLockConfiguration", [("ObjectLockEnabled", "Enabled")]
+        )
+    return settings
+
+
+def _regions() -> list[str]:
+    shape = service_model("s3").shape_for("BucketLocationConstraint")
+    regions: list[str] = shape.metadata["enum"]
+    return regions
+
+
+def _region(called: str, constraint: str | None) -> str:
+    """The region of a new bucket. Raises AWS's errors where request and document disagree."""
+    if constraint is not None and constraint != "EU" and constraint not in _regions():
+        text = "The specified location-constraint is not valid"
+        raise AwsError("InvalidLocationConstraint", text, 400, {"LocationConstraint": constraint})
+    region = "eu-west-1" if constraint == "EU" else constraint or "us-east-1"
+    if called not in ("us-east-1", region):
+        named = "unspecified" if constraint is None else constraint
+        text = (
+            f"The {named} location constraint is incompatible for the region specific endpoint this "
+            "request was sent to."
+        )
+        raise AwsError("IllegalLocationConstraintException", text)
+    return region
 
 
 async def head_bucket(storage: Storage, request: S3Request) -> web.StreamResponse:
@@ -54,28 +113,19 @@ async def get_bucket_location(storage: Storage, request: S3Request) -> web.Strea
     return document("LocationConstraint", [] if region == "us-east-1" else region)
 
 
-async def get_bucket_versioning(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """GetBucketVersioning: never enabled."""
-    return document("VersioningConfiguration", [])
-
-
 async def list_objects(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """ListObjectsV2, or the older ListObjects."""
-    if request.query.get("list-type") == "2":
-        return listing.list_objects_v2(storage.index, request)
+    """ListObjects."""
     return listing.list_objects_v1(storage.index, request)
 
 
-async def delete_objects(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """DeleteObjects."""
-    root = parse(await read_document(request))
-    keys = [item.findtext("Key") for item in root.iter("Object")]
-    if not 1 <= len(keys) <= _MAX_DELETED or root.tag != "Delete" or not all(keys):
-        raise AwsError("MalformedXML", "Delete takes 1 to 1000 objects, each with a key.")
-    for key in keys:
-        storage.index.delete(request.bucket, key or "")
-    is_quiet = (root.findtext("Quiet") or "").strip() == "true"
-    return document("DeleteResult", [] if is_quiet else [("Deleted", [("Key", key)]) for key in keys])
+async def list_objects_v2(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """ListObjectsV2."""
+    return listing.list_objects_v2(storage.index, request)
+
+
+async def list_versions(storage: Storage, request: S3Request) -> web.StreamResponse:
+    """ListObjectVersions."""
+    return list_object_versions(storage.index, request)
 
 
 async def list_uploads(storage: Storage, request: S3Request) -> web.StreamResponse:

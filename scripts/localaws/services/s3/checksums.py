@@ -9,16 +9,19 @@ import base64
 import hashlib
 import zlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
 from awscrt import checksums as crt  # type: ignore[import-untyped]
 
 HEADER_PREFIX = "x-amz-checksum-"
+_BLOCK_BYTES = 1 << 20
 Algorithm = Literal["crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
 Data = bytes | memoryview
 _CRC_BYTES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8}
 _COMBINE = {"crc32": crt.combine_crc32, "crc32c": crt.combine_crc32c, "crc64nvme": crt.combine_crc64nvme}
 ALGORITHMS: tuple[str, ...] = ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")
+HEADERS = frozenset(HEADER_PREFIX + name for name in ALGORITHMS)
 
 
 class Hash(Protocol):
@@ -42,6 +45,21 @@ class _Crc:
 
     def digest(self) -> bytes:
         return self._value.to_bytes(self._size_bytes, "big")
+
+
+def of_files(algorithm: str, files: Sequence[tuple[Path, int, int]]) -> str:
+    """The checksum of pieces (path, offset, bytes) of files, one behind the other."""
+    checksum = new(algorithm)
+    for path, offset, size_bytes in files:
+        with path.open("rb") as file:
+            file.seek(offset)
+            while size_bytes:
+                data = file.read(min(size_bytes, _BLOCK_BYTES))
+                if not data:
+                    raise OSError(f"{path} is shorter than its record")
+                checksum.update(data)
+                size_bytes -= len(data)
+    return encoded(checksum.digest())
 
 
 def new(algorithm: str) -> Hash:

@@ -3,96 +3,72 @@
 An object's bytes are extents: pieces of files with random names. Names that clients choose never reach the
 file system. A file is written first and the record after it, in one transaction: what has no record does not
 exist, and is swept away at the next start.
+
+`s3_objects` holds the current version of every key, `s3_versions` the older ones and all delete markers. A
+key whose newest version is a delete marker has no row in `s3_objects`.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ...state.database import Database
 from ...state.files import private_folder
+from .records import (
+    NULL_VERSION,
+    Bucket,
+    Extent,
+    Object,
+    Part,
+    Upload,
+    dump_extents,
+    load_extents,
+    object_of,
+    object_row,
+    part_of,
+    upload_of,
+)
 
-
-@dataclass(frozen=True)
-class Extent:
-    """A piece of a file."""
-
-    file_id: str
-    offset: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Object:
-    """One object. `headers` are those that a GET gives back; `checksums` maps S3's header names to values."""
-
-    bucket: str
-    key: str
-    size_bytes: int
-    etag: str
-    modified_s: float
-    extents: tuple[Extent, ...]
-    headers: dict[str, str] = field(default_factory=dict)
-    checksums: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    part_sizes_bytes: tuple[int, ...] = ()  # empty unless it came in parts
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A multipart upload in progress."""
-
-    upload_id: str
-    bucket: str
-    key: str
-    created_s: float
-    headers: dict[str, str]
-    tags: dict[str, str]
-    checksum_algorithm: str | None
-    checksum_type: str | None
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of an upload in progress."""
-
-    number: int
-    size_bytes: int
-    etag: str
-    modified_s: float
-    extents: tuple[Extent, ...]
-    checksums: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """One bucket."""
-
-    name: str
-    region: str
-    created_s: float
-
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS s3_buckets (name TEXT PRIMARY KEY, region TEXT NOT NULL, created_s REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS s3_objects (
+_OBJECT_COLUMNS = """
   bucket TEXT NOT NULL, key TEXT NOT NULL, size_bytes INTEGER NOT NULL, etag TEXT NOT NULL,
   modified_s REAL NOT NULL, extents TEXT NOT NULL, headers TEXT NOT NULL, checksums TEXT NOT NULL,
-  tags TEXT NOT NULL, part_sizes TEXT NOT NULL,
-  PRIMARY KEY (bucket, key)) WITHOUT ROWID;
+  tags TEXT NOT NULL, part_sizes TEXT NOT NULL, version_id TEXT NOT NULL DEFAULT 'null',
+  sequence INTEGER NOT NULL DEFAULT 0, acl TEXT NOT NULL DEFAULT '', is_marker INTEGER NOT NULL DEFAULT 0,
+"""
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS s3_buckets (name TEXT PRIMARY KEY, region TEXT NOT NULL, created_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS s3_bucket_settings (
+  bucket TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (bucket, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS s3_objects ({_OBJECT_COLUMNS} PRIMARY KEY (bucket, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS s3_versions (
+  {_OBJECT_COLUMNS} PRIMARY KEY (bucket, key, version_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS s3_uploads (
   upload_id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, created_s REAL NOT NULL,
-  headers TEXT NOT NULL, tags TEXT NOT NULL, checksum_algorithm TEXT, checksum_type TEXT);
+  headers TEXT NOT NULL, tags TEXT NOT NULL, checksum_algorithm TEXT, checksum_type TEXT,
+  acl TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS s3_parts (
   upload_id TEXT NOT NULL, number INTEGER NOT NULL, size_bytes INTEGER NOT NULL, etag TEXT NOT NULL,
   modified_s REAL NOT NULL, extents TEXT NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY (upload_id, number));
 """
+# Columns that folders of earlier versions of this package lack.
+_ADDED_COLUMNS = {
+    "s3_objects": {
+        "version_id": "TEXT NOT NULL DEFAULT 'null'",
+        "sequence": "INTEGER NOT NULL DEFAULT 0",
+        "acl": "TEXT NOT NULL DEFAULT ''",
+        "is_marker": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "s3_uploads": {"acl": "TEXT NOT NULL DEFAULT ''"},
+}
+_INSERT = f"VALUES ({', '.join('?' * 14)})"
 
 
 class Index:
@@ -102,6 +78,8 @@ class Index:
         self._database = database
         self._folder = private_folder(folder)
         database.script(_TABLES)
+        for table, columns in _ADDED_COLUMNS.items():
+            database.add_columns(table, columns)
         self._sweep()
 
     # Files
@@ -131,11 +109,14 @@ class Index:
 
     # Buckets
 
-    def create_bucket(self, bucket: Bucket) -> None:
-        """Add a bucket that does not exist yet."""
-        self._database.execute(
-            "INSERT INTO s3_buckets VALUES (?, ?, ?)", (bucket.name, bucket.region, bucket.created_s)
-        )
+    def create_bucket(self, bucket: Bucket, settings: Mapping[str, str]) -> None:
+        """Add a bucket that does not exist yet, with its first configuration documents."""
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT INTO s3_buckets VALUES (?, ?, ?)", (bucket.name, bucket.region, bucket.created_s)
+            )
+            for name, document in settings.items():
+                self.put_setting(bucket.name, name, document)
 
     def bucket(self, name: str) -> Bucket | None:
         """The bucket of that name."""
@@ -149,50 +130,149 @@ class Index:
     def delete_bucket(self, name: str) -> bool:
         """Remove an empty bucket with its unfinished uploads; False where it holds an object."""
         with self._database.transaction():
-            if self._database.query("SELECT 1 FROM s3_objects WHERE bucket = ? LIMIT 1", (name,)):
-                return False
+            for table in ("s3_objects", "s3_versions"):
+                if self._database.query(f"SELECT 1 FROM {table} WHERE bucket = ? LIMIT 1", (name,)):  # noqa: S608
+                    return False
             for upload in self.uploads(name):
                 self.delete_upload(upload.upload_id)
+            self._database.execute("DELETE FROM s3_bucket_settings WHERE bucket = ?", (name,))
             self._database.execute("DELETE FROM s3_buckets WHERE name = ?", (name,))
         return True
 
-    # Objects
+    def setting(self, bucket: str, name: str) -> str | None:
+        """A bucket's configuration document of that name (`cors`, `policy`, …), or None."""
+        rows = self._database.query(
+            "SELECT document FROM s3_bucket_settings WHERE bucket = ? AND name = ?", (bucket, name)
+        )
+        return rows[0][0] if rows else None
 
-    def put(self, new: Object, upload_id: str | None = None) -> None:
-        """Record an object in place of any older one, and end the upload that it came from."""
+    def put_setting(self, bucket: str, name: str, document: str) -> None:
+        """Keep a configuration document in place of any older one."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO s3_bucket_settings VALUES (?, ?, ?)", (bucket, name, document)
+        )
+
+    def delete_setting(self, bucket: str, name: str) -> None:
+        """Forget a configuration document, if there is one."""
+        self._database.execute("DELETE FROM s3_bucket_settings WHERE bucket = ? AND name = ?", (bucket, name))
+
+    # Objects and their versions
+
+    def put(self, new: Object, upload_id: str | None = None) -> Object:
+        """Record an object as its key's newest version, and end the upload that it came from.
+
+        A version of the same id (always the case in a bucket that keeps no versions) is replaced.
+        """
         with self._database.transaction():
-            old = self.get(new.bucket, new.key)
-            self._database.execute(
-                "INSERT OR REPLACE INTO s3_objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    new.bucket,
-                    new.key,
-                    new.size_bytes,
-                    new.etag,
-                    new.modified_s,
-                    _dump(new.extents),
-                    json.dumps(new.headers),
-                    json.dumps(new.checksums),
-                    json.dumps(new.tags),
-                    json.dumps(new.part_sizes_bytes),
-                ),
-            )
-            unused = [] if upload_id is None else self._forget_upload(upload_id)
+            unused = self._supersede(new)
+            new = replace(new, sequence=self._next_sequence(new))
+            self._database.execute(f"INSERT INTO s3_objects {_INSERT}", object_row(new))
+            unused += [] if upload_id is None else self._forget_upload(upload_id)
         kept = {extent.file_id for extent in new.extents}
-        unused += old.extents if old else ()
         self.remove_files(extent for extent in unused if extent.file_id not in kept)
+        return new
+
+    def put_marker(self, marker: Object) -> None:
+        """Hide a key's object behind a delete marker."""
+        with self._database.transaction():
+            unused = self._supersede(marker)
+            marker = replace(marker, sequence=self._next_sequence(marker))
+            self._database.execute(f"INSERT INTO s3_versions {_INSERT}", object_row(marker))
+        self.remove_files(unused)
+
+    def change(self, changed: Object) -> None:
+        """Replace the record of a version by one with other tags, headers or ACL."""
+        with self._database.transaction():
+            current = self.get(changed.bucket, changed.key)
+            is_current = current is not None and current.version_id == changed.version_id
+            table = "s3_objects" if is_current else "s3_versions"
+            self._database.execute(f"INSERT OR REPLACE INTO {table} {_INSERT}", object_row(changed))
 
     def get(self, bucket: str, key: str) -> Object | None:
-        """The object, or None."""
+        """The current version of an object, or None."""
         rows = self._database.query("SELECT * FROM s3_objects WHERE bucket = ? AND key = ?", (bucket, key))
-        return _object(rows[0]) if rows else None
+        return object_of(rows[0]) if rows else None
 
-    def delete(self, bucket: str, key: str) -> None:
-        """Remove an object, if there is one."""
+    def version(self, bucket: str, key: str, version_id: str) -> Object | None:
+        """A version of an object, or a delete marker, or None."""
+        current = self.get(bucket, key)
+        if current is not None and current.version_id == version_id:
+            return current
+        rows = self._database.query(
+            "SELECT * FROM s3_versions WHERE bucket = ? AND key = ? AND version_id = ?",
+            (bucket, key, version_id),
+        )
+        return object_of(rows[0]) if rows else None
+
+    def newest(self, bucket: str, key: str) -> Object | None:
+        """The newest version, be it an object or a delete marker."""
+        return self.get(bucket, key) or self._newest_older(bucket, key)
+
+    def delete_version(self, bucket: str, key: str, version_id: str) -> None:
+        """Remove a version for good; the one before it becomes the current one."""
         with self._database.transaction():
-            old = self.get(bucket, key)
-            self._database.execute("DELETE FROM s3_objects WHERE bucket = ? AND key = ?", (bucket, key))
-        self.remove_files(old.extents if old else ())
+            found = self.version(bucket, key, version_id)
+            self._database.execute(
+                "DELETE FROM s3_objects WHERE bucket = ? AND key = ? AND version_id = ?",
+                (bucket, key, version_id),
+            )
+            self._forget_older(bucket, key, version_id)
+            older = None if self.get(bucket, key) else self._newest_older(bucket, key)
+            if older is not None and not older.is_marker:
+                self._forget_older(bucket, key, older.version_id)
+                self._database.execute(f"INSERT INTO s3_objects {_INSERT}", object_row(older))
+        self.remove_files(found.extents if found else ())
+
+    def scan_versions(
+        self, bucket: str, prefix: str, key: str, before: int, limit: int
+    ) -> list[tuple[Object, bool]]:
+        """(version, whether it is its key's newest), by key and newest first, behind a place.
+
+        The place is a key and the sequence of a version of it; 0 is behind all its versions.
+        """
+        rows = self._database.query(
+            "SELECT * FROM (SELECT * FROM s3_objects UNION ALL SELECT * FROM s3_versions) AS version"
+            " WHERE bucket = ?1 AND (key > ?2 OR (key = ?2 AND sequence < ?3)) AND key >= ?4"
+            " ORDER BY key, sequence DESC LIMIT ?5",
+            (bucket, key, before, prefix, limit),
+        )
+        found = [object_of(row) for row in rows]
+        newest = {item.key: self.newest(bucket, item.key) for item in found}
+        return [(item, item == newest[item.key]) for item in found]
+
+    def _supersede(self, new: Object) -> list[Extent]:
+        """Make room for a new version of a key; gives the extents of a version that it replaces."""
+        unused: list[Extent] = []
+        current = self.get(new.bucket, new.key)
+        if current is not None:
+            self._database.execute(
+                "DELETE FROM s3_objects WHERE bucket = ? AND key = ?", (new.bucket, new.key)
+            )
+            if current.version_id == new.version_id:
+                unused += current.extents
+            else:
+                self._database.execute(f"INSERT INTO s3_versions {_INSERT}", object_row(current))
+        unused += self._forget_older(new.bucket, new.key, new.version_id)
+        return unused
+
+    def _forget_older(self, bucket: str, key: str, version_id: str) -> tuple[Extent, ...]:
+        place = (bucket, key, version_id)
+        where = "WHERE bucket = ? AND key = ? AND version_id = ?"
+        rows = self._database.query(f"SELECT extents FROM s3_versions {where}", place)  # noqa: S608
+        if rows:
+            self._database.execute(f"DELETE FROM s3_versions {where}", place)  # noqa: S608
+        return load_extents(rows[0][0]) if rows else ()
+
+    def _newest_older(self, bucket: str, key: str) -> Object | None:
+        rows = self._database.query(
+            "SELECT * FROM s3_versions WHERE bucket = ? AND key = ? ORDER BY sequence DESC LIMIT 1",
+            (bucket, key),
+        )
+        return object_of(rows[0]) if rows else None
+
+    def _next_sequence(self, new: Object) -> int:
+        older = self.newest(new.bucket, new.key)
+        return max(new.sequence or time.time_ns(), older.sequence + 1 if older else 0)
 
     def scan(self, bucket: str, start: str, inclusive: bool, limit: int) -> list[Object]:
         """Up to `limit` objects whose key follows `start` in the order of UTF-8 bytes."""
@@ -201,14 +281,14 @@ class Index:
             " ORDER BY key LIMIT ?4",
             (bucket, start, inclusive, limit),
         )
-        return [_object(row) for row in rows]
+        return [object_of(row) for row in rows]
 
     # Uploads
 
     def create_upload(self, upload: Upload) -> None:
         """Record the beginning of a multipart upload."""
         self._database.execute(
-            "INSERT INTO s3_uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO s3_uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 upload.upload_id,
                 upload.bucket,
@@ -218,6 +298,7 @@ class Index:
                 json.dumps(upload.tags),
                 upload.checksum_algorithm,
                 upload.checksum_type,
+                upload.acl,
             ),
         )
 
@@ -229,13 +310,13 @@ class Index:
         )
 
     def uploads(self, bucket: str, upload_id: str | None = None) -> list[Upload]:
-        """Unfinished uploads of a bucket by key and age."""
+        """Unfinished uploads of a bucket by key and id."""
         rows = self._database.query(
             "SELECT * FROM s3_uploads WHERE bucket = ?1 AND (?2 IS NULL OR upload_id = ?2)"
-            " ORDER BY key, created_s",
+            " ORDER BY key, upload_id",
             (bucket, upload_id),
         )
-        return [_upload(row) for row in rows]
+        return [upload_of(row) for row in rows]
 
     def put_part(self, upload_id: str, part: Part) -> bool:
         """Record a part in place of any older one; False where the upload has ended meanwhile."""
@@ -251,7 +332,7 @@ class Index:
                     part.size_bytes,
                     part.etag,
                     part.modified_s,
-                    _dump(part.extents),
+                    dump_extents(part.extents),
                     json.dumps(part.checksums),
                 ),
             )
@@ -265,7 +346,7 @@ class Index:
             "SELECT * FROM s3_parts WHERE upload_id = ? AND number >= ? ORDER BY number",
             (upload_id, first),
         )
-        return [_part(row) for row in rows]
+        return [part_of(row) for row in rows]
 
     def delete_upload(self, upload_id: str) -> None:
         """Abort an upload and remove its parts."""
@@ -281,8 +362,9 @@ class Index:
 
     def _sweep(self) -> None:
         """Create the folders, and remove files that a killed server wrote but never recorded."""
-        rows = self._database.query("SELECT extents FROM s3_objects UNION ALL SELECT extents FROM s3_parts")
-        known = {extent.file_id for row in rows for extent in _load(row[0])}
+        tables = ("s3_objects", "s3_versions", "s3_parts")
+        rows = self._database.query(" UNION ALL ".join(f"SELECT extents FROM {name}" for name in tables))  # noqa: S608
+        known = {extent.file_id for row in rows for extent in load_extents(row[0])}
         for number in range(256):
             folder = private_folder(self._folder / f"{number:02x}")
             for name in _names(folder):
@@ -295,35 +377,21 @@ def _names(folder: Path) -> Iterator[str]:
         yield from [entry.name for entry in entries]
 
 
-def _dump(extents: Sequence[Extent]) -> str:
-    return json.dumps([(extent.file_id, extent.offset, extent.size_bytes) for extent in extents])
+def new_version(is_kept: bool) -> tuple[str, int]:
+    """(id, sequence) of a version to be written; without versions the id is always the same.
+
+    An id holds its sequence, so that a listing can go on behind a version that was deleted meanwhile.
+    """
+    sequence = time.time_ns()
+    if not is_kept:
+        return NULL_VERSION, sequence
+    return base64.urlsafe_b64encode(sequence.to_bytes(8, "big") + secrets.token_bytes(16)).decode(), sequence
 
 
-def _load(text: str) -> tuple[Extent, ...]:
-    return tuple(Extent(*item) for item in json.loads(text))
-
-
-def _upload(row: tuple[Any, ...]) -> Upload:
-    upload_id, bucket, key, created_s, headers, tags, algorithm, kind = row
-    return Upload(upload_id, bucket, key, created_s, json.loads(headers), json.loads(tags), algorithm, kind)
-
-
-def _part(row: tuple[Any, ...]) -> Part:
-    _, number, size_bytes, etag, modified_s, extents, checksums = row
-    return Part(number, size_bytes, etag, modified_s, _load(extents), json.loads(checksums))
-
-
-def _object(row: tuple[Any, ...]) -> Object:
-    bucket, key, size_bytes, etag, modified_s, extents, headers, checksums, tags, part_sizes = row
-    return Object(
-        bucket,
-        key,
-        size_bytes,
-        etag,
-        modified_s,
-        _load(extents),
-        json.loads(headers),
-        json.loads(checksums),
-        json.loads(tags),
-        tuple(json.loads(part_sizes)),
-    )
+def sequence_of(version_id: str) -> int | None:
+    """The sequence that an id of `new_version` holds, or None."""
+    try:
+        raw = base64.b64decode(version_id.encode(), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return int.from_bytes(raw[:8], "big") if len(raw) == 24 else None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from aiohttp import web
 
 from ...errors import AwsError
-from .index import Index, Object
+from .attributes import storage_class
+from .index import Index
+from .records import Bucket, Object
 from .request import S3Request
 from .xml import Element, document, iso_time
 
@@ -35,7 +37,7 @@ def page(index: Index, bucket: str, prefix: str, delimiter: str, after: str, max
     found = Page()
     start, inclusive = (after, False) if after >= prefix else (prefix, True)
     if delimiter and after.startswith(prefix) and after.endswith(delimiter) and after != prefix:
-        start, inclusive = _behind(after), True
+        start, inclusive = behind(after), True
     limit = _FIRST_SCAN
     while max_keys:
         batch = index.scan(bucket, start, inclusive, limit)
@@ -52,7 +54,7 @@ def page(index: Index, bucket: str, prefix: str, delimiter: str, after: str, max
                 found.last = item.key[: cut + len(delimiter)]
                 found.prefixes.append(found.last)
                 # Skip all that the prefix stands for, without reading it.
-                start, inclusive, limit = _behind(found.last), True, _FIRST_SCAN
+                start, inclusive, limit = behind(found.last), True, _FIRST_SCAN
                 break
             found.objects.append(item)
             found.last = start = item.key
@@ -71,7 +73,7 @@ def list_objects_v2(index: Index, request: S3Request) -> web.Response:
     after = query.get("start-after", "") if token is None else _read_token(token)
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     found = page(index, request.bucket, prefix, delimiter, after, max_keys)
-    text = _encoder(request)
+    text = encoder(request)
     return document(
         "ListBucketResult",
         [
@@ -96,7 +98,7 @@ def list_objects_v1(index: Index, request: S3Request) -> web.Response:
     max_keys = request.number("max-keys", 0, _MAX_KEYS, _MAX_KEYS)
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     found = page(index, request.bucket, prefix, delimiter, query.get("marker", ""), max_keys)
-    text = _encoder(request)
+    text = encoder(request)
     return document(
         "ListBucketResult",
         [
@@ -115,33 +117,71 @@ def list_objects_v1(index: Index, request: S3Request) -> web.Response:
 
 def list_buckets(index: Index, request: S3Request) -> web.Response:
     """ListBuckets."""
-    buckets: list[Element] = [
-        ("Bucket", [("Name", bucket.name), ("CreationDate", iso_time(bucket.created_s))])
+    query = request.query
+    prefix, region = query.get("prefix", ""), query.get("bucket-region")
+    limit = request.number("max-buckets", 1, 10_000) if "max-buckets" in query else None
+    token = query.get("continuation-token")
+    after = "" if token is None else _read_token(token)
+    found = [
+        bucket
         for bucket in index.buckets()
+        if bucket.name.startswith(prefix) and bucket.name > after and region in (None, bucket.region)
     ]
-    return document("ListAllMyBucketsResult", [_owner(request), ("Buckets", buckets)])
+    shown = found if limit is None else found[:limit]
+    is_paged = bool({"prefix", "max-buckets", "continuation-token", "bucket-region"} & query.keys())
+    buckets: list[Element] = [("Bucket", _bucket_elements(bucket, is_paged)) for bucket in shown]
+    return document(
+        "ListAllMyBucketsResult",
+        [
+            owner(request),
+            ("Buckets", buckets),
+            ("ContinuationToken", _write_token(shown[-1].name) if len(shown) < len(found) else None),
+            ("Prefix", prefix if "prefix" in query else None),
+        ],
+    )
+
+
+def _bucket_elements(bucket: Bucket, with_region: bool) -> list[Element]:
+    """A bucket's entry; its region comes with the newer, paged form of the call only."""
+    return [
+        ("Name", bucket.name),
+        ("CreationDate", iso_time(bucket.created_s)),
+        ("BucketRegion", bucket.region if with_region else None),
+    ]
 
 
 def list_uploads(index: Index, request: S3Request) -> web.Response:
     """ListMultipartUploads."""
     limit = request.number("max-uploads", 1, _MAX_KEYS, _MAX_KEYS)
     prefix = request.query.get("prefix", "")
+    delimiter = request.query.get("delimiter", "")
     marker = (request.query.get("key-marker", ""), request.query.get("upload-id-marker"))
     uploads = [upload for upload in index.uploads(request.bucket) if upload.key.startswith(prefix)]
     if marker[0] and marker[1] is None:
         uploads = [upload for upload in uploads if upload.key > marker[0]]
     elif marker[0]:
-        names = [(upload.key, upload.upload_id) for upload in uploads]
-        uploads = uploads[names.index(marker) + 1 :] if marker in names else []
+        # A key's uploads are in the order of their ids: the place holds when its upload is gone.
+        uploads = [
+            upload for upload in uploads if (upload.key, upload.upload_id) > (marker[0], marker[1] or "")
+        ]
+    folded = list(
+        dict.fromkeys(
+            upload.key[: cut + len(delimiter)]
+            for upload in uploads
+            if delimiter and (cut := upload.key.find(delimiter, len(prefix))) >= 0
+        )
+    )
+    uploads = [upload for upload in uploads if not delimiter or delimiter not in upload.key[len(prefix) :]]
     shown, truncated = uploads[:limit], len(uploads) > limit
-    text = _encoder(request)
+    text = encoder(request)
     listed: list[Element] = [
         (
             "Upload",
             [
                 ("Key", text(upload.key)),
                 ("UploadId", upload.upload_id),
-                ("StorageClass", "STANDARD"),
+                owner(request),
+                ("StorageClass", upload.headers.get("x-amz-storage-class", "STANDARD")),
                 ("Initiated", iso_time(upload.created_s)),
             ],
         )
@@ -156,10 +196,12 @@ def list_uploads(index: Index, request: S3Request) -> web.Response:
             ("NextKeyMarker", text(shown[-1].key) if truncated else None),
             ("NextUploadIdMarker", shown[-1].upload_id if truncated else None),
             ("Prefix", text(prefix)),
+            ("Delimiter", text(delimiter) if delimiter else None),
             ("MaxUploads", limit),
             ("EncodingType", request.query.get("encoding-type")),
             ("IsTruncated", str(truncated).lower()),
             *listed,
+            *common_prefixes(folded, text),
         ],
     )
 
@@ -209,16 +251,16 @@ def checksum_elements(checksums: dict[str, str]) -> Sequence[Element]:
     ]
 
 
-def _behind(prefix: str) -> str:
+def behind(prefix: str) -> str:
     """The first text after all that start with `prefix`."""
     code = ord(prefix[-1]) + 1
     if code > 0x10FFFF:
-        return _behind(prefix[:-1]) if len(prefix) > 1 else prefix + chr(0x10FFFF) * 1024
+        return behind(prefix[:-1]) if len(prefix) > 1 else prefix + chr(0x10FFFF) * 1024
     return prefix[:-1] + chr(0xE000 if code == 0xD800 else code)
 
 
 def _contents(request: S3Request, found: Page, with_owner: bool) -> list[Element]:
-    text = _encoder(request)
+    text = encoder(request)
     contents: list[Element] = [
         (
             "Contents",
@@ -227,21 +269,28 @@ def _contents(request: S3Request, found: Page, with_owner: bool) -> list[Element
                 ("LastModified", iso_time(item.modified_s)),
                 ("ETag", f'"{item.etag}"'),
                 ("Size", item.size_bytes),
-                *([_owner(request)] if with_owner else []),
-                ("StorageClass", "STANDARD"),
+                *([owner(request)] if with_owner else []),
+                ("StorageClass", storage_class(item)),
             ],
         )
         for item in found.objects
     ]
-    return contents + [("CommonPrefixes", [("Prefix", text(prefix))]) for prefix in found.prefixes]
+    return [*contents, *common_prefixes(found.prefixes, text)]
 
 
-def _owner(request: S3Request) -> Element:
+def common_prefixes(prefixes: Iterable[str], text: Callable[[str], str]) -> list[Element]:
+    """The folders of a listing."""
+    return [("CommonPrefixes", [("Prefix", text(prefix))]) for prefix in prefixes]
+
+
+def owner(request: S3Request) -> Element:
+    """The one account, as the owner of everything."""
     account = request.call.emulator.account_id
     return ("Owner", [("ID", account), ("DisplayName", account)])
 
 
-def _encoder(request: S3Request) -> Callable[[str], str]:
+def encoder(request: S3Request) -> Callable[[str], str]:
+    """How names are written: percent-encoded where the client asks for it."""
     encoding = request.query.get("encoding-type")
     if encoding not in (None, "url"):
         raise AwsError("InvalidArgument", "Invalid Encoding Method specified in Request")

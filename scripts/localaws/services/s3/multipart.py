@@ -6,18 +6,23 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
-from xml.etree.ElementTree import Element as XmlElement
+from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
 from ...errors import AwsError
-from . import checksums, listing
-from .index import Extent, Index, Object, Part, Upload
+from . import acl, checksums, listing
+from .attributes import encryption_headers, stored_attributes, written
+from .honoured import check_document
+from .index import Index, new_version
+from .model_xml import read_payload
 from .objects import check_write
+from .records import Extent, Object, Part, Upload
 from .request import S3Request, object_headers, range_of, tags_of
 from .send import pieces
-from .storage import Storage, find_copy_source, read_document, receive_file
-from .xml import document, iso_time, parse
+from .storage import Storage, find_copy_source, read_document, receive_file, versioning
+from .xml import document, iso_time
 
 MAX_PART_NUMBER = 10_000
 _MIN_PART_BYTES = 5 << 20
@@ -49,16 +54,18 @@ async def create_upload(storage: Storage, request: S3Request) -> web.StreamRespo
         request.bucket,
         request.key,
         time.time(),
-        object_headers(request.headers),
+        {**object_headers(request.headers), **stored_attributes(storage, request)},
         tags_of(request.headers),
         algorithm.lower() if algorithm else None,
         kind,
+        acl.of_request(storage, request),
     )
     storage.index.create_upload(upload)
     response = document(
         "InitiateMultipartUploadResult",
         [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.upload_id)],
     )
+    response.headers.update(encryption_headers(upload.headers))
     if upload.checksum_algorithm and upload.checksum_type:
         response.headers["x-amz-checksum-algorithm"] = upload.checksum_algorithm.upper()
         response.headers["x-amz-checksum-type"] = upload.checksum_type
@@ -72,12 +79,13 @@ def part_number(request: S3Request) -> int:
 
 async def upload_part(storage: Storage, request: S3Request) -> web.StreamResponse:
     """UploadPart."""
-    find_upload(storage, request)
+    upload = find_upload(storage, request)
     number = part_number(request)
     extent, received = await receive_file(storage, request, "UploadPart")
     part = Part(number, received.size_bytes, received.etag, time.time(), (extent,), received.checksums)
     _record(storage, request, part)
-    return web.Response(headers={"ETag": f'"{part.etag}"', **part.checksums})
+    encryption = encryption_headers(upload.headers)
+    return web.Response(headers={"ETag": f'"{part.etag}"', **part.checksums, **encryption})
 
 
 async def upload_part_copy(storage: Storage, request: S3Request) -> web.StreamResponse:
@@ -106,14 +114,18 @@ async def list_parts(storage: Storage, request: S3Request) -> web.StreamResponse
 async def complete_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
     """CompleteMultipartUpload."""
     find_upload(storage, request)
-    root = parse(await read_document(request))
+    body = await read_document(request, speaks_of_object=True)
+    value, _ = read_payload("CompleteMultipartUpload", "MultipartUpload", body)
+    check_document("CompleteMultipartUpload", "MultipartUpload", value)
     # From here on nothing is awaited: no other request can end this upload, or write this key, in between.
     upload = find_upload(storage, request)
-    parts = _chosen_parts(storage.index, upload, root)
+    parts = _chosen_parts(storage.index, upload, value)
     check_write(storage, request)
-    made = _assembled(request, upload, parts)
+    _check_claims(request, upload, parts)
+    version_id, sequence = new_version(versioning(storage, request.bucket) == "Enabled")
+    made = replace(_assembled(request, upload, parts), version_id=version_id, sequence=sequence)
     storage.index.put(made, upload.upload_id)
-    return document(
+    answer = document(
         "CompleteMultipartUploadResult",
         [
             ("Location", f"{request.call.emulator.endpoint_url}/{upload.bucket}/{upload.key}"),
@@ -124,6 +136,8 @@ async def complete_upload(storage: Storage, request: S3Request) -> web.StreamRes
             ("ChecksumType", made.checksums.get("x-amz-checksum-type")),
         ],
     )
+    answer.headers.update(written(storage, made))
+    return answer
 
 
 async def abort_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
@@ -140,6 +154,20 @@ def _record(storage: Storage, request: S3Request, part: Part) -> None:
         raise AwsError("NoSuchUpload", "The specified upload does not exist.", 404)
 
 
+def _check_claims(request: S3Request, upload: Upload, parts: Sequence[Part]) -> None:
+    """Raise InvalidRequest where the size or the kind of checksum that the client expects is another."""
+    size = request.headers.get("x-amz-mp-object-size")
+    if size is not None and size != str(sum(part.size_bytes for part in parts)):
+        raise AwsError(
+            "InvalidRequest", "The provided 'x-amz-mp-object-size' header does not match what was computed."
+        )
+    kind = request.headers.get("x-amz-checksum-type")
+    if kind is not None and kind != upload.checksum_type:
+        raise AwsError(
+            "InvalidRequest", f"The upload's checksum type is {upload.checksum_type}, not {kind[:20]}."
+        )
+
+
 def _assembled(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Object:
     """The object that the parts become; its ETag is the MD5 of theirs, as S3's is."""
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
@@ -154,25 +182,26 @@ def _assembled(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Obj
         _checksums(request, upload, parts),
         upload.tags,
         tuple(part.size_bytes for part in parts),
+        acl=upload.acl,
     )
 
 
-def _chosen_parts(index: Index, upload: Upload, root: XmlElement) -> list[Part]:
+def _chosen_parts(index: Index, upload: Upload, completion: dict[str, Any]) -> list[Part]:
     """The parts that the client lists. Raises AWS's error where one is missing, small or in disorder."""
     known = {part.number: part for part in index.parts(upload.upload_id)}
     chosen: list[Part] = []
-    for item in root.iter("Part"):
-        number, etag = item.findtext("PartNumber") or "", (item.findtext("ETag") or "").strip().strip('"')
-        if not (number.isascii() and number.isdigit() and len(number) < 6):
+    for item in completion.get("Parts", []):
+        number, etag = item.get("PartNumber", 0), item.get("ETag", "").strip().strip('"')
+        if not 1 <= number <= MAX_PART_NUMBER:
             raise AwsError("MalformedXML", "A part has no number.")
-        if chosen and int(number) <= chosen[-1].number:
+        if chosen and number <= chosen[-1].number:
             raise AwsError("InvalidPartOrder", "The list of parts was not in ascending order.")
-        part = known.get(int(number))
+        part = known.get(number)
         if part is None or part.etag != etag:
             text = "One or more of the specified parts could not be found, or its entity tag is another."
             raise AwsError("InvalidPart", text)
         for name, value in part.checksums.items():
-            claimed = item.findtext("Checksum" + name.removeprefix(checksums.HEADER_PREFIX).upper())
+            claimed = item.get("Checksum" + name.removeprefix(checksums.HEADER_PREFIX).upper())
             if claimed is not None and claimed != value:
                 raise AwsError("InvalidPart", f"The {name} of part {number} is another.")
         chosen.append(part)

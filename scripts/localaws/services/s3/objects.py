@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,12 +11,28 @@ from email.utils import formatdate
 from aiohttp import web
 
 from ...errors import AwsError
-from . import listing
-from .index import Object
+from . import acl, checksums, listing
+from .attributes import encryption_headers, metadata_of, stored_attributes, written
+from .honoured import check_document
+from .index import new_version
+from .model_xml import read_payload
+from .records import Extent, Object
 from .request import S3Request, check_conditions, check_tags, object_headers, range_of, tags_of
 from .send import pieces, send
-from .storage import Storage, broken_body, find_copy_source, find_object, read_document, receive_file
-from .xml import document, iso_time, parse
+from .storage import (
+    ARCHIVED,
+    Storage,
+    archived,
+    broken_body,
+    find_bucket,
+    find_copy_source,
+    find_requested,
+    read_document,
+    receive_file,
+    version_headers,
+    versioning,
+)
+from .xml import Element, document, iso_time
 
 _OVERRIDES = (
     "content-type",
@@ -30,15 +47,19 @@ _OVERRIDES = (
 async def put_object(storage: Storage, request: S3Request) -> web.StreamResponse:
     """PutObject."""
     headers, tags = object_headers(request.headers), tags_of(request.headers)
+    headers |= stored_attributes(storage, request)
+    access = acl.of_request(storage, request)
     check_write(storage, request)
     extent, received = await receive_file(storage, request, "PutObject")
     try:
         # Again, without an await before the record: another writer may have been faster meanwhile.
+        find_bucket(storage, request.bucket)
         check_write(storage, request)
     except AwsError:
         storage.index.remove_files([extent])
         raise
-    checksums = {**received.checksums, "x-amz-checksum-type": "FULL_OBJECT"} if received.checksums else {}
+    found = {**received.checksums, "x-amz-checksum-type": "FULL_OBJECT"} if received.checksums else {}
+    version_id, sequence = new_version(versioning(storage, request.bucket) == "Enabled")
     made = Object(
         request.bucket,
         request.key,
@@ -47,18 +68,24 @@ async def put_object(storage: Storage, request: S3Request) -> web.StreamResponse
         time.time(),
         (extent,),
         headers,
-        checksums,
+        found,
         tags,
+        version_id=version_id,
+        sequence=sequence,
+        acl=access,
     )
     storage.index.put(made)
-    return web.Response(headers={"ETag": f'"{made.etag}"', **made.checksums})
+    return web.Response(headers={"ETag": f'"{made.etag}"', **made.checksums, **written(storage, made)})
 
 
 async def get_object(storage: Storage, request: S3Request) -> web.StreamResponse:
     """GetObject, all of it, a range or a part."""
-    found = find_object(storage, request.bucket, request.key)
+    found = find_requested(storage, request)
     check_conditions(request.headers, found.etag, found.modified_s)
+    if found.headers.get("x-amz-storage-class") in ARCHIVED:
+        raise archived(found)
     start, size_bytes, status, headers = _selection(request, found)
+    headers |= version_headers(storage, found)
     response = web.StreamResponse(status=status, headers={**_headers(request, found, status), **headers})
     response.content_length = size_bytes
     transfer = request.call.emulator.network.transfer(request.call.access_key_id, "to_client")
@@ -74,70 +101,130 @@ async def get_object(storage: Storage, request: S3Request) -> web.StreamResponse
 
 async def head_object(storage: Storage, request: S3Request) -> web.StreamResponse:
     """HeadObject."""
-    found = find_object(storage, request.bucket, request.key)
+    found = find_requested(storage, request)
     check_conditions(request.headers, found.etag, found.modified_s)
     _, size_bytes, status, headers = _selection(request, found)
+    headers |= version_headers(storage, found)
     response = web.StreamResponse(status=status, headers={**_headers(request, found, status), **headers})
     response.content_length = size_bytes
     return response
 
 
-async def delete_object(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """DeleteObject."""
-    storage.index.delete(request.bucket, request.key)
-    return web.Response(status=204)
-
-
 async def copy_object(storage: Storage, request: S3Request) -> web.StreamResponse:
     """CopyObject."""
     source = find_copy_source(storage, request)
-    replaced = request.headers.get("x-amz-metadata-directive", "COPY") == "REPLACE"
-    retagged = request.headers.get("x-amz-tagging-directive", "COPY") == "REPLACE"
-    if (source.bucket, source.key) == (request.bucket, request.key) and not replaced:
-        text = "This copy request is illegal: it would copy an object to itself without changing anything."
+    replaced = _directive(request, "x-amz-metadata-directive")
+    retagged = _directive(request, "x-amz-tagging-directive")
+    attributes = stored_attributes(storage, request)
+    is_same = (source.bucket, source.key) == (request.bucket, request.key)
+    names_new = {name for name in attributes if name in request.headers}
+    if (
+        is_same
+        and not replaced
+        and not names_new
+        and "?versionId=" not in request.headers["x-amz-copy-source"]
+    ):
+        text = (
+            "This copy request is illegal because it is trying to copy an object to itself without changing "
+            "the object's metadata, storage class, website redirect location or encryption attributes."
+        )
         raise AwsError("InvalidRequest", text)
+    check_write(storage, request)
+    version_id, sequence = new_version(versioning(storage, request.bucket) == "Enabled")
     made = replace(
         source,
         bucket=request.bucket,
         key=request.key,
         modified_s=time.time(),
-        extents=storage.index.link(source.extents),
-        headers=object_headers(request.headers) if replaced else source.headers,
+        headers={**(object_headers(request.headers) if replaced else metadata_of(source)), **attributes},
+        checksums=await _copied_checksums(storage, request, source),
         tags=tags_of(request.headers) if retagged else source.tags,
+        acl=acl.of_request(storage, request),
+        version_id=version_id,
+        sequence=sequence,
     )
+    # The source, and what stands at the goal, may have changed while a checksum was made.
+    find_bucket(storage, request.bucket)
+    check_write(storage, request)
+    made = replace(made, extents=_linked(storage, source))
     storage.index.put(made)
-    return document(
+    answer = document(
         "CopyObjectResult",
         [
             ("ETag", f'"{made.etag}"'),
             ("LastModified", iso_time(made.modified_s)),
             *listing.checksum_elements(made.checksums),
+            ("ChecksumType", made.checksums.get("x-amz-checksum-type")),
         ],
     )
+    answer.headers.update(written(storage, made))
+    if versioning(storage, source.bucket):
+        answer.headers["x-amz-copy-source-version-id"] = source.version_id
+    return answer
+
+
+async def _copied_checksums(storage: Storage, request: S3Request, source: Object) -> dict[str, str]:
+    """The source's checksums, or one of the algorithm that the copy asks for."""
+    algorithm = request.headers.get("x-amz-checksum-algorithm", "").lower()
+    name = f"{checksums.HEADER_PREFIX}{algorithm}"
+    if not algorithm or (name in source.checksums and "-" not in source.checksums[name]):
+        return source.checksums
+    if algorithm not in checksums.ALGORITHMS:
+        raise AwsError("InvalidRequest", "Checksum algorithm provided is unsupported.")
+    files = [(storage.index.path(part.file_id), part.offset, part.size_bytes) for part in source.extents]
+    try:
+        value = await asyncio.get_running_loop().run_in_executor(
+            storage.threads, checksums.of_files, algorithm, files
+        )
+    except FileNotFoundError as error:
+        raise AwsError("NoSuchKey", "The copy's source was removed meanwhile.", 404) from error
+    return {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
+
+
+def _linked(storage: Storage, source: Object) -> tuple[Extent, ...]:
+    try:
+        return storage.index.link(source.extents)
+    except FileNotFoundError as error:
+        raise AwsError("NoSuchKey", "The copy's source was removed meanwhile.", 404) from error
+
+
+def _directive(request: S3Request, header: str) -> bool:
+    """Whether a copy is to have attributes of its own. Raises InvalidArgument."""
+    directive = request.headers.get(header, "COPY")
+    if directive not in ("COPY", "REPLACE"):
+        raise AwsError("InvalidArgument", f"Unknown directive in {header}.")
+    return directive == "REPLACE"
 
 
 async def get_object_tagging(storage: Storage, request: S3Request) -> web.StreamResponse:
     """GetObjectTagging."""
-    tags = find_object(storage, request.bucket, request.key).tags.items()
-    return document(
-        "Tagging",
-        [("TagSet", [("Tag", [("Key", name), ("Value", value)]) for name, value in tags])],
-    )
+    found = find_requested(storage, request)
+    tags: list[Element] = [("Tag", [("Key", name), ("Value", value)]) for name, value in found.tags.items()]
+    answer = document("Tagging", [("TagSet", tags)])
+    answer.headers.update(version_headers(storage, found))
+    return answer
 
 
 async def put_object_tagging(storage: Storage, request: S3Request) -> web.StreamResponse:
     """PutObjectTagging."""
-    root = parse(await read_document(request))
-    tags = {item.findtext("Key") or "": item.findtext("Value") or "" for item in root.iter("Tag")}
+    value, _ = read_payload("PutObjectTagging", "Tagging", await read_document(request))
+    check_document("PutObjectTagging", "Tagging", value)
+    tags = {tag["Key"]: tag["Value"] for tag in value["TagSet"]}
+    if len(tags) != len(value["TagSet"]):
+        raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key")
     check_tags(tags)
-    storage.index.put(replace(find_object(storage, request.bucket, request.key), tags=tags))
-    return web.Response()
+    return _retagged(storage, request, tags, 200)
 
 
 async def delete_object_tagging(storage: Storage, request: S3Request) -> web.StreamResponse:
     """DeleteObjectTagging."""
-    storage.index.put(replace(find_object(storage, request.bucket, request.key), tags={}))
-    return web.Response(status=204)
+    return _retagged(storage, request, {}, 204)
+
+
+def _retagged(storage: Storage, request: S3Request, tags: dict[str, str], status: int) -> web.Response:
+    found = find_requested(storage, request)
+    storage.index.change(replace(found, tags=tags))
+    return web.Response(status=status, headers=version_headers(storage, found))
 
 
 def check_write(storage: Storage, request: S3Request) -> None:
@@ -175,6 +262,7 @@ def _selection(request: S3Request, found: Object) -> tuple[int, int, int, dict[s
 def _headers(request: S3Request, found: Object, status: int) -> dict[str, str]:
     headers = {
         **found.headers,
+        **encryption_headers(found.headers),
         "ETag": f'"{found.etag}"',
         "Last-Modified": formatdate(found.modified_s, usegmt=True),
         "Accept-Ranges": "bytes",

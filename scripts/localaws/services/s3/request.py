@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import parse_qsl, unquote_to_bytes
+
+from multidict import CIMultiDict
 
 from ...errors import AwsError
 from ...protocol.call import Call
@@ -34,11 +36,8 @@ class S3Request:
     bucket: str
     key: str
     query: Mapping[str, str]
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The request's headers; names match in any case."""
-        return self.call.request.headers
+    # Names match in any case. A presigned address may carry x-amz-… headers as parameters.
+    headers: Mapping[str, str]
 
     def number(self, name: str, low: int, high: int, default: int | None = None) -> int:
         """A number from the query. Raises InvalidArgument for anything else."""
@@ -53,7 +52,7 @@ class S3Request:
 
 
 def read_request(call: Call) -> S3Request:
-    """Take the address apart. Raises InvalidURI, InvalidBucketName or KeyTooLongError."""
+    """Take the address apart. Raises InvalidURI or KeyTooLongError."""
     path, raw_query = split_target(call.request.raw_path)
     bucket, _, raw_key = path.removeprefix("/").partition("/")
     try:
@@ -61,11 +60,14 @@ def read_request(call: Call) -> S3Request:
         bucket = unquote_to_bytes(bucket).decode()
     except UnicodeDecodeError as error:
         raise AwsError("InvalidURI", "Couldn't parse the specified URI.") from error
-    if bucket:
-        check_bucket_name(bucket)
     if len(key.encode()) > _MAX_KEY_BYTES:
         raise AwsError("KeyTooLongError", "Your key is too long")
-    return S3Request(call, bucket, key, dict(parse_query(raw_query)))
+    query = dict(parse_query(raw_query))
+    headers: Mapping[str, str] = call.request.headers
+    moved = {name: value for name, value in query.items() if name.startswith("x-amz-")}
+    if moved:
+        headers = CIMultiDict({**headers, **moved})
+    return S3Request(call, bucket, key, query, headers)
 
 
 def check_bucket_name(name: str) -> None:
@@ -97,12 +99,10 @@ def tags_of(headers: Mapping[str, str]) -> dict[str, str]:
     return tags
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
+def check_tags(tags: Mapping[str, str], most: int = 10) -> None:
     """Raise InvalidTag where there are too many tags, or one is too long."""
-    if len(tags) > 10 or any(not 1 <= len(name) <= 128 or len(value) > 256 for name, value in tags.items()):
-        raise AwsError(
-            "InvalidTag", "Object tags: 10 at most, names of 1 to 128, values up to 256 characters"
-        )
+    if len(tags) > most or any(not 1 <= len(name) <= 128 or len(value) > 256 for name, value in tags.items()):
+        raise AwsError("InvalidTag", f"{most} tags at most, names of 1 to 128, values up to 256 characters")
 
 
 def range_of(header: str | None, size_bytes: int) -> tuple[int, int] | None:
@@ -132,24 +132,28 @@ def check_conditions(
     headers: Mapping[str, str], etag: str, modified_s: float, prefix: str = "", reading: bool = True
 ) -> None:
     """Raise NotModified (304) or PreconditionFailed (412) as the headers ask, in RFC 9110's order."""
-    failed = AwsError(
-        "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412
-    )
     if (wanted := headers.get(f"{prefix}if-match")) is not None:
         if not _etag_in(wanted, etag):
-            raise failed
+            raise precondition_failed(f"{prefix}If-Match")
     elif (since := _date_s(headers.get(f"{prefix}if-unmodified-since"))) is not None and int(
         modified_s
     ) > since:
-        raise failed
-    unchanged = AwsError("NotModified", "Not Modified", 304) if reading else failed
+        raise precondition_failed(f"{prefix}If-Unmodified-Since")
+    same = {"ETag": f'"{etag}"', "Last-Modified": formatdate(modified_s, usegmt=True)}
+    unchanged = AwsError("NotModified", "Not Modified", 304, headers=same) if reading else None
     if (unwanted := headers.get(f"{prefix}if-none-match")) is not None:
         if _etag_in(unwanted, etag):
-            raise unchanged
+            raise unchanged or precondition_failed(f"{prefix}If-None-Match")
     elif (since := _date_s(headers.get(f"{prefix}if-modified-since"))) is not None and int(
         modified_s
     ) <= since:
-        raise unchanged
+        raise unchanged or precondition_failed(f"{prefix}If-Modified-Since")
+
+
+def precondition_failed(condition: str) -> AwsError:
+    """S3's answer where a condition of the request does not hold."""
+    text = "At least one of the pre-conditions you specified did not hold"
+    return AwsError("PreconditionFailed", text, 412, {"Condition": condition})
 
 
 def _etag_in(header: str, etag: str) -> bool:

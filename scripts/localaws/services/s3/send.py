@@ -14,7 +14,7 @@ from aiohttp import web
 from ...network import Transfer
 from ...settings import FaultSpec
 from .faults import close_connection, reset_connection
-from .index import Extent
+from .records import Extent
 
 # One step of a shaped transfer: at 90 MB/s a wake-up every 6 ms.
 _STEP_BYTES = 512 << 10

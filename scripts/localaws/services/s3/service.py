@@ -1,4 +1,4 @@
-"""Which S3 operation a request is."""
+"""Which function serves an S3 operation. One of S3's model that is not here is refused by its name."""
 
 from __future__ import annotations
 
@@ -9,22 +9,15 @@ from aiohttp import web
 
 from ...errors import AwsError
 from ...protocol.call import Call
-from . import buckets, multipart, objects
+from . import acl, bucket_settings, buckets, delete, multipart, object_lock, objects
+from .honoured import check_members
 from .index import Index
-from .request import S3Request, read_request
-from .storage import Storage, find_bucket, strike
+from .object_attributes import get_object_attributes
+from .operations import identify, refuse
+from .request import S3Request, check_bucket_name, read_request
+from .storage import Storage, check_owner, find_bucket, strike
 
 _UPLOAD_THREADS = 4
-
-# Sub-resources that S3 has and this store does not: asking for one must not touch the object itself.
-_UNSERVED = frozenset(
-    (
-        *("accelerate", "acl", "analytics", "attributes", "cors", "encryption", "intelligent-tiering"),
-        *("inventory", "legal-hold", "lifecycle", "logging", "metrics", "notification", "object-lock"),
-        *("ownershipControls", "policy", "policyStatus", "publicAccessBlock", "replication"),
-        *("requestPayment", "restore", "retention", "select", "torrent", "versionId", "versions", "website"),
-    )
-)
 
 Operation = Callable[[Storage, S3Request], Awaitable[web.StreamResponse]]
 
@@ -42,64 +35,77 @@ class ObjectStore:
     async def handle(self, call: Call) -> web.StreamResponse:
         """Run the operation that the request asks for."""
         request = read_request(call)
-        name, operation = _operation(request)
+        method = call.request.method
+        name = identify(method, request.bucket, request.key, request.query, request.headers)
+        operation = OPERATIONS.get(name)
+        if operation is None:
+            raise refuse(name)
+        if request.bucket:
+            check_bucket_name(request.bucket)
+        check_members(request, name)
         strike(request, name)
         if request.bucket and name != "CreateBucket":
-            find_bucket(self._storage, request.bucket)
+            _check_region(request, find_bucket(self._storage, request.bucket).region)
+            check_owner(request)
         return await operation(self._storage, request)
 
 
-def _operation(request: S3Request) -> tuple[str, Operation]:
-    """The operation's name in AWS's words, and what runs it. Raises NotImplemented or MethodNotAllowed."""
-    query, method = request.query, request.call.request.method
-    if unserved := _UNSERVED & query.keys():
-        text = f"The embedded AWS does not serve the sub-resource {min(unserved)}."
-        raise AwsError("NotImplemented", text, 501)
-    if request.key:
-        kind = (
-            "uploadId" if "uploadId" in query else next((k for k in ("uploads", "tagging") if k in query), "")
-        )
-        is_copy = "x-amz-copy-source" in request.headers and method == "PUT" and kind != "tagging"
-        found = _OBJECT_OPERATIONS.get((method, kind, is_copy))
-    elif request.bucket:
-        flags = ("location", "versioning", "uploads", "delete", "tagging")
-        kind = next((flag for flag in flags if flag in query), "")
-        found = _BUCKET_OPERATIONS.get((method, kind))
-    else:
-        found = ("ListBuckets", buckets.list_buckets) if method == "GET" else None
-    if found is None:
-        raise AwsError(
-            "MethodNotAllowed",
-            "The specified method is not allowed against this resource.",
-            405,
-            {"Method": method},
-        )
-    return found
+def _check_region(request: S3Request, region: str) -> None:
+    """Raise AuthorizationHeaderMalformed for a request signed for another region than the bucket's."""
+    called = request.call.region
+    if called != region:
+        text = f"The authorization header is malformed; the region '{called}' is wrong; expecting '{region}'"
+        raise AwsError("AuthorizationHeaderMalformed", text, 400, {"Region": region})
 
 
-_BUCKET_OPERATIONS: dict[tuple[str, str], tuple[str, Operation]] = {
-    ("PUT", ""): ("CreateBucket", buckets.create_bucket),
-    ("HEAD", ""): ("HeadBucket", buckets.head_bucket),
-    ("DELETE", ""): ("DeleteBucket", buckets.delete_bucket),
-    ("GET", ""): ("ListObjects", buckets.list_objects),
-    ("GET", "location"): ("GetBucketLocation", buckets.get_bucket_location),
-    ("GET", "versioning"): ("GetBucketVersioning", buckets.get_bucket_versioning),
-    ("GET", "uploads"): ("ListMultipartUploads", buckets.list_uploads),
-    ("POST", "delete"): ("DeleteObjects", buckets.delete_objects),
-}
-_OBJECT_OPERATIONS: dict[tuple[str, str, bool], tuple[str, Operation]] = {
-    ("PUT", "", False): ("PutObject", objects.put_object),
-    ("PUT", "", True): ("CopyObject", objects.copy_object),
-    ("GET", "", False): ("GetObject", objects.get_object),
-    ("HEAD", "", False): ("HeadObject", objects.head_object),
-    ("DELETE", "", False): ("DeleteObject", objects.delete_object),
-    ("GET", "tagging", False): ("GetObjectTagging", objects.get_object_tagging),
-    ("PUT", "tagging", False): ("PutObjectTagging", objects.put_object_tagging),
-    ("DELETE", "tagging", False): ("DeleteObjectTagging", objects.delete_object_tagging),
-    ("POST", "uploads", False): ("CreateMultipartUpload", multipart.create_upload),
-    ("PUT", "uploadId", False): ("UploadPart", multipart.upload_part),
-    ("PUT", "uploadId", True): ("UploadPartCopy", multipart.upload_part_copy),
-    ("GET", "uploadId", False): ("ListParts", multipart.list_parts),
-    ("POST", "uploadId", False): ("CompleteMultipartUpload", multipart.complete_upload),
-    ("DELETE", "uploadId", False): ("AbortMultipartUpload", multipart.abort_upload),
+_SETTINGS = bucket_settings.KINDS.values()
+OPERATIONS: dict[str, Operation] = {
+    "ListBuckets": buckets.list_buckets,
+    "CreateBucket": buckets.create_bucket,
+    "HeadBucket": buckets.head_bucket,
+    "DeleteBucket": buckets.delete_bucket,
+    "GetBucketLocation": buckets.get_bucket_location,
+    "ListObjects": buckets.list_objects,
+    "ListObjectsV2": buckets.list_objects_v2,
+    "ListObjectVersions": buckets.list_versions,
+    "ListMultipartUploads": buckets.list_uploads,
+    "DeleteObjects": delete.delete_objects,
+    "PutObject": objects.put_object,
+    "CopyObject": objects.copy_object,
+    "GetObject": objects.get_object,
+    "HeadObject": objects.head_object,
+    "DeleteObject": delete.delete_object,
+    "GetObjectAttributes": get_object_attributes,
+    "GetObjectTagging": objects.get_object_tagging,
+    "PutObjectTagging": objects.put_object_tagging,
+    "DeleteObjectTagging": objects.delete_object_tagging,
+    "GetObjectAcl": acl.get_object_acl,
+    "PutObjectAcl": acl.put_object_acl,
+    "GetObjectRetention": object_lock.get_retention,
+    "PutObjectRetention": object_lock.put_retention,
+    "GetObjectLegalHold": object_lock.get_legal_hold,
+    "PutObjectLegalHold": object_lock.put_legal_hold,
+    "CreateMultipartUpload": multipart.create_upload,
+    "UploadPart": multipart.upload_part,
+    "UploadPartCopy": multipart.upload_part_copy,
+    "ListParts": multipart.list_parts,
+    "CompleteMultipartUpload": multipart.complete_upload,
+    "AbortMultipartUpload": multipart.abort_upload,
+    "GetBucketAcl": acl.get_bucket_acl,
+    "PutBucketAcl": acl.put_bucket_acl,
+    "GetBucketPolicy": bucket_settings.get_policy,
+    "PutBucketPolicy": bucket_settings.put_policy,
+    "DeleteBucketPolicy": bucket_settings.delete_policy,
+    "GetBucketPolicyStatus": bucket_settings.get_policy_status,
+    "GetBucketNotificationConfiguration": bucket_settings.get_notification,
+    "GetBucketReplication": bucket_settings.get_replication,
+    **{kind.put: bucket_settings.put_setting for kind in _SETTINGS},
+    **{kind.put.replace("Put", "Get", 1): bucket_settings.get_setting for kind in _SETTINGS},
+    "DeleteBucketTagging": bucket_settings.delete_setting,
+    "DeletePublicAccessBlock": bucket_settings.delete_setting,
+    "DeleteBucketEncryption": bucket_settings.delete_setting,
+    "DeleteBucketOwnershipControls": bucket_settings.delete_setting,
+    "DeleteBucketLifecycle": bucket_settings.delete_setting,
+    "DeleteBucketCors": bucket_settings.delete_setting,
+    "DeleteBucketWebsite": bucket_settings.delete_setting,
 }

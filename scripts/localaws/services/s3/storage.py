@@ -11,11 +11,14 @@ from ...errors import AwsError
 from ...protocol.body import read_body
 from ...settings import FaultKind, FaultSpec
 from . import checksums
-from .index import Bucket, Extent, Index, Object
+from .index import Index, sequence_of
 from .receive import Received, receive
+from .records import NULL_VERSION, Bucket, Extent, Object
 from .request import S3Request, check_conditions
 
 _MAX_DOCUMENT_BYTES = 2 << 20
+# Storage classes whose objects cannot be read before a restore, which is not served.
+ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 _BROKEN_BODIES: tuple[FaultKind, ...] = (
     "connection_reset",
     "truncated_body",
@@ -41,36 +44,96 @@ def find_bucket(storage: Storage, name: str) -> Bucket:
     return bucket
 
 
-def find_object(storage: Storage, bucket: str, key: str) -> Object:
-    """The object. Raises NoSuchKey."""
-    found = storage.index.get(bucket, key)
+def versioning(storage: Storage, bucket: str) -> str:
+    """`Enabled`, `Suspended`, or nothing for a bucket that never kept versions."""
+    document = storage.index.setting(bucket, "versioning") or ""
+    return next((status for status in ("Enabled", "Suspended") if f">{status}<" in document), "")
+
+
+def find_object(storage: Storage, bucket: str, key: str, version_id: str | None = None) -> Object:
+    """The object, or one version of it. Raises NoSuchKey, NoSuchVersion, or what a delete marker answers."""
+    found = (
+        storage.index.newest(bucket, key)
+        if version_id is None
+        else _version(storage, bucket, key, version_id)
+    )
     if found is None:
         raise AwsError("NoSuchKey", "The specified key does not exist.", 404, {"Key": key})
+    if found.is_marker:
+        headers = {"x-amz-delete-marker": "true", "x-amz-version-id": found.version_id}
+        if version_id is None:
+            raise AwsError("NoSuchKey", "The specified key does not exist.", 404, {"Key": key}, headers)
+        text = "The specified method is not allowed against this resource."
+        raise AwsError("MethodNotAllowed", text, 405, {"ResourceType": "DeleteMarker"}, headers)
     return found
+
+
+def find_requested(storage: Storage, request: S3Request) -> Object:
+    """The object or the version that the request names."""
+    return find_object(storage, request.bucket, request.key, request.query.get("versionId"))
+
+
+def _version(storage: Storage, bucket: str, key: str, version_id: str) -> Object:
+    check_version_id(version_id)
+    found = storage.index.version(bucket, key, version_id)
+    if found is None:
+        members = {"Key": key, "VersionId": version_id}
+        raise AwsError("NoSuchVersion", "The specified version does not exist.", 404, members)
+    return found
+
+
+def check_version_id(version_id: str) -> None:
+    """Raise InvalidArgument for what cannot be a version's id."""
+    if version_id != NULL_VERSION and sequence_of(version_id) is None:
+        members = {"ArgumentName": "versionId", "ArgumentValue": version_id}
+        raise AwsError("InvalidArgument", "Invalid version id specified", 400, members)
+
+
+def version_headers(storage: Storage, found: Object) -> dict[str, str]:
+    """The header that names a version, in buckets that keep or kept versions."""
+    return {"x-amz-version-id": found.version_id} if versioning(storage, found.bucket) else {}
 
 
 def find_copy_source(storage: Storage, request: S3Request) -> Object:
     """The object that x-amz-copy-source names, its conditions checked."""
-    address = request.headers["x-amz-copy-source"].partition("?")[0]
+    address, _, parameters = request.headers["x-amz-copy-source"].partition("?versionId=")
     bucket, _, key = unquote(address).removeprefix("/").partition("/")
-    if not bucket or not key:
+    if not bucket or not key or "?" in address:
         raise AwsError("InvalidArgument", "Copy Source must mention the source bucket and key")
     find_bucket(storage, bucket)
-    source = find_object(storage, bucket, key)
+    check_owner(request, "x-amz-source-expected-bucket-owner")
+    source = find_object(storage, bucket, key, parameters or None)
+    if source.headers.get("x-amz-storage-class") in ARCHIVED:
+        raise archived(source)
     check_conditions(request.headers, source.etag, source.modified_s, "x-amz-copy-source-", reading=False)
     return source
 
 
-async def read_document(request: S3Request) -> bytes:
-    """A small body, checked against the signature and the MD5 or checksum that the client claims."""
+def check_owner(request: S3Request, header: str = "x-amz-expected-bucket-owner") -> None:
+    """Raise AccessDenied where the client expects another account's bucket."""
+    if request.headers.get(header) not in (None, request.call.emulator.account_id):
+        raise AwsError("AccessDenied", "Access Denied", 403)
+
+
+def archived(found: Object) -> AwsError:
+    """S3's answer to reading an object that would have to be restored first."""
+    kind = found.headers["x-amz-storage-class"]
+    text = "The operation is not valid for the object's storage class"
+    return AwsError("InvalidObjectState", text, 403, {"StorageClass": kind})
+
+
+async def read_document(request: S3Request, speaks_of_object: bool = False) -> bytes:
+    """A small body, checked against the signature and the MD5 or checksum that the client claims.
+
+    `speaks_of_object`: the checksum headers are the object's, not this document's (CompleteMultipartUpload).
+    """
     body = await read_body(request.call.request, _MAX_DOCUMENT_BYTES)
     promised = request.headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if promised != "UNSIGNED-PAYLOAD" and promised.lower() != hashlib.sha256(body).hexdigest():
         text = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise AwsError("XAmzContentSHA256Mismatch", text)
-    # On CompleteMultipartUpload the checksum headers speak of the object, not of this document.
     names = {"Content-MD5": "md5"}
-    if not request.key:
+    if not speaks_of_object:
         names |= {f"{checksums.HEADER_PREFIX}{algorithm}": algorithm for algorithm in checksums.ALGORITHMS}
     for name, algorithm in names.items():
         checksum = checksums.new(algorithm)

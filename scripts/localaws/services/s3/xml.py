@@ -11,19 +11,24 @@ from aiohttp import web
 from ...errors import AwsError
 from ...protocol.responses import xml_text
 
-_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-# A tree of (name, text) and (name, children) pairs; None leaves the element out.
+# A tree of (name, text) and (name, children) pairs; None leaves the element out. A name may carry attributes.
 Element = tuple[str, "str | int | list[Element] | None"]
 
 
 def document(root: str, content: str | Iterable[Element]) -> web.Response:
     """An XML answer: a root with text, or with elements."""
-    inner = xml_text(content) if isinstance(content, str) else "".join(map(_element, content))
-    body = f'<{root} xmlns="{_NAMESPACE}">{inner}</{root}>'
+    body = element_text(root, content)
     return web.Response(
         body=b'<?xml version="1.0" encoding="UTF-8"?>\n' + body.encode(), content_type="application/xml"
     )
+
+
+def element_text(root: str, content: str | Iterable[Element]) -> str:
+    """The text of a document, without the XML declaration."""
+    inner = xml_text(content) if isinstance(content, str) else "".join(map(_element, content))
+    return f'<{root} xmlns="{NAMESPACE}">{inner}</{root}>'
 
 
 def parse(body: bytes) -> ElementTree.Element:
@@ -55,4 +60,4 @@ def _element(element: Element) -> str:
     if content is None:
         return ""
     inner = "".join(map(_element, content)) if isinstance(content, list) else xml_text(content)
-    return f"<{name}>{inner}</{name}>"
+    return f"<{name}>{inner}</{name.partition(' ')[0]}>"

@@ -12,13 +12,14 @@ from ...errors import AwsError
 from ...machines.instance import remove_leftovers
 from ...protocol.call import Call
 from ...protocol.responses import json_response
+from ...protocol.service_models import operation_model
 from ...state.store import Document
 from . import component_lifecycle, components, endpoint_lifecycle, endpoints, jobs, models
 from .context import Context, Operation
 from .long_poll import hold, remember_status
 from .platform import Platform
 from .records import NAME_MEMBER, Kind, Records
-from .validation import checked_input, operation_model, shaped_output
+from .validation import checked_input, shaped_output
 
 OPERATIONS: dict[str, Operation] = {
     "CreateModel": models.create_model,
@@ -68,7 +69,7 @@ def platform_of(emulator: Emulator) -> Platform:
 
 async def handle(call: Call) -> web.StreamResponse:
     """One SageMaker call, JSON 1.1."""
-    model = operation_model(call.operation)
+    model = operation_model("sagemaker", call.operation)
     function = OPERATIONS.get(call.operation)
     if model is None or function is None:
         known = "is not served by this AWS" if model else "is not known"

@@ -12,8 +12,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.loaders import Loader
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from ...errors import AwsError
 
@@ -21,18 +20,6 @@ from ...errors import AwsError
 _LONGEST_MATCHED = 20_000
 # Java's classes that Python's re does not have; \w and \s are as wide as the model's use of them needs.
 _JAVA_CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
-
-
-@functools.cache
-def service_model(service: str) -> ServiceModel:
-    """botocore's model of a service, loaded once (tens of milliseconds for SageMaker)."""
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
-
-
-def operation_model(name: str) -> OperationModel | None:
-    """The model of a SageMaker operation; None where there is no such operation."""
-    service = service_model("sagemaker")
-    return service.operation_model(name) if name in service.operation_names else None
 
 
 def checked_input(operation: OperationModel, document: dict[str, Any]) -> dict[str, Any]:

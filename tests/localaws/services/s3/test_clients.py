@@ -229,7 +229,7 @@ def test_listings_page_through_everything(s3: Any, bucket: str, call: str) -> No
         ("get_object", {"Key": "there", "IfNoneMatch": "*"}, "304", 304),
         ("get_object", {"Key": "x" * 1025}, "KeyTooLongError", 400),
         ("put_object", {"Key": "k", "Body": b"", "Metadata": {"m": "x" * 3000}}, "MetadataTooLarge", 400),
-        ("get_bucket_acl", {}, "NotImplemented", 501),
+        ("get_bucket_replication", {}, "ReplicationConfigurationNotFoundError", 404),
         ("delete_bucket", {}, "BucketNotEmpty", 409),
         ("upload_part", {"Key": "k", "UploadId": "no", "PartNumber": 1, "Body": b""}, "NoSuchUpload", 404),
     ],

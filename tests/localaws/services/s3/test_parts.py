@@ -13,8 +13,9 @@ from localaws.errors import AwsError
 from localaws.protocol.sigv4 import Signed
 from localaws.services.s3 import checksums
 from localaws.services.s3.chunked import ChunkDecoder, ChunkSignatures
-from localaws.services.s3.index import Bucket, Extent, Index, Object
+from localaws.services.s3.index import Index
 from localaws.services.s3.listing import page
+from localaws.services.s3.records import Bucket, Extent, Object
 from localaws.services.s3.request import check_bucket_name, check_conditions, range_of
 from localaws.services.s3.send import pieces
 from localaws.state.database import Database
@@ -202,7 +203,7 @@ def test_a_composite_checksum_is_that_of_the_parts_digests() -> None:
 def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     folder = tmp_path_factory.mktemp("index")
     made = Index(Database(folder / "db.sqlite3"), folder / "objects")
-    made.create_bucket(Bucket("bucket", "us-east-1", 0.0))
+    made.create_bucket(Bucket("bucket", "us-east-1", 0.0), {})
     return made
 
 
@@ -220,7 +221,7 @@ def test_pages_together_list_every_key_once_in_order(
     index: Index, keys: set[str], prefix: str, delimiter: str, max_keys: int
 ) -> None:
     for old in index.scan("bucket", "", True, 1000):
-        index.delete("bucket", old.key)
+        index.delete_version("bucket", old.key, old.version_id)
     for key in keys:
         index.put(Object("bucket", key, 0, "e", 0.0, ()))
     expected: list[str] = []

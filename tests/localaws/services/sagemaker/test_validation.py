@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localaws.errors import AwsError
+from localaws.protocol.service_models import operation_model, service_model
 from localaws.services.sagemaker.api import OPERATIONS
 from localaws.services.sagemaker.validation import (
     checked_input,
     compiled,
-    operation_model,
-    service_model,
     shaped,
 )
 
@@ -31,7 +30,7 @@ CONFIG: dict[str, Any] = {
 
 
 def check(operation: str, document: Any) -> dict[str, Any]:
-    model = operation_model(operation)
+    model = operation_model("sagemaker", operation)
     assert model is not None
     return checked_input(model, document)
 
@@ -114,7 +113,7 @@ def test_every_pattern_of_the_operations_served_can_be_compiled() -> None:
 
 
 def test_an_answer_holds_only_what_its_shape_has() -> None:
-    model = operation_model("DescribeEndpoint")
+    model = operation_model("sagemaker", "DescribeEndpoint")
     assert model is not None and model.output_shape is not None
     record = {"EndpointName": "e", "_secret": 1, "FailureReason": None, "ProductionVariants": [{"_x": 1}]}
 
@@ -145,7 +144,7 @@ def requests(shape: Shape, depth: int = 0) -> st.SearchStrategy[Any]:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_request_is_checked_or_refused(operation: str, data: st.DataObject) -> None:
-    model = operation_model(operation)
+    model = operation_model("sagemaker", operation)
     assert model is not None and model.input_shape is not None
     document = data.draw(requests(model.input_shape))
 
