@@ -17,6 +17,11 @@ class ManifestError(FastloadError):
 class CheckpointError(FastloadError):
     """The source is not a safetensors checkpoint this program can read."""
 
+    def __init__(self, fault: str, remedy: str = "") -> None:
+        super().__init__(f"{fault}. {remedy}." if remedy else fault)
+        self.fault = fault
+        self.remedy = remedy
+
 
 class PartitionError(FastloadError):
     """The model cannot be cut for the asked tensor-parallel degree."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
 from fastload.checkpoint import Checkpoint, SourceTensor
-from fastload.dtypes import ITEM_BYTES
+from fastload.dtypes import DTYPE_BITS, tensor_bytes
+from fastload.errors import PartitionError
 from fastload.manifest import ALIGNMENT_BYTES, TensorEntry
 from fastload.partition import Cut, Partition
 
@@ -33,11 +33,11 @@ class PlacedTensor:
 
     def size_bytes(self, rank: int) -> int:
         """Bytes of the rank's part."""
-        return prod(self.shape(rank)) * ITEM_BYTES[self.source.dtype]
+        return tensor_bytes(self.source.dtype, self.shape(rank))
 
     def row_bytes(self) -> int:
         """Bytes of one index of the first axis in the source."""
-        return prod(self.source.shape[1:]) * ITEM_BYTES[self.source.dtype]
+        return tensor_bytes(self.source.dtype, self.source.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ def plan_layout(checkpoint: Checkpoint, degree: int, left_out: frozenset[str]) -
     placed, end_bytes = [], 0
     for tensor in checkpoint.tensors:
         cuts = partition.cuts(tensor.name, tensor.shape)
+        if DTYPE_BITS[tensor.dtype] < 8 and cuts[0].axis is not None:
+            raise PartitionError(
+                f"tensor {tensor.name} is {tensor.dtype}, whose elements are no whole bytes and cannot be "
+                f"cut for tensor-parallel degree {degree}; shard with degree 1."
+            )
         if tensor.name in left_out:
             continue
         start_bytes = -(-end_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES

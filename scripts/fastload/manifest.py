@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from fastload.dtypes import ITEM_BYTES, tensor_bytes
+from fastload.dtypes import TORCH_NAMES, tensor_bytes
 from fastload.errors import ManifestError, ObjectMissingError
 from fastload.storage.store import open_store
 
@@ -197,7 +197,7 @@ class _Reader:
         get = self._members(item, "tensor", "name dtype shape offset_bytes")
         name = self._text(get["name"], "tensor name")
         dtype = self._text(get["dtype"], f"dtype of {name}")
-        if dtype not in ITEM_BYTES:
+        if dtype not in TORCH_NAMES:
             raise self._refusal(f"tensor {name} has the unknown dtype {dtype!r}")
         shape = tuple(
             self._count(length, f"shape of {name}") for length in self._is(get["shape"], list, "shape")

@@ -12,7 +12,7 @@ import hashlib
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -38,6 +38,8 @@ _USUAL_STRIPE_BYTES = 64 << 20
 # Chunks of all workers together; with the interpreter, numpy and one block per worker it stays under 512 MiB.
 _MEMORY_BYTES = 256 << 20
 _BLOCK_BYTES = 8 << 20
+# Bytes between two tensors that are read and thrown away rather than asked for around.
+_GAP_BYTES = 64 << 10
 _MOST_WORKERS = 4
 _CHUNK_KEY = re.compile(r"rank-(\d+)/(\d{6})-([0-9a-f]{8})\.chunk")
 
@@ -237,19 +239,26 @@ class _Job:
         for rank, view in enumerate(views):
             if covered[rank] < len(view):  # gaps between tensors are zero, whatever the buffer held before
                 view[:] = bytes(len(view))
+        for group in _neighbours(part for part in parts if isinstance(part, Copy)):
+            self._copy(source, group, views)
         for part in parts:
-            if isinstance(part, Copy):
-                self._copy(source, part, views)
-            else:
+            if isinstance(part, Scatter):
                 self._scatter(source, part, views)
 
-    def _copy(self, source: Session, part: Copy, views: list[memoryview]) -> None:
-        stretch = slice(part.offset_bytes, part.offset_bytes + part.length_bytes)
-        first, *others = part.ranks
-        version = self._checkpoint.files[part.file].version
-        read_range(source, part.file, part.start_bytes, views[first][stretch], version)
-        for rank in others:
-            views[rank][stretch] = views[first][stretch]
+    def _copy(self, source: Session, group: list[Copy], views: list[memoryview]) -> None:
+        """One request for the group; a single copy is read into place."""
+        first, last = group[0], group[-1]
+        version = self._checkpoint.files[first.file].version
+        if len(group) == 1:
+            block = _stretch(views[first.ranks[0]], first)
+            read_range(source, first.file, first.start_bytes, block, version)
+        else:
+            block = memoryview(bytearray(last.start_bytes + last.length_bytes - first.start_bytes))
+            read_range(source, first.file, first.start_bytes, block, version)
+        for part in group:
+            piece = block[part.start_bytes - first.start_bytes :][: part.length_bytes]
+            for rank in part.ranks[1:] if len(group) == 1 else part.ranks:
+                _stretch(views[rank], part)[:] = piece
 
     def _scatter(self, source: Session, part: Scatter, views: list[memoryview]) -> None:
         import numpy  # 60 ms and 30 MB that only column cuts need
@@ -278,3 +287,27 @@ class _Job:
             for rank, view in enumerate(views):
                 piece = numpy.ascontiguousarray(table[:, rank, :]).reshape(-1)[cut]
                 view[place : place + len(piece)] = piece.data
+
+
+def _neighbours(copies: Iterable[Copy]) -> Iterator[list[Copy]]:
+    """Copies that lie side by side in the source, as lists to be read at once.
+
+    Tensors of a few bytes lie 256 apart in the buffer: each would be a request, and a checkpoint can hold
+    tens of thousands of them.
+    """
+    group: list[Copy] = []
+    for part in copies:
+        if group:
+            first, last = group[0], group[-1]
+            gap_bytes = part.start_bytes - last.start_bytes - last.length_bytes
+            whole_bytes = part.start_bytes + part.length_bytes - first.start_bytes
+            if part.file != first.file or not 0 <= gap_bytes <= _GAP_BYTES or whole_bytes > _BLOCK_BYTES:
+                yield group
+                group = []
+        group.append(part)
+    if group:
+        yield group
+
+
+def _stretch(view: memoryview, part: Copy) -> memoryview:
+    return view[part.offset_bytes : part.offset_bytes + part.length_bytes]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from fastload.dtypes import TORCH_NAMES
+from fastload.dtypes import TORCH_NAMES, torch_shape
 from fastload.errors import StreamError
 from fastload.manifest import RankEntry
 
@@ -21,5 +21,5 @@ def tensor_views(base: torch.Tensor, entry: RankEntry, aliases: Mapping[str, str
                 f"tensor {tensor.name} is {tensor.dtype}, which torch {torch.__version__} does not have."
             )
         stretch = base[tensor.offset_bytes : tensor.offset_bytes + tensor.size_bytes]
-        views[tensor.name] = stretch.view(dtype).view(tensor.shape)
+        views[tensor.name] = stretch.view(dtype).view(torch_shape(tensor.dtype, tensor.shape))
     return views | {alias: views[target] for alias, target in aliases.items()}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastload.dtypes import ITEM_BYTES
+from fastload.dtypes import TORCH_NAMES
 from fastload.errors import ManifestError
 from fastload.manifest import (
     ALIGNMENT_BYTES,
@@ -36,7 +36,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         for name in names:
             offset = -(-end // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
             tensors.append(
-                TensorEntry(name, draw(st.sampled_from(sorted(ITEM_BYTES))), draw(_SHAPES), offset)
+                TensorEntry(name, draw(st.sampled_from(sorted(TORCH_NAMES))), draw(_SHAPES), offset)
             )
             end = offset + tensors[-1].size_bytes
         sizes = [min(chunk_bytes, end - start) for start in range(0, end, chunk_bytes)]

@@ -12,6 +12,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from fastload.errors import CheckpointError
+from fastload.weight_files import read_weights
+
 from . import lines
 from .errors import ContainerError
 from .options import Options
@@ -44,12 +47,16 @@ def load(options: Options, device: torch.device) -> dict[str, torch.Tensor]:
     """
     from runai_model_streamer import SafetensorsStreamer, list_safetensors
 
-    source = options.model_id or ""
+    source, files = options.model_id or "", []
     if not source.startswith("s3://"):
         source = str(options.model_dir)
+        try:
+            files = [f"{source}/{name}" for name in read_weights(options.model_dir).files]
+        except CheckpointError as error:
+            raise ContainerError(str(error)) from error
     start_s = time.time()
     try:
-        files = list_safetensors(source)
+        files = files or list_safetensors(source)
         tensors = _stream(SafetensorsStreamer, files, device) if files else {}
     except Exception as error:  # whatever its C++ and boto3 raise
         raise ContainerError(f"the model streamer could not read {source}: {error}") from error

@@ -84,10 +84,10 @@ def test_the_model_streamer_builds_the_same_model(
 
 def test_what_the_model_streamer_cannot_read_ends_the_container(tmp_path: Path) -> None:
     streaming = options(tmp_path, OPTION_LOAD_FORMAT="runai_streamer")
-    with pytest.raises(ContainerError, match=r"no \*\.safetensors in"):
+    with pytest.raises(ContainerError, match=r"holds no \*\.safetensors"):
         model_streamer.load(streaming, CPU)
     (tmp_path / "model.safetensors").write_bytes(b"not weights at all")
-    with pytest.raises(ContainerError, match="the model streamer could not read"):
+    with pytest.raises(ContainerError, match="is not a safetensors file"):
         model_streamer.load(streaming, CPU)
 
 
@@ -166,12 +166,12 @@ def test_a_file_that_ends_early_is_refused(folder: Path, tmp_path: Path) -> None
     whole = (folder / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[:-100])
 
-    with pytest.raises(ContainerError, match="shorter"):
+    with pytest.raises(ContainerError, match="was cut short"):
         weights.load_from_disk(tmp_path, CPU)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ContainerError, match="does not hold weights"):
+    with pytest.raises(ContainerError, match=r"holds no \*\.safetensors"):
         weights.load_from_disk(tmp_path, CPU)
 
 

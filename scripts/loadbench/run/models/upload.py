@@ -73,6 +73,12 @@ def list_sizes(client: Any, bucket: str, prefix: str) -> dict[str, int]:
     return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
 
 
+def remove_objects(client: Any, bucket: str, prefix: str) -> None:
+    """Delete every object under a prefix."""
+    for key in list_sizes(client, bucket, prefix):
+        client.delete_object(Bucket=bucket, Key=key)
+
+
 def _send_in_parts(
     client: Any, bucket: str, upload: Upload, pool: ThreadPoolExecutor, advance: Callable[[int], None]
 ) -> None:

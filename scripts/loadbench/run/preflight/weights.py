@@ -15,14 +15,12 @@ from loadbench.errors import LoadbenchError
 from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.run.instance_types import INSTANCE_TYPES
 from loadbench.run.models import default_model, hub, synthetic
-from loadbench.run.models.checkpoint import inspect_checkpoint
+from loadbench.run.models.checkpoint import StoredWeights, inspect_checkpoint, stored_weights
 from loadbench.run.models.resolve import cache_dir, cached_folder
 from loadbench.run.models.staging import configured_bucket
 from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, CheckContext
 
-_BYTES_PER_PARAMETER = {"fp32": 4, "fp8": 1, "int8": 1}
-_HALF_BYTES = 2  # bf16, fp16, and auto on every model of this decade
 # Weights are not all: activations, CUDA context, and at least some cache for keys and values.
 _OVERHEAD = 1.15
 
@@ -31,7 +29,7 @@ _OVERHEAD = 1.15
 class _Size:
     """What is known of a model without fetching it."""
 
-    parameters: int
+    weights: StoredWeights
     heads: int | None
 
 
@@ -39,8 +37,11 @@ def memory(context: CheckContext) -> Iterator[Check]:
     """The weights fit into the accelerators' memory at the configured dtype."""
     for path, info in context.deployments():
         specification = INSTANCE_TYPES.get(info.instance_type)
-        size = _size(info.hf_model_id, context)
         if specification is None:  # said by another check
+            continue
+        try:
+            size = _size(info.hf_model_id, context)
+        except LoadbenchError:  # said by the check of the model
             continue
         if size is None:
             yield Check(
@@ -65,10 +66,13 @@ def _memory(load_path: LoadPath, info: DeploymentInfo, size: _Size, memory_mib: 
             "Choose a tensor-parallel degree that divides the number of heads.",
         )
     dtype = info.dtype
-    per_rank_bytes = size.parameters * _BYTES_PER_PARAMETER.get(dtype, _HALF_BYTES) / degree
+    weights_bytes = size.weights.loaded_bytes(dtype)
+    per_rank_bytes = weights_bytes / degree
     have_bytes = memory_mib * 2**20
+    what = "packed elements" if size.weights.is_quantized else "parameters"
     words = (
-        f"{load_path}: {size.parameters / 1e9:.2f} billion parameters in {dtype} on {degree} rank(s):"
+        f"{load_path}: {weights_bytes / 1e9:.1f} GB of weights ({size.weights.elements / 1e9:.2f} billion"
+        f" {what}, dtype {dtype}) on {degree} rank(s):"
         f" {per_rank_bytes / 1e9:.1f} of {have_bytes / 1e9:.1f} GB each"
     )
     if per_rank_bytes * _OVERHEAD > have_bytes:
@@ -85,9 +89,13 @@ def machine_memory(context: CheckContext) -> Iterator[Check]:
     """The embedded target's model servers run here: the weights must fit into this machine."""
     have_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for model_id in dict.fromkeys(info.hf_model_id for _, info in context.deployments()):
-        if (size := _size(model_id, context)) is None:
+        try:
+            size = _size(model_id, context)
+        except LoadbenchError:  # said by the check of the model
             continue
-        weights_bytes = size.parameters * _HALF_BYTES
+        if size is None:
+            continue
+        weights_bytes = size.weights.size_bytes
         # The standard path holds them twice while it copies from host to device.
         if 2 * weights_bytes > have_bytes:
             yield Check(
@@ -136,8 +144,8 @@ def source(context: CheckContext) -> Iterator[Check]:
     for model_id in dict.fromkeys(
         info.hf_model_id for path, info in context.deployments() if context.config.weights_from(path) == "s3"
     ):
-        if _folder(model_id) is not None:
-            yield Check("model", "ok", f"{model_id} is on this disk")
+        if (folder := _folder(model_id)) is not None:
+            yield _local(model_id, folder)
         elif synthetic.is_synthetic(model_id):
             yield _synthetic(model_id)
         elif model_id == default_model.MODEL_ID or context.hub_answers():
@@ -149,6 +157,14 @@ def source(context: CheckContext) -> Iterator[Check]:
                 f"{model_id} is not on this disk, and the Hugging Face Hub does not answer",
                 "Check the network, or point hf_model_id at a local folder.",
             )
+
+
+def _local(model_id: str, folder: Path) -> Check:
+    try:
+        checkpoint = inspect_checkpoint(folder)
+    except LoadbenchError as error:
+        return Check("model", "failure", error.message, error.remedy)
+    return Check("model", "ok", f"{model_id} is on this disk ({checkpoint.size_bytes / 1e9:.1f} GB)")
 
 
 def _synthetic(model_id: str) -> Check:
@@ -212,34 +228,31 @@ def _bucket(context: CheckContext, name: str) -> Check:
 
 
 def _size(model_id: str, context: CheckContext) -> _Size | None:
+    """What the weights take, None where nobody knows yet. Raises LoadbenchError for a damaged one."""
     if synthetic.is_synthetic(model_id):
-        try:
-            shape = synthetic.shape_of(model_id)
-        except LoadbenchError:  # said by another check
-            return None
-        return _Size(shape.weights_bytes // _HALF_BYTES, shape.heads)
+        shape = synthetic.shape_of(model_id)
+        return _Size(stored_weights(("BF16", form) for _, form in shape.tensors()), shape.heads)
     if model_id == default_model.MODEL_ID:
-        return _Size(default_model.PARAMETERS, default_model.ATTENTION_HEADS)
-    folder = _folder(model_id)
-    if folder is None:
+        return _Size(stored_weights([("BF16", (default_model.PARAMETERS,))]), default_model.ATTENTION_HEADS)
+    if (folder := _folder(model_id)) is None:
         return _size_on_hub(model_id, context)
+    weights = inspect_checkpoint(folder).weights
     try:
-        parameters = inspect_checkpoint(folder).parameters
         configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (LoadbenchError, OSError, ValueError):  # resolving the model says what is wrong with it
-        return None
+    except (OSError, ValueError, RecursionError):  # the model server says what is wrong with it
+        configuration = None
     heads = configuration.get("num_attention_heads") if isinstance(configuration, dict) else None
-    return _Size(parameters, heads if isinstance(heads, int) else None)
+    return _Size(weights, heads if isinstance(heads, int) else None)
 
 
 def _size_on_hub(model_id: str, context: CheckContext) -> _Size | None:
     if not context.hub_answers():
         return None
     try:
-        parameters = hub.parameters(model_id, context.token)
+        weights = hub.weights(model_id, context.token)
     except LoadbenchError:  # resolving the model says what is wrong with it
         return None
-    return None if parameters is None else _Size(parameters, None)
+    return None if weights is None else _Size(weights, None)
 
 
 def _folder(model_id: str) -> Path | None:

@@ -101,7 +101,11 @@ def address(tmp_path: Path) -> Iterator[str]:
 def on_hub(address: str, tmp_path: Path, program: str) -> str:
     """Run a program whose hub lies at `address`: the client reads that when it is imported."""
     done = subprocess.run(
-        [sys.executable, "-c", f"from pathlib import Path\nfrom loadbench.run import hub, models\n{program}"],
+        [
+            sys.executable,
+            "-c",
+            f"from pathlib import Path\nfrom loadbench.run.models import hub, resolve\n{program}",
+        ],
         env={"PYTHONPATH": str(SCRIPTS), "HF_ENDPOINT": address, "HOME": str(tmp_path), "PATH": "/usr/bin"},
         capture_output=True,
         text=True,
@@ -116,8 +120,8 @@ def test_a_model_is_downloaded_once_and_only_what_serving_needs(address: str, tm
     cache = tmp_path / "cache"
     program = f"""
 reported = []
-first = models.resolve_model("org/model", Path({str(cache)!r}), None, reported.append)
-print(first.digest == models.resolve_model("org/model", Path({str(cache)!r}), None).digest)
+first = resolve.resolve_model("org/model", Path({str(cache)!r}), None, reported.append)
+print(first.digest == resolve.resolve_model("org/model", Path({str(cache)!r}), None).digest)
 print(first.parameters, sorted(path.name for path in first.folder.iterdir()))
 """
     same, facts = on_hub(address, tmp_path, program).splitlines()
@@ -132,7 +136,7 @@ def test_metadata_comes_without_weights(address: str, tmp_path: Path) -> None:
     folder = tmp_path / "metadata"
     program = f"""
 hub.download_metadata("org/model", {COMMIT!r}, Path({str(folder)!r}), None)
-print(hub.revision("org/model", None), hub.parameters("org/model", None))
+print(hub.revision("org/model", None), hub.weights("org/model", None).elements)
 """
     assert on_hub(address, tmp_path, program) == f"{COMMIT} 106816"
     names = {path.name for path in folder.iterdir()}
@@ -150,7 +154,7 @@ def test_a_refusal_says_what_to_do(
     program = f"""
 from loadbench.errors import UsageError
 try:
-    models.resolve_model({model_id!r}, Path({str(tmp_path / "cache")!r}), "hf_token")
+    resolve.resolve_model({model_id!r}, Path({str(tmp_path / "cache")!r}), "hf_token")
 except UsageError as error:
     print(error.message, "|", error.remedy)
 """

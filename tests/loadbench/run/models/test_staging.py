@@ -76,6 +76,19 @@ def test_on_aws_no_bucket_is_made(aws_session: Any, config: Config) -> None:
         ensure_bucket(aws_session, _with_bucket(config, "nobody-has-this-bucket", "aws"), ACCOUNT_ID)
 
 
+def test_a_model_that_changes_while_it_is_uploaded_leaves_nothing_under_its_digest(
+    aws_session: Any, bucket: str, model: LocalModel
+) -> None:
+    """The next run would take the objects for the model that the digest was computed from."""
+
+    def change(_: Progress) -> None:
+        (model.folder / "model.safetensors").touch()
+
+    with pytest.raises(RunError, match="changed while it was being uploaded"):
+        stage_model(aws_session, model, bucket, change)
+    assert list_sizes(aws_session.client("s3"), bucket, "models/") == {}
+
+
 def test_every_file_arrives_as_it_is(aws_session: Any, bucket: str, model: LocalModel) -> None:
     reported: list[Progress] = []
     uri = stage_model(aws_session, model, bucket, reported.append)
@@ -128,7 +141,10 @@ def test_an_interrupted_file_goes_on_with_the_parts_that_are_missing(
     monkeypatch.setattr(upload, "_PART_BYTES", 5 << 20)
     weights = model.folder / "model.safetensors"
     content = b"".join(bytes([number]) * (5 << 20) for number in range(3)) + b"tail"
+    header = b'{"a":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % ((len(content),) * 2)
+    content = len(header).to_bytes(8, "little") + header + content
     weights.write_bytes(content)
+    model = describe_model(model.folder, model.model_id, model.folder.parent / "cache")
     key = f"models/{model.digest}/model.safetensors"
     client = aws_session.client("s3")
     begun = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
