@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
 
 from loadbench.progress import Progress
 from loadbench.redaction import redact
+from loadbench.typed_commands import typed_here
 
 _PLAIN_INTERVAL_S = 5.0  # between two plain lines of one step, so that a log does not fill with them
 _SHOWN = logging.getLogger("loadbench.ui")  # what the terminal shows anyway
@@ -78,11 +80,13 @@ class Ui:
 
     def note(self, text: str) -> None:
         """A line that stays."""
+        text = typed_here(text, Path.cwd())
         _SHOWN.info("%s", text)
         self._print(text, markup=False)
 
     def warn(self, text: str) -> None:
         """A line that stays and should be read."""
+        text = typed_here(text, Path.cwd())
         _SHOWN.warning("%s", text)
         self.console.print(f"[yellow]![/] {_escape(redact(text))}")
 

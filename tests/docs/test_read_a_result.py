@@ -29,9 +29,9 @@ def test_every_phase_is_explained() -> None:
 def test_every_row_of_the_terminal_is_explained() -> None:
     console = Console(width=100, force_terminal=False)
     with console.capture() as captured:
-        print_comparison(COMPARISON, console)
+        print_comparison(COMPARISON, console, every_row=True)
     table = re.split(r"difference +ratio|Phases are means", captured.get())[1]
-    labels = {line[:24].strip() for line in table.splitlines()[1:]} - {""}
+    labels = {line[:25].strip() for line in table.splitlines()[1:]} - {""}
     assert len(labels) > 15
     assert labels - EXPLAINED == set()
 

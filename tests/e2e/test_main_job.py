@@ -37,6 +37,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     home.mkdir()
     place = Checkout(home, str(install_wheel(folder)))
     place.loadbench("init")
+    one_pair = (home / "config.yaml").read_text(encoding="utf-8").replace("pairs: 4", "pairs: 1")
+    (home / "config.yaml").write_text(one_pair, encoding="utf-8")
     yield place
     place.loadbench("local", "down")
 
@@ -145,11 +147,11 @@ def test_nothing_is_left_afterwards(compared: Checkout) -> None:
     assert not list((compared.home / ".loadbench" / "runs").glob("*"))
 
 
-def test_a_second_comparison_uses_what_is_there(compared: Checkout) -> None:
-    before = set(records(compared)["fast"]["run_id"])
-    done = compared.loadbench("compare", "--json")
-    assert json.loads(done.stdout)
-    assert set(records(compared)["fast"]["run_id"]) == before
+def test_what_is_recorded_is_used_again_only_when_asked_for(compared: Checkout) -> None:
+    before = {record["run_id"] for record in records(compared).values()}
+    done = json.loads(compared.loadbench("compare", "--reuse", "--json").stdout)
+    assert {run["run_id"] for run in done["reused_runs"]} == before
+    assert {record["run_id"] for record in records(compared).values()} == before
 
 
 def test_no_state_file_is_readable_by_others_or_left(compared: Checkout) -> None:

@@ -16,9 +16,9 @@ from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
 from loadbench.cli.streams import end_like_ctrl_c, keep_talking, no_more_signals
-from loadbench.cli.verbs import typed_here
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
 from loadbench.redaction import redact
+from loadbench.typed_commands import typed_here
 
 _COMMANDS = (
     runs.run,

@@ -17,9 +17,9 @@ from loadbench.cli.options import (
     open_bench,
 )
 from loadbench.cli.reports import show_comparison
-from loadbench.cli.verbs import typed_here
 from loadbench.errors import UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS, OPTIMIZED_LOAD_PATH
+from loadbench.typed_commands import typed_here
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -69,74 +69,97 @@ def run(load_path: LoadPath, yes: bool, as_json: bool, keep_on_failure: bool, **
 @YES_OPTION
 @JSON_OPTION
 @click.argument("runs", nargs=-1)
-@click.option("--pairs", type=click.IntRange(1, 1000), help="Fresh pairs to run, interleaved, each cold.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(1, 1000),
+    help="Cold starts of each loading method, in pairs. Default: benchmark.pairs of the configuration.",
+)
 @click.option(
     "--paths",
     "load_paths",
     default=",".join(COMPARED_LOAD_PATHS),
     show_default=True,
-    metavar="PATH,PATH",
-    help="What to run; each is compared with the first.",
+    metavar="METHOD,METHOD",
+    help="Loading methods to run; each is compared with the first.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on with the interrupted series of this configuration and these paths."
-)
-@click.option("--like-for-like", is_flag=True, help="Same weight source and endpoint kind for both paths.")
-@click.option(
-    "--baseline", multiple=True, metavar="RUN", help="A run to compare the others with; repeatable."
+    "--reuse", is_flag=True, help="Use the newest recorded run of a method, run only what is missing."
 )
 @click.option(
-    "--fail-if-slower-than", type=float, metavar="RATIO", help="Exit 1 above this ratio to the baseline."
+    "--resume",
+    is_flag=True,
+    help="Continue the interrupted series of this configuration and these methods.",
 )
+@click.option("--like-for-like", is_flag=True, help="Same weight source and endpoint kind for all methods.")
+@click.option(
+    "--baseline",
+    multiple=True,
+    metavar="RUN",
+    help="A recorded run or comparison to compare the others with; repeatable.",
+)
+@click.option(
+    "--fail-if-slower-than",
+    type=float,
+    metavar="LIMIT",
+    help="Exit 1 if the runs take more than LIMIT times as long as the baseline: the whole interval of the "
+    "ratio, baseline ÷ runs, is below 1/LIMIT. Needs two runs or more of each.",
+)
+@click.option("--all", "every_row", is_flag=True, help="Show every phase and measure.")
 def compare(
     runs: tuple[str, ...],
     pairs: int | None,
     load_paths: str,
+    reuse: bool,
     resume: bool,
     like_for_like: bool,
     baseline: tuple[str, ...],
     fail_if_slower_than: float | None,
+    every_row: bool,
     yes: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compare ways of loading; runs what is missing.
+    """Deploy, time and compare loading methods.
 
-    With RUNS, nothing is deployed: recorded runs are compared.
+    Every run is a fresh deployment that is removed again; the first one that fails ends the command. With
+    RUNS, nothing is deployed: recorded runs are compared.
 
     \b
     Examples:
-      loadbench compare                            what is recorded, and what is missing
-      loadbench compare --pairs 5                  five fresh pairs and a verdict
-      loadbench compare --pairs 5 --resume         go on after an interruption
-      loadbench compare --paths standard,streamer  another way of loading
-      loadbench compare RUN RUN                    two recorded runs, by their ids
-      loadbench compare --baseline RUN --fail-if-slower-than 1.05
+      loadbench compare                            pairs of standard and fast, as configured
+      loadbench compare --pairs 8                  more pairs, a narrower interval
+      loadbench compare --pairs 8 --resume         continue after an interruption
+      loadbench compare --paths standard,streamer  another loading method
+      loadbench compare --reuse                    recorded runs where there are some
+      loadbench compare RUN RUN                    recorded runs, by their ids
+      loadbench compare --baseline COMPARISON --fail-if-slower-than 1.05
     """
-    from loadbench.results.commands import compare_each, require_not_slower
+    from loadbench.results.commands import compare_each, require_not_slower, require_success
     from loadbench.results.select_runs import recorded_runs
 
-    results_dir = Workspace.here().results_dir
+    results_dir, reused = Workspace.here().results_dir, set[str]()
     if runs:
         records, order = recorded_runs(results_dir, runs), None
     else:
         order = chosen_paths(load_paths)
-        records = make_runs(order, pairs, resume, like_for_like, yes, options)
-    comparisons = compare_each(records, results_dir, baseline=baseline, order=order)
+        records, reused = make_runs(order, pairs, reuse, resume, like_for_like, yes, options)
+    comparisons = compare_each(records, results_dir, baseline=baseline, order=order, reused=reused)
     for comparison in comparisons:
-        show_comparison(comparison.comparison_id, as_json)
-    if fail_if_slower_than is not None:
-        for comparison in comparisons:
+        show_comparison(comparison.comparison_id, as_json, every_row=every_row)
+    for comparison in comparisons:
+        require_success(comparison)
+        if fail_if_slower_than is not None:
             require_not_slower(comparison, fail_if_slower_than)
 
 
 def chosen_paths(text: str) -> list[LoadPath]:
-    """The paths of `--paths`, in their order. UsageError for unknown ones, and for less than two."""
+    """The methods of `--paths`, in their order. UsageError for unknown ones, and for less than two."""
     paths = [name.strip() for name in text.split(",")]
     unknown = [name for name in paths if name not in LOAD_PATHS]
     if unknown or len(paths) < 2 or len(set(paths)) < len(paths):
+        wrong = f"unknown loading method {unknown[0]!r}" if unknown else "not two methods or more"
         raise UsageError(
-            f"--paths {text}: {f'there is no path {unknown[0]!r}' if unknown else 'not two paths or more'}",
+            f"--paths {text}: {wrong}",
             remedy=f"Name two or more of {', '.join(LOAD_PATHS)}, each once, with commas between them.",
         )
     return paths
@@ -145,13 +168,20 @@ def chosen_paths(text: str) -> list[LoadPath]:
 def make_runs(
     load_paths: list[LoadPath],
     pairs: int | None,
+    reuse: bool,
     resume: bool,
     like_for_like: bool,
     yes: bool,
     options: dict[str, Any],
-) -> list[RunRecord]:
-    """The records that `compare` needs, made where they are missing."""
+) -> tuple[list[RunRecord], set[str]]:
+    """The records that `compare` needs, and the ids of those that an earlier command made."""
     from loadbench.run import series
+
+    if reuse and (pairs or resume):
+        raise UsageError(
+            f"--reuse and {'--pairs' if pairs else '--resume'} do not go together",
+            remedy="--reuse takes recorded runs; --pairs and --resume make new ones.",
+        )
 
     extra = [f"benchmark.pairs={pairs}"] if pairs else []
     extra += ["benchmark.like_for_like=true"] if like_for_like else []
@@ -160,10 +190,10 @@ def make_runs(
     for load_path in load_paths:
         context.config.deployment(load_path)  # before the first of them is deployed
     confirm_cost(context, load_paths, yes)
-    if not pairs and not resume and context.config.benchmark.pairs == 1:
-        return series.run_missing(context, load_paths)
+    if reuse:
+        return series.reuse_or_run(context, load_paths)
     series_id = series.last_series(context) if resume else series.new_series_id(context)
-    return series.run_series(context, series_id, load_paths, resume=resume)
+    return series.run_series(context, series_id, load_paths, resume=resume), set()
 
 
 @click.command()
@@ -235,6 +265,6 @@ def _path_and_prompt(load_path: str | None, prompt: str | None) -> tuple[LoadPat
     if prompt is None and not near:
         return None, load_path
     raise UsageError(
-        f"{load_path!r} is no way of loading",
-        remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(LOAD_PATHS)}.",
+        f"unknown loading method {load_path!r}",
+        remedy=f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(LOAD_PATHS)}.",
     )

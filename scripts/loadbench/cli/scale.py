@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, cost_of_run, open_bench
-from loadbench.cli.verbs import typed_here
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
+from loadbench.typed_commands import typed_here
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loadbench.errors import UsageError
+from loadbench.results import formatting
 from loadbench.results.comparison.model import Comparison
 
 
@@ -17,11 +18,10 @@ class Gate:
 
 
 def check_limit(comparison: Comparison, limit: float) -> Gate:
-    """Whether `b` took more than `limit` times as long as `a`.
+    """Whether `b` takes more than `limit` times as long as `a`: their ratio a/b lies below 1/limit.
 
-    With an interval it fails when all of it lies above the limit, so that noise alone seldom does; with one
-    run of each the figure decides. Nothing to compare fails too: a gate that cannot see does not open.
-    Raises UsageError for a limit that is not above 0.
+    It fails when the whole interval does, so that noise alone seldom does. Raises UsageError for a limit that
+    is not above 0, and for sides that have no interval: one run of each decides nothing.
     """
     if not limit > 0:
         raise UsageError(
@@ -29,12 +29,17 @@ def check_limit(comparison: Comparison, limit: float) -> Gate:
         )
     estimate = comparison.estimate
     if estimate is None:
-        return Gate(True, f"nothing to hold against the limit ×{limit:g}: {comparison.verdict.sentence}")
-    slowdown = 1 / estimate.ratio
-    if estimate.high is None or estimate.low is None:
-        failed, basis = slowdown > limit, "one run of each, no interval"
-    else:
-        failed = 1 / estimate.high > limit
-        basis = f"95 % {1 / estimate.high:.3f}–{1 / estimate.low:.3f}"
-    took = f"{comparison.b.label} took ×{slowdown:.3f} of {comparison.a.label} ({basis})"
-    return Gate(failed, f"{took}: {'slower than' if failed else 'within'} the limit ×{limit:g}")
+        if comparison.verdict.kind == "incomplete":
+            return Gate(True, comparison.verdict.sentence)
+        raise UsageError(
+            f"--fail-if-slower-than needs an interval. {comparison.verdict.sentence}",
+            remedy="Compare two runs or more of each: --pairs 5, with a comparison as the --baseline.",
+        )
+    lowest = 1 / limit
+    failed = (estimate.high or 0) < lowest
+    ratio = f"{comparison.a.label} ÷ {comparison.b.label} {formatting.times(estimate.ratio)}"
+    return Gate(
+        failed,
+        f"{ratio} (95 % {formatting.interval(estimate)}) is {'below' if failed else 'not shown to be below'} "
+        f"{formatting.times(lowest)}, the limit of --fail-if-slower-than {limit:g}",
+    )

@@ -32,7 +32,7 @@ class Price(_Model):
 
 
 class Cost(_Model):
-    """Money of one way of loading. On the embedded target nothing is billed: what the seconds would cost."""
+    """Cost of one loading method. The embedded AWS bills nothing: then it is what AWS would charge."""
 
     price: Price | None
     instance_type: str
@@ -134,8 +134,8 @@ def _quotient(total: float | None, part: float | None) -> float | None:
 
 def _sentence(seconds: float | None, saved_s: float, deployments: float | None) -> str:
     if seconds is None:
-        return "How long the optimization job took is not known, so neither is when it pays back."
+        return "The optimization job's duration is unknown, so the break-even point is too."
     job, saved = formatting.seconds(seconds), formatting.seconds(saved_s)
     if deployments is None:
-        return f"The job's {job} never pay back: no deployment saves time."
-    return f"{deployments:,.1f} deployments pay the job's {job} back: each saves {saved}."
+        return f"The job's {job} never break even: a deployment saves no time."
+    return f"Breaks even after {deployments:,.1f} deployments: the job takes {job}, each saves {saved}."

@@ -8,6 +8,8 @@ from loadbench.results.statistics import Estimate
 
 Unit = Literal["s", "bytes", "USD", "tokens/s"]
 MISSING = "–"
+COLD_START = "cold start"  # what the time from request to in service is called everywhere
+WEIGHT_LOADING = "weight loading"
 MINUS = "−"  # a typographic minus is as wide as a digit
 
 
@@ -79,6 +81,15 @@ def name(identifier: str) -> str:
 def ran_beside(own_s: float | None, busy_s: float | None) -> bool:
     """Whether a phase was noticeably busy while another one owned the time."""
     return own_s is not None and busy_s is not None and busy_s > max(own_s * 1.01, own_s + 0.02)
+
+
+def age(value_s: float) -> str:
+    """How long ago, in the largest unit that fits: 40 minutes, 3 hours, 2 days."""
+    for unit_s, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if value_s >= unit_s:
+            count = int(value_s // unit_s)
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    return "less than a minute"
 
 
 def duration(value_s: float) -> str:

@@ -1,4 +1,4 @@
-"""What the judge needs of one run: a raw point, a hundredth of the size of its record."""
+"""What a comparison needs of one run: its figures, a hundredth of the size of its record."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class RunSummary(_Model):
     status: RunStatus
     failure: str | None = None
     started_s: float
+    duration_s: float | None = Field(
+        default=None, description="start to end, removal included, without the one-time optimization job"
+    )
     target: Literal["local", "aws"]
     region: str
     model_id: str
@@ -119,6 +122,7 @@ def point_of(record: RunRecord) -> RunSummary:
         status=record.status,
         failure=_failure(record),
         started_s=record.started_s,
+        duration_s=_duration_s(record),
         target=record.target,
         region=record.region,
         model_id=record.model.model_id,
@@ -147,6 +151,17 @@ def point_of(record: RunRecord) -> RunSummary:
         configuration_digest=record.configuration_digest,
         facts=_facts(record),
     )
+
+
+_LONGEST_REMOVAL_S = 1800  # an endpoint that was removed later than this was left up on purpose
+
+
+def _duration_s(record: RunRecord) -> float | None:
+    if record.finished_s is None:
+        return None
+    removal_s = (record.destroyed_s or record.finished_s) - record.finished_s
+    job_s = 0.0 if record.optimization is None else record.seconds_of("optimization") or 0.0
+    return record.finished_s - record.started_s - job_s + (removal_s if removal_s < _LONGEST_REMOVAL_S else 0)
 
 
 def _failure(record: RunRecord) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from loadbench.errors import LeftoverError, RunError, UsageError
+from loadbench.errors import InterruptedRunError, LeftoverError, RunError, UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
 from loadbench.results.run_index import list_summaries
 from loadbench.results.run_record import Pair, RunRecord, load_record, record_file, save_record
@@ -16,6 +17,9 @@ from loadbench.run import deployment
 from loadbench.run.active_runs import latest_record
 from loadbench.run.run_context import RunContext
 from loadbench.run.runner import run_path
+from loadbench.typed_commands import as_make
+
+RunOnce = Callable[[RunContext, LoadPath, Pair | None], RunRecord]
 
 
 @dataclass(frozen=True)
@@ -43,47 +47,67 @@ def plan_series(pairs: int, seed: int, load_paths: Sequence[LoadPath]) -> list[S
     return slots
 
 
-def run_missing(context: RunContext, load_paths: Sequence[LoadPath] = COMPARED_LOAD_PATHS) -> list[RunRecord]:
-    """One record a path: the newest that fits this configuration, or a fresh run that is removed again."""
-    records = []
+def reuse_or_run(
+    context: RunContext, load_paths: Sequence[LoadPath] = COMPARED_LOAD_PATHS
+) -> tuple[list[RunRecord], set[str]]:
+    """One record a method: the newest that fits this configuration, or a fresh run that is removed again.
+
+    Also the ids of those that were found.
+    """
+    records, found = [], set()
     for load_path in load_paths:
         record = latest_record(context, load_path)
-        if record is not None:
-            context.ui.note(f"{load_path}: using run {record.run_id}; PAIRS=1 makes a fresh pair")
-        else:
+        if record is None:
             record = run_and_remove(context, load_path, None)
+        else:
+            found.add(record.run_id)
         records.append(record)
-    return records
+    return records, found
 
 
 def run_series(
-    context: RunContext, series_id: str, load_paths: Sequence[LoadPath] = COMPARED_LOAD_PATHS, *, resume: bool
+    context: RunContext,
+    series_id: str,
+    load_paths: Sequence[LoadPath] = COMPARED_LOAD_PATHS,
+    *,
+    resume: bool,
+    run: RunOnce | None = None,
 ) -> list[RunRecord]:
-    """Every run of a series of pairs (of as many runs as there are `paths`), failed ones included.
+    """Every run of a series of pairs (of as many runs as there are `load_paths`).
 
-    A failed run is recorded and counted, and the series goes on; something left behind ends it.
-    With `resume`, runs that the series has already are not repeated.
+    The first run that fails ends the series: what follows would be paid for and compared with nothing. With
+    `resume`, the runs that succeeded are not repeated; failed ones stay in the list of records.
     """
     settings = context.config.benchmark
     slots = plan_series(settings.pairs, settings.seed, load_paths)
     records = series_records(context, series_id) if resume else []
-    done = {(record.pair.index, record.path) for record in records if record.pair}
+    done = {
+        (record.pair.index, record.path) for record in records if record.pair and record.status == "succeeded"
+    }
     remaining = [slot for slot in slots if (slot.index, slot.path) not in done]
     for number, slot in enumerate(remaining):
         context.ui.note(_where_we_are(context, slot, load_paths, records, remaining[number:]))
         pair = Pair(series_id=series_id, index=slot.index, position=slot.position, seed=settings.seed)
-        try:
-            run_and_remove(context, slot.path, pair)
-        except LeftoverError:
-            raise
-        except RunError as error:
-            context.ui.warn(f"{slot.path}: this run failed and is counted as such: {error.message}")
+        with _resumable(context, len(slots), len(slots) - len(remaining) + number):
+            (run or run_and_remove)(context, slot.path, pair)
         records = series_records(context, series_id)
-    if not any(record.status == "succeeded" for record in records):
-        raise RunError(
-            "no run of the series succeeded", remedy="Read the last message above, then try one path alone."
-        )
     return records
+
+
+@contextmanager
+def _resumable(context: RunContext, total: int, done: int) -> Iterator[None]:
+    """A failure or Ctrl-C says how far the series came, and how to go on."""
+    try:
+        yield
+    except LeftoverError:
+        raise
+    except (RunError, InterruptedRunError) as error:
+        if done:
+            words = [word for word in context.command if word != "--resume"]
+            again = as_make([*words, "--resume"])
+            kept = f"{done} of {total} runs of the series are done and kept. To go on: {again}"
+            error.remedy = f"{error.remedy} {kept}".strip()
+        raise
 
 
 def series_records(context: RunContext, series_id: str) -> list[RunRecord]:

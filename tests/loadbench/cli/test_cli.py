@@ -47,7 +47,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["invoke", "slow", "Why?"], "standard, fast"),
         (["run", "fast", "--config", "absent.yaml"], "absent.yaml"),
         (["compare", "no-such-run"], "no-such-run"),
-        (["compare", "--paths", "standard,slow"], "there is no path 'slow'"),
+        (["compare", "--paths", "standard,slow"], "unknown loading method 'slow'"),
         (["compare", "--paths", "streamer"], "two or more of standard, fast, streamer"),
         (["report"], "loadbench compare"),
         (["report", "no-such-comparison"], "no-such-comparison"),

@@ -97,11 +97,8 @@ def test_phases_of_the_copy_add_up_to_its_own_time_not_to_the_deployments() -> N
         (200, [row.b_s for row in section.phases]),
     ):
         assert sum(seconds or 0 for seconds in phases) == pytest.approx(total_s)
-    assert section.total.estimate is not None
-    assert section.total.estimate.ratio == pytest.approx(1.5)
-    assert section.total.estimate.low is None
-    assert "n = 1" in section.sentence
-    assert "no verdict" in section.sentence
+    assert section.total.estimate is None
+    assert section.sentence.startswith("Inconclusive (1 scale-out each)")
 
 
 def test_repeated_scale_outs_are_pairs_with_an_interval() -> None:
@@ -128,7 +125,7 @@ def test_a_failed_scale_out_is_counted_and_its_reason_shown() -> None:
         ("succeeded", "8", "0"),
         ("failed", "8", "2"),
     ]
-    assert "One more copy serves" in markdown.render(comparison)
+    assert "One more copy was in service" in markdown.render(comparison)
     processes = [
         event["args"]["name"]
         for event in json.loads(trace.render(comparison))["traceEvents"]

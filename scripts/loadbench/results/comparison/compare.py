@@ -64,7 +64,7 @@ def compare_points(
         created_s=created_s,
         a=a,
         b=b,
-        verdict=judge(a, b, total.estimate),
+        verdict=judge(a, b, total.estimate, baseline=bool(baseline)),
         estimate=total.estimate,
         total=total,
         phases=phase_rows(both),
@@ -74,6 +74,7 @@ def compare_points(
         differences=differences,
         warnings=find_warnings(both, total.estimate, differences),
         system=_system(newest),
+        notice=_notice(newest, [*a.runs, *b.runs]),
         commands=_commands(a, b, baseline=bool(baseline)),
         configuration=newest.configuration,
     )
@@ -102,10 +103,12 @@ def _newest(runs: Sequence[RunSummary]) -> RunSummary:
 
 
 def _break_even(both: Match, total: PhaseRow) -> BreakEven | None:
-    """Only where `b` paid a job and `a` did not, and both have a time."""
+    """Only where `b` paid a job and `a` did not, and the runs settle which is faster."""
     a, b = both.a, both.b
     if b.one_time is None or a.one_time is not None or not a.time_to_ready or not b.time_to_ready:
         return None
+    if total.estimate is None or not total.estimate.decides:
+        return None  # seconds that may not be saved pay nothing back
     usd_a, usd_b = (side.cost.to_ready_usd if side.cost else None for side in (a, b))
     interval = total.difference_interval_s
     return break_even(
@@ -114,6 +117,13 @@ def _break_even(both: Match, total: PhaseRow) -> BreakEven | None:
         saved_interval_s=(-interval[1], -interval[0]) if interval else None,
         saved_usd=usd_a - usd_b if usd_a is not None and usd_b is not None else None,
     )
+
+
+def _notice(newest: RunRecord, runs: Sequence[RunSummary]) -> str | None:
+    if not any(run.target == "local" for run in runs):
+        return None
+    cpus = newest.system.get("client_cpus")
+    return f"Local emulation{f' on {cpus} CPUs' if cpus else ''}, not AWS timings"
 
 
 def _system(newest: RunRecord) -> dict[str, str]:

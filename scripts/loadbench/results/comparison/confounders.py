@@ -58,13 +58,18 @@ def find_warnings(both: Match, estimate: Estimate | None, differences: Sequence[
 
 def _about_pairs(both: Match, estimate: Estimate | None) -> list[str]:
     texts = []
+    if estimate and estimate.runs == 2:
+        texts.append(
+            "An interval from two runs of a method is nearly useless: two values hardly tell how far apart "
+            "runs are. To narrow it: make compare PAIRS=5"
+        )
     if estimate and estimate.method == "welch":
         texts.append(
             "The runs were not made as pairs: what drifted between the two sets counts as a difference of "
-            "the loading. Run make compare PAIRS=5 for pairs."
+            "the loading. To get pairs: make compare PAIRS=5"
         )
     if alone := both.runs_without_partner():
-        texts.append(f"Without a partner, shown and not in the ratio: {', '.join(alone)}.")
+        texts.append(f"Runs without a partner, shown but not part of the ratio: {', '.join(alone)}.")
     return texts
 
 
@@ -72,21 +77,23 @@ def _about_runs(side: Side) -> list[str]:
     texts, usable = [], side.usable
     if side.failed:
         reasons = "; ".join(f"{run.run_id} ({run.failure or 'no time to in service'})" for run in side.failed)
-        texts.append(f"{len(side.failed)} of {len(side.runs)} runs of {side.label} do not count: {reasons}.")
+        texts.append(f"{len(side.failed)} of {len(side.runs)} runs of {side.label} failed: {reasons}.")
     if side.outliers:
         texts.append(
-            f"{side.label}: far from the rest, and kept: {', '.join(side.outliers)}. Look at the timeline, "
+            f"{side.label}: outliers, kept in every figure: {', '.join(side.outliers)}. Look at the timeline "
             "and repeat on a quieter machine if something disturbed it."
         )
     if refused := sum(run.failed_invocations for run in usable):
-        texts.append(f"{refused} requests to {side.label} failed: latency is of those that were answered.")
+        texts.append(f"{refused} requests to {side.label} failed: latency is that of the answered ones.")
     if simulated := _simulated_phases(usable):
-        texts.append(f"{side.label}: simulated, and part of the time to in service: {', '.join(simulated)}.")
+        texts.append(f"{side.label}: simulated phases, part of the cold start: {', '.join(simulated)}.")
     lost = _unattributed_share(usable)
     if lost > 1 - _ENOUGH_ATTRIBUTED:
-        texts.append(f"{side.label}: no clock explains {100 * lost:.1f} % of the time (row unattributed).")
+        texts.append(
+            f"{side.label}: {100 * lost:.1f} % of the cold start is unattributed: no clock explains it."
+        )
     if mixed := sorted(name for name in _facts_that_vary(usable) if name in _WHY):
-        texts.append(f"The runs of {side.label} differ among themselves in {', '.join(mixed)}.")
+        texts.append(f"The runs of {side.label} differ from each other in {', '.join(mixed)}.")
     return texts
 
 

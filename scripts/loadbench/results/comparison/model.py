@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from loadbench.results import formatting
 from loadbench.results.costs import BreakEven, Cost, OneTimeCost
 from loadbench.results.formatting import Unit
 from loadbench.results.run_record import Series, load_document
@@ -97,6 +98,11 @@ class ScaleOutSection(_Model):
     phases: list[PhaseRow]
     weights: PhaseRow
 
+    @property
+    def sides(self) -> list[Side]:
+        """Both sides, as a comparison has them."""
+        return [self.a, self.b]
+
 
 class Difference(_Model):
     """Something else than the loading that differs between the sides."""
@@ -113,6 +119,30 @@ class Verdict(_Model):
     kind: VerdictKind
     sentence: str
     detail: str = Field(description="how sure it is, or what to do to be surer")
+    settled: bool = Field(default=False, description="the interval leaves out 1: the runs carry the claim")
+    next_command: str | None = Field(default=None, description="what settles it, where it is not settled")
+    next_minutes: float | None = Field(default=None, description="how long that takes, as earlier runs did")
+
+    @property
+    def next_step(self) -> str | None:
+        """What comes before the command that settles it; None where it is settled."""
+        if self.next_command is None:
+            return None
+        minutes = self.next_minutes
+        return f"To settle it{'' if minutes is None else f' (about {max(1, round(minutes))} min)'}:"
+
+
+class ReusedRun(_Model):
+    """A run that the command which made the comparison found and did not make."""
+
+    run_id: str
+    path: str
+    age_s: float = Field(description="from its start to the comparison")
+
+    @property
+    def words(self) -> str:
+        """One line for people."""
+        return f"Re-used {self.path} run {self.run_id}, {formatting.age(self.age_s)} old"
 
 
 class Comparison(_Model):
@@ -139,6 +169,26 @@ class Comparison(_Model):
         default=None, description="copies added to the runs' endpoints; None where none was"
     )
 
+    others: list[Comparison] = Field(
+        default_factory=list, description="further loading methods, each compared with the same `a`"
+    )
+    reused_runs: list[ReusedRun] = Field(
+        default_factory=list, description="runs of this comparison that an earlier command made"
+    )
+    notice: str | None = Field(
+        default=None, description="what the figures are not: set where a run was made on the embedded AWS"
+    )
+
+    @property
+    def parts(self) -> list[Comparison]:
+        """This comparison and those of the further methods: one for every method but the first."""
+        return [self, *self.others]
+
+    @property
+    def sides(self) -> list[Side]:
+        """Every loading method once, the one that the others are compared with first."""
+        return [self.a, *(part.b for part in self.parts)]
+
     def measure(self, name: str) -> Measure | None:
         """One measure by its name."""
         return next((item for item in self.measures if item.name == name), None)
@@ -151,8 +201,8 @@ class Comparison(_Model):
 
     @property
     def is_local(self) -> bool:
-        """Whether a run was made on the embedded target: nothing was billed, the cost is what it would be."""
-        return any(run.target == "local" for side in (self.a, self.b) for run in side.runs)
+        """Whether a run was made on the embedded AWS: nothing was billed, costs are what AWS would charge."""
+        return any(run.target == "local" for side in self.sides for run in side.runs)
 
 
 def load_comparison(path: Path) -> Comparison:

@@ -35,14 +35,15 @@ class Match:
     def estimate(self, a: Sequence[float | None], b: Sequence[float | None]) -> Estimate | None:
         """Ratio of the usable runs' values, from the pairs where there are any.
 
-        None where a value is missing or 0.
+        None where a value is missing or 0, and with one run of each: that carries no ratio.
         """
         if self.pairs:
             a, b = [a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs]
         first, second = _positive(a), _positive(b)
         if first is None or second is None:
             return None
-        return paired_ratio(first, second) if self.pairs else unpaired_ratio(first, second)
+        found = paired_ratio(first, second) if self.pairs else unpaired_ratio(first, second)
+        return found if found.low is not None else None  # one run of each carries no ratio
 
     def difference_interval(self, a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
         """95 % interval of b minus a; None without at least two pairs."""
@@ -103,7 +104,7 @@ def total_row(both: Match) -> PhaseRow:
 
 
 def weights_row(both: Match) -> PhaseRow:
-    """How long weights were moving, whatever else went on: what the two ways of loading do differently.
+    """How long weights were moving, whatever else went on: what the loading methods do differently.
 
     Not a sum of phases: where a stream runs beside the start of its container, that phase may own the time.
     """
@@ -195,7 +196,7 @@ _SPECS = (
     _Spec("first_response", "First response", "s", "latency", lambda run: run.first_response_s),
     _Spec(
         "warm_response",
-        "Warm response",
+        "Request latency",
         "s",
         "latency",
         lambda run: run.warm_latency_s,
@@ -211,7 +212,7 @@ _SPECS = (
     ),
     _Spec(
         "output_rate",
-        "Output rate, warm",
+        "Output tokens per second",
         "tokens/s",
         "latency",
         lambda run: run.output_tokens_per_s,
@@ -227,5 +228,5 @@ _SPECS = (
         "resources",
         lambda run: run.network_receive_bytes,
     ),
-    _Spec("cost_to_ready", "Cost of a deployment", "USD", "cost", _cost_to_ready),
+    _Spec("cost_to_ready", "Cold start at AWS prices", "USD", "cost", _cost_to_ready),
 )

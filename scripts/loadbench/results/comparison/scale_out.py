@@ -45,19 +45,18 @@ def _side(label: str, runs: Sequence[RunRecord], scale_outs: Sequence[ScaleOutRe
 def _sentence(a: Side, b: Side, estimate: Estimate | None) -> str:
     known = [side for side in (a, b) if side.time_to_ready]
     if not known:
-        return "No copy that was asked for came to serve; the reasons stand below."
-    sentence = f"One more copy serves {', '.join(_figures(side) for side in known)}"
+        return "No added copy came into service; the reasons are below."
+    figures = f"One more copy was in service {', '.join(_figures(side) for side in known)}"
+    if len(known) < 2:
+        return f"{figures}."
     if estimate is None:
-        return f"{sentence}."
-    ratio = formatting.times(estimate.ratio)
-    if estimate.low is None:
-        return f"{sentence}: {ratio}. Figures and no verdict: make scale-out PAIRS=5 shows the spread."
-    verdict = (
-        f"{b.label} is {'faster' if estimate.ratio > 1 else 'slower'}"
-        if estimate.decides
-        else f"cannot tell whether {b.label} is faster or slower"
-    )
-    return f"{sentence}: {verdict}, {ratio} (95 % {formatting.interval(estimate)})."
+        runs = "1 scale-out each" if {len(side.usable) for side in known} == {1} else "too few scale-outs"
+        return f"Inconclusive ({runs}). {figures}. To settle it: make scale-out PAIRS=5"
+    interval = formatting.interval(estimate)
+    if not estimate.decides:
+        return f"Inconclusive: the 95 % interval of the ratio, {interval}, includes 1. {figures}."
+    word = "faster" if estimate.ratio > 1 else "slower"
+    return f"{b.label} is {word}: {formatting.times(estimate.ratio)} (95 % {interval}). {figures}."
 
 
 def _figures(side: Side) -> str:

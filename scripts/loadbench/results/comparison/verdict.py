@@ -2,51 +2,121 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
 from loadbench.results import formatting
-from loadbench.results.comparison.model import Side, Verdict
+from loadbench.results.comparison.model import Side, Verdict, VerdictKind
+from loadbench.results.run_summary import RunSummary
 from loadbench.results.statistics import Estimate
 
+USUAL_PAIRS = 5
+_MOST_PAIRS = 40  # a difference that needs more is too small to wait for
 
-def judge(a: Side, b: Side, estimate: Estimate | None) -> Verdict:
-    """Say whether `b` is faster or slower than `a`, or that so few runs cannot tell."""
-    if estimate is None or a.time_to_ready is None or b.time_to_ready is None:
-        missing = " and ".join(side.label for side in (a, b) if side.time_to_ready is None)
+
+def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False) -> Verdict:
+    """Say whether `b` is faster or slower than `a`, or that these runs are inconclusive and what settles it.
+
+    Only an interval that leaves out 1 is a claim; everything else begins with "Inconclusive".
+    """
+    if not a.usable or not b.usable:
+        missing = " and ".join(side.label for side in (a, b) if not side.usable)
         return Verdict(
             kind="incomplete",
             sentence=f"No run of {missing} succeeded: there is nothing to compare.",
-            detail="The reasons stand under the warnings; mend them and run it again.",
+            detail="The reasons are listed under the warnings.",
         )
-    if estimate.low is None or estimate.high is None:
-        return Verdict(
-            kind="figures_only",
-            sentence=f"{b.label} took {formatting.seconds(b.time_to_ready.median)} to be in service, "
-            f"{a.label} "
-            f"{formatting.seconds(a.time_to_ready.median)}: {formatting.times(estimate.ratio)}.",
-            detail="Figures and no verdict: one run cannot show the spread. "
-            "make compare PAIRS=5 gives an interval.",
-        )
+    if estimate is None or estimate.low is None:
+        return _too_few(a, b, baseline)
     runs = _runs(a, b, estimate)
     if not estimate.decides:
-        return Verdict(
-            kind="cannot_tell",
-            sentence=f"Cannot tell whether {b.label} is faster or slower: {_figures(estimate, runs)}",
-            detail=f"{_detectable(estimate, runs)}. More pairs see smaller differences.",
-        )
-    if estimate.ratio > 1:
-        sentence = f"{b.label} is faster, {_figures(estimate, runs)}"
-        return Verdict(kind="faster", sentence=sentence, detail=_detail(estimate, runs))
-    sentence = f"{b.label} is slower, it takes {_figures(_inverted(estimate), runs)} as long"
-    return Verdict(kind="slower", sentence=sentence, detail=_detail(estimate, runs))
+        return _spread_too_wide(a, b, estimate, runs, baseline)
+    kind: VerdictKind = "faster" if estimate.ratio > 1 else "slower"
+    figures = f"{formatting.times(estimate.ratio)} (95 % {formatting.interval(estimate)}, {runs})"
+    return Verdict(
+        kind=kind,
+        settled=True,
+        sentence=f"{b.label} is {kind}: {figures}",
+        detail=_detail(estimate, runs),
+    )
+
+
+def _too_few(a: Side, b: Side, baseline: bool) -> Verdict:
+    """One run a side: seconds, and no ratio."""
+    counts = sorted({len(a.usable), len(b.usable)})
+    what = f"{counts[0]} run each" if counts == [1] else f"{len(a.usable)} and {len(b.usable)} runs"
+    figures = ", ".join(
+        f"{side.label} {formatting.seconds(side.time_to_ready.median)}"
+        for side in (a, b)
+        if side.time_to_ready
+    )
+    command, minutes = _settling(a, b, USUAL_PAIRS, baseline)
+    return Verdict(
+        kind="figures_only",
+        sentence=f"Inconclusive ({what}): {formatting.COLD_START} {figures}.",
+        detail="One run of a method cannot separate the loading from chance.",
+        next_command=command,
+        next_minutes=minutes,
+    )
+
+
+def _spread_too_wide(a: Side, b: Side, estimate: Estimate, runs: str, baseline: bool) -> Verdict:
+    command, minutes = _settling(a, b, _pairs_needed(estimate), baseline)
+    return Verdict(
+        kind="cannot_tell",
+        sentence=f"Inconclusive ({runs}): the 95 % interval of the ratio, "
+        f"{formatting.interval(estimate)}, includes 1.",
+        detail=f"{_detectable(estimate, runs)}.",
+        next_command=command,
+        next_minutes=minutes,
+    )
+
+
+def _pairs_needed(estimate: Estimate) -> int:
+    """Pairs that find a difference of the size seen, four times in five: the error falls with the root."""
+    seen, found = abs(math.log(estimate.ratio)), math.log(estimate.detectable_ratio or 1)
+    needed = math.ceil(estimate.runs * (found / seen) ** 2) if seen else _MOST_PAIRS
+    return min(max(needed, estimate.runs + 2, USUAL_PAIRS), _MOST_PAIRS)
+
+
+def _settling(a: Side, b: Side, pairs: int, baseline: bool) -> tuple[str, float | None]:
+    """The command that gives these two sides an interval, and its minutes as far as earlier runs tell."""
+    options = [f"PAIRS={pairs}"]
+    paths = [side.path for side in (a, b)]
+    if not baseline and set(paths) <= set(LOAD_PATHS) and paths != list(COMPARED_LOAD_PATHS):
+        options.append(f"PATHS={','.join(paths)}")
+    newest = max((*a.runs, *b.runs), key=lambda run: run.started_s)
+    options += [
+        f"{variable}={value}"
+        for name, variable in (("--config", "CONFIG"), ("--target", "TARGET"))
+        if (value := _option(newest.command, name)) and value != "config.yaml"
+    ]
+    lengths = [_length_s(side.usable) for side in (a, b)]
+    known = [length for length in lengths if length is not None]
+    minutes = pairs * sum(known) / 60 if len(known) == len(lengths) else None
+    return f"make compare {' '.join(options)}", minutes
+
+
+def _option(command: Sequence[str], name: str) -> str | None:
+    for word, following in zip(command, [*command[1:], ""], strict=True):
+        if word == name:
+            return following
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _length_s(runs: Sequence[RunSummary]) -> float | None:
+    lengths = [run.duration_s for run in runs if run.duration_s is not None]
+    return fmean(lengths) if lengths else None
 
 
 def _runs(a: Side, b: Side, estimate: Estimate) -> str:
     if estimate.method == "paired":
         return f"{estimate.runs} pairs"
     return f"{len(a.usable)} and {len(b.usable)} runs, not pairs"
-
-
-def _figures(estimate: Estimate, runs: str) -> str:
-    return f"{formatting.times(estimate.ratio)} (95 % {formatting.interval(estimate)}, {runs})"
 
 
 def _detail(estimate: Estimate, runs: str) -> str:
@@ -60,16 +130,6 @@ def _detail(estimate: Estimate, runs: str) -> str:
 
 def _detectable(estimate: Estimate, runs: str) -> str:
     return (
-        f"With this spread, {runs.removesuffix(', not pairs')} find a difference of "
-        f"{formatting.times(estimate.detectable_ratio or 1)} or more four times in five"
-    )
-
-
-def _inverted(estimate: Estimate) -> Estimate:
-    return estimate.model_copy(
-        update={
-            "ratio": 1 / estimate.ratio,
-            "low": 1 / estimate.high if estimate.high else None,
-            "high": 1 / estimate.low if estimate.low else None,
-        }
+        f"With this spread, {runs.removesuffix(', not pairs')} detect a ratio of "
+        f"{formatting.times(estimate.detectable_ratio or 1)} or more with 80 % power"
     )

@@ -121,7 +121,7 @@ def _tick(value: float) -> str:
 
 
 def raw_points(comparison: Comparison, width: int) -> Drawing:
-    """Every run's time to in service, a lane a side; lines join pairs, a bar marks the median."""
+    """Every run's cold start, a lane a side; lines join pairs, a bar marks the median."""
     sides = [
         (css, side, [run.time_to_ready_s or 0.0 for run in side.usable]) for css, side in _sides(comparison)
     ]
@@ -135,7 +135,7 @@ def raw_points(comparison: Comparison, width: int) -> Drawing:
     drawing = Drawing(
         width,
         190,
-        "Time to in service of every run",
+        "Cold start of every run",
         f"{count}; the figures stand in the table of raw points.",
     )
     _time_axis(drawing, scale, 164, narrow)
@@ -240,7 +240,7 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
         x, y = across(pays.deployments), up(a_s * pays.deployments)
         drawing.line(x, y, x, bottom, "even")
         drawing.dot(x, y, 6, "point estimate", pays.sentence)
-        drawing.text(x + 8, bottom - 10, f"pays back after {pays.deployments:,.1f}", "value")
+        drawing.text(x + 8, bottom - 10, f"breaks even after {pays.deployments:,.1f}", "value")
     return drawing
 
 

@@ -33,6 +33,8 @@ COLUMNS = [
     "disk_write_bytes",
     "network_receive_bytes",
     "optimization_s",
+    "target",
+    "reused",
     "failure",
 ]
 SCALE_OUT_COLUMNS = [
@@ -46,7 +48,14 @@ SCALE_OUT_COLUMNS = [
 
 def render(comparison: Comparison) -> str:
     """RFC 4180 with a header; an unknown value is an empty cell."""
-    return _table(COLUMNS, [_row(side, run) for side in (comparison.a, comparison.b) for run in side.runs])
+    return _table(
+        COLUMNS,
+        [
+            _row(side, run) | {"reused": int(run.run_id in {item.run_id for item in comparison.reused_runs})}
+            for side in comparison.sides
+            for run in side.runs
+        ],
+    )
 
 
 def render_scale_outs(section: ScaleOutSection) -> str:
@@ -90,5 +99,6 @@ def _row(side: Side, run: RunSummary) -> dict[str, object]:
         "disk_write_bytes": run.disk_write_bytes,
         "network_receive_bytes": run.network_receive_bytes,
         "optimization_s": run.optimization.seconds if run.optimization else None,
+        "target": run.target,
         "failure": run.failure,
     }

@@ -93,7 +93,7 @@ def chart_files(comparison: Comparison) -> dict[str, str]:
         "scale-out": comparison.scale_out and charts.waterfall(comparison.scale_out, charts.WIDE),
     }
     return {
-        f"charts/{name}.svg": drawing.render(style=sheet) + "\n"
+        f"charts/{name}.svg": drawing.render_alone(sheet, comparison.notice) + "\n"
         for name, drawing in drawings.items()
         if drawing
     }

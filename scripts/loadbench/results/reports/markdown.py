@@ -7,19 +7,35 @@ from loadbench.results.comparison.model import Comparison, PhaseRow, ScaleOutSec
 
 
 def render(comparison: Comparison) -> str:
-    """Verdict, table, what pays back, differences and warnings in GitHub's Markdown."""
+    """Verdict, table, break-even, differences and warnings in GitHub's Markdown, for each method in turn."""
+    lines = [f"> {_escape(comparison.notice)}", ""] if comparison.notice else []
+    lines += [f"> {_escape(item.words)}\n" for item in comparison.reused_runs]
+    for part in comparison.parts:
+        lines += [*_part(part), ""]
+    warnings = dict.fromkeys(text for part in comparison.parts for text in part.warnings)
+    if warnings:
+        lines += ["Warnings:", "", *(f"- {_escape(text)}" for text in warnings)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _part(comparison: Comparison) -> list[str]:
     a, b = _escape(comparison.a.label), _escape(comparison.b.label)
     lines = [
         f"**{_escape(comparison.verdict.sentence)}**",
         "",
         _escape(comparison.verdict.detail),
+        *(
+            ["", _escape(f"{comparison.verdict.next_step} {comparison.verdict.next_command}")]
+            if comparison.verdict.next_command
+            else []
+        ),
         "",
         _line("", a, b, "difference", f"{a} ÷ {b}", "95 %"),
         "|:--|--:|--:|--:|--:|--:|",
     ]
-    lines.append(_phase("**time to in service**", comparison.total))
+    lines.append(_phase(f"**{formatting.COLD_START}**", comparison.total))
     lines += [_phase(formatting.name(row.name), row) for row in comparison.phases]
-    lines.append(_phase("weights on the move", comparison.weights))
+    lines.append(_phase(formatting.WEIGHT_LOADING, comparison.weights))
     for measure in comparison.measures:
         x, y = (side.median if side else None for side in (measure.a, measure.b))
         lines.append(
@@ -37,15 +53,13 @@ def render(comparison: Comparison) -> str:
     if comparison.scale_out:
         lines += _scale_out(comparison.scale_out)
     if comparison.differences:
-        lines += ["", "What else differs:", ""]
+        lines += ["", "Other differences:", ""]
         lines += [
             f"- {_escape(item.what)}: {_escape(item.a)} | {_escape(item.b)}".replace(" | ", " against ")
             + (f" ({_escape(item.why)})" if item.why else "")
             for item in comparison.differences
         ]
-    if comparison.warnings:
-        lines += ["", "Read before use:", "", *(f"- {_escape(text)}" for text in comparison.warnings)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _scale_out(section: ScaleOutSection) -> list[str]:
@@ -58,7 +72,7 @@ def _scale_out(section: ScaleOutSection) -> list[str]:
         "|:--|--:|--:|--:|--:|--:|",
         _phase("**time to one more copy**", section.total),
         *(_phase(formatting.name(row.name), row) for row in section.phases),
-        _phase("weights on the move", section.weights),
+        _phase(formatting.WEIGHT_LOADING, section.weights),
     ]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+_MARGIN = 16  # pixels around a chart that is a file of its own
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -63,14 +65,28 @@ class Drawing:
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{css}">{escape(text)}</text>'
         )
 
-    def render(self, css: str = "", style: str = "") -> str:
-        """The element; with `style` it stands alone as a file."""
-        inner = "".join(self.parts)
-        sheet = f"<style>{style}</style>" if style else ""
+    def render(self, css: str = "") -> str:
+        """The element, for a page that has the style sheet."""
+        return self._element(css, (0, 0, self.width, self.height), "")
+
+    def render_alone(self, style: str, notice: str | None = None) -> str:
+        """The element as a file of its own: style sheet, margin, background, the notice below the chart."""
+        height = self.height + 2 * _MARGIN + (22 if notice else 0)
+        x, y, width = -_MARGIN, -_MARGIN, self.width + 2 * _MARGIN
+        ground = (
+            f'<rect x="{x}" y="{y}" width="{width:.0f}" height="{height:.0f}" class="ground"/>'
+            f"<title>{escape(self.title)}</title>"
+        )
+        if notice:
+            self.text(0, self.height + 18, notice, "notice")
+        return self._element("", (x, y, width, height), f"<style>{style}</style>{ground}")
+
+    def _element(self, css: str, box: tuple[float, float, float, float], before: str) -> str:
+        corners = " ".join(f"{value:.0f}" for value in box)
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:.0f} {self.height:.0f}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{corners}" '
             f'class="chart {css}" role="img" aria-label="{escape(self.title)}. {escape(self.description)}">'
-            f"{sheet}{inner}</svg>"
+            f"{before}{''.join(self.parts)}</svg>"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -18,82 +18,89 @@ from loadbench.results.comparison.model import (
     Side,
     VerdictKind,
 )
-from loadbench.results.costs import BreakEven
 from loadbench.results.statistics import Estimate
-from loadbench.results.timeline import Certainty
+from loadbench.results.timeline import PHASES, Certainty
 
 WIDTH = 100
 _STYLES: dict[VerdictKind, str] = {
     "faster": "bold green",
     "slower": "bold red",
     "cannot_tell": "bold yellow",
-    "figures_only": "bold",
+    "figures_only": "bold yellow",
     "incomplete": "bold red",
 }
 _BESIDE = "∥ "
 _MARKS: dict[Certainty, str] = {"measured": "", "inferred": " ~", "simulated": " *"}
+_FEW_MEASURES = ("peak_memory", "cost_to_ready")  # what the short screen shows beside the cold start
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: Comparison, console: Console, *, every_row: bool = False) -> None:
     """Print the comparison; colours only where the console has them, and a pipe is as wide as a page."""
     if not console.is_terminal:
         console.width = WIDTH
-    console.print(render(comparison), width=WIDTH)  # at most: rich takes the narrower of this and the console
+    # WIDTH is the most: rich takes the narrower of this and the console.
+    console.print(render(comparison, every_row=every_row), width=WIDTH)
 
 
-def render(comparison: Comparison) -> RenderableType:
-    """Verdict, table, what pays back, other differences, warnings."""
+def render(comparison: Comparison, *, every_row: bool = False) -> RenderableType:
+    """Verdict, circumstances, table, break-even, warnings; `every_row`: all phases, measures, differences."""
     parts: list[RenderableType] = [
-        Text(comparison.verdict.sentence, style=_STYLES[comparison.verdict.kind]),
-        Text(comparison.verdict.detail),
+        *_verdicts(comparison),
+        *([Text(comparison.notice, style="bold yellow")] if comparison.notice else []),
         Text(_circumstances(comparison), style="dim"),
+        *(Text(item.words, style="yellow") for item in comparison.reused_runs),
         "",
-        _figures(comparison),
-        *_notes(comparison),
+        _figures(comparison, every_row),
+        *_notes(comparison, every_row),
     ]
-    if comparison.scale_out:
-        parts += ["", _scale_out(comparison.scale_out)]
-    if comparison.differences:
-        parts += ["", _differences(comparison)]
-    if comparison.warnings:
-        parts += ["", Text("Read before use", style="bold")]
-        parts += [_bullet(text) for text in comparison.warnings]
+    for part in comparison.parts:
+        if part.scale_out:
+            parts += ["", _scale_out(part.scale_out)]
+        if every_row and part.differences:
+            parts += ["", _differences(part)]
+    warnings = dict.fromkeys(text for part in comparison.parts for text in part.warnings)
+    if warnings:
+        parts += ["", Text("Warnings", style="bold"), *(_bullet(text) for text in warnings)]
     return Group(*parts)
 
 
 def print_scale_out(section: ScaleOutSection, console: Console) -> None:
     """Print what adding one copy took, on its own."""
-    several = any(len(side.usable) > 1 for side in (section.a, section.b))
+    several = any(len(side.usable) > 1 for side in section.sides)
     notes = ["The sentence has medians, the table means, which add up."] if several else []
-    notes += [f"Ratio: {section.a.label} over {section.b.label}."] if section.b.runs else []
+    notes += [_direction(section.sides)] if section.total.estimate else []
     note = [Text(" ".join(notes), style="dim")] if notes else []
     console.print(Group(_scale_out(section), *note, *_marks(section.phases)), width=WIDTH)
 
 
+def _verdicts(comparison: Comparison) -> Iterator[Text]:
+    for part in comparison.parts:
+        yield Text(part.verdict.sentence, style=_STYLES[part.verdict.kind])
+        yield Text(part.verdict.detail)
+        if part.verdict.next_command:  # on a line of its own, to be copied
+            yield Text(f"{part.verdict.next_step}\n  {part.verdict.next_command}", no_wrap=True)
+
+
 def _scale_out(section: ScaleOutSection) -> RenderableType:
     """A sentence, the phases of the copy, the requests meanwhile."""
-    sides = (section.a, section.b)
-    figures = _new_figures(section.a.label, section.b.label, section.total.estimate)
-    figures.phase(section.total, "time to one more copy", style="bold")
+    sides = section.sides if section.b.runs else [section.a]
+    figures = _Figures.of([side.label for side in sides], [section.total.estimate])
+    figures.phases([section.total], "time to one more copy", style="bold")
     for item in section.phases:
-        figures.phase(item, f"  {formatting.name(item.name)}")
-    figures.phase(section.weights, "weights on the move", style="italic")
-    figures.row(
-        "requests meanwhile", *(str(sum(run.sent_requests for run in side.runs)) for side in sides), ""
-    )
-    figures.row(
-        "  of which failed", *(str(sum(run.failed_invocations for run in side.runs)) for side in sides), ""
-    )
-    if not section.b.runs:
-        del figures.table.columns[2:]  # nothing stands beside it
-    failed = [_bullet(f"{run.run_id}: {run.failure}") for side in sides for run in side.failed]
-    return Group(Text(section.sentence, style="bold"), figures.table, *failed)
+        figures.phases([item], f"  {formatting.name(item.name)}")
+    figures.phases([section.weights], formatting.WEIGHT_LOADING, style="italic")
+    sent = [sum(run.sent_requests for run in side.runs) for side in sides]
+    failed = [sum(run.failed_invocations for run in side.runs) for side in sides]
+    figures.row("requests meanwhile", [str(count) for count in sent])
+    figures.row("  of which failed", [str(count) for count in failed])
+    reasons = [_bullet(f"{run.run_id}: {run.failure}") for side in sides for run in side.failed]
+    return Group(Text(section.sentence, style="bold"), figures.table, *reasons)
 
 
 def _circumstances(comparison: Comparison) -> str:
-    counts = " and ".join(
+    counts = ", ".join(
         f"{len(side.usable)} {side.label} run{'s' if len(side.usable) != 1 else ''}"
-        for side in (comparison.a, comparison.b)
+        for side in comparison.sides
     )
     where = "embedded AWS" if comparison.is_local else comparison.system.get("region", "AWS")
     system = comparison.system
@@ -102,53 +109,101 @@ def _circumstances(comparison: Comparison) -> str:
 
 @dataclass(frozen=True)
 class _Figures:
-    """A table of both sides: rows of phases, and rows of anything else."""
+    """A table of two or more sides: rows of phases, and rows of anything else.
+
+    Two sides have difference, ratio and interval; of more, each has its ratio and interval in one cell.
+    """
 
     table: Table
+    sides: int
     intervals: bool
 
-    def row(self, label: str, *cells: str, estimate: Estimate | None = None, style: str = "") -> None:
-        ratio = formatting.times(estimate.ratio if estimate else None)
-        ends = [formatting.interval(estimate)] if self.intervals else []
-        self.table.add_row(label, *cells, ratio, *ends, style=style)
+    @classmethod
+    def of(cls, labels: Sequence[str], estimates: Sequence[Estimate | None]) -> _Figures:
+        intervals = any(estimate is not None for estimate in estimates)
+        table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        table.add_column("", min_width=22 if len(labels) > 2 else 25, overflow="fold")
+        for label in labels:
+            table.add_column(label, justify="right", min_width=9, overflow="fold")
+        if len(labels) == 2:
+            table.add_column("difference", justify="right", no_wrap=True)
+        if intervals and len(labels) == 2:
+            table.add_column("ratio", justify="right", no_wrap=True)
+            table.add_column("95 %", justify="right", no_wrap=True)
+        elif intervals:
+            for label in labels[1:]:
+                table.add_column(f"{labels[0]} ÷ {label}", justify="right", overflow="fold")
+        return cls(table, len(labels), intervals)
 
-    def phase(self, item: PhaseRow, label: str, style: str = "") -> None:
+    def row(
+        self,
+        label: str,
+        cells: Sequence[str],
+        difference: str = "",
+        estimates: Sequence[Estimate | None] = (),
+        style: str = "",
+    ) -> None:
+        """One row; what is missing at its end is left empty."""
+        line = [label, *cells, *([difference] if self.sides == 2 else [])]
+        if self.intervals:
+            for estimate in estimates:
+                ratio = formatting.times(estimate.ratio if estimate else None)
+                interval = formatting.interval(estimate)
+                if self.sides == 2:
+                    line += [ratio, interval]
+                else:
+                    line.append(f"{ratio} ({interval})" if estimate else ratio)
+        self.table.add_row(*line, style=style)
+
+    def phases(self, items: Sequence[PhaseRow | None], label: str, style: str = "") -> None:
+        """One phase: the row of each part, all with the same first side."""
+        first = next(item for item in items if item is not None)
+        cells = [_seconds(first.a_s, first.a_busy_s, first.a_certainty)]
+        cells += [
+            _seconds(item.b_s, item.b_busy_s, item.b_certainty) if item else formatting.MISSING
+            for item in items
+        ]
         self.row(
             label,
-            _seconds(item.a_s, item.a_busy_s, item.a_certainty),
-            _seconds(item.b_s, item.b_busy_s, item.b_certainty),
-            formatting.seconds(item.difference_s, signed=True),
-            estimate=item.estimate,
-            style=style,
+            cells[: self.sides],
+            formatting.seconds(first.difference_s, signed=True),
+            [item.estimate if item else None for item in items],
+            style,
         )
 
 
-def _new_figures(a: str, b: str, estimate: Estimate | None) -> _Figures:
-    intervals = estimate is not None and estimate.low is not None
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("", min_width=24, overflow="fold")
-    table.add_column(a, justify="right", min_width=11, overflow="fold")
-    table.add_column(b, justify="right", min_width=11, overflow="fold")
-    table.add_column("difference", justify="right", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    if intervals:
-        table.add_column("95 %", justify="right", no_wrap=True)
-    return _Figures(table, intervals)
-
-
-def _figures(comparison: Comparison) -> Table:
-    figures = _new_figures(comparison.a.label, comparison.b.label, comparison.estimate)
-    figures.phase(comparison.total, "time to in service", style="bold")
-    for item in comparison.phases:
-        figures.phase(item, f"  {formatting.name(item.name)}")
-    figures.phase(comparison.weights, "weights on the move", style="italic")
+def _figures(comparison: Comparison, every_row: bool) -> Table:
+    parts = comparison.parts
+    figures = _Figures.of([side.label for side in comparison.sides], [part.estimate for part in parts])
+    figures.phases([part.total for part in parts], formatting.COLD_START, style="bold")
+    if every_row:
+        for name in PHASES:
+            rows = [next((row for row in part.phases if row.name == name), None) for part in parts]
+            if any(rows):
+                figures.phases(rows, f"  {formatting.name(name)}")
+    figures.phases([part.weights for part in parts], formatting.WEIGHT_LOADING, style="italic")
     for group in ("latency", "resources", "cost"):
-        figures.table.add_row()
+        if every_row:
+            figures.table.add_row()
         for measure in comparison.measures:
-            if measure.group == group:
-                figures.row(measure.label, *_medians(measure), estimate=measure.estimate)
-    figures.table.add_row("Optimization job, once", *(_job(side) for side in (comparison.a, comparison.b)))
+            if measure.group == group and (every_row or measure.name in _FEW_MEASURES):
+                _measure(figures, [part.measure(measure.name) for part in parts])
+    if any(side.one_time for side in comparison.sides):
+        figures.row("Optimization job, once", [_job(side) for side in comparison.sides])
     return figures.table
+
+
+def _measure(figures: _Figures, items: Sequence[Measure | None]) -> None:
+    first = next(item for item in items if item is not None)
+    medians = [first.a.median if first.a else None]
+    medians += [item.b.median if item and item.b else None for item in items]
+    a, b = medians[0], medians[1]
+    figures.row(
+        first.label,
+        [formatting.quantity(value, first.unit) for value in medians],
+        formatting.quantity(None if a is None or b is None else b - a, first.unit, signed=True),
+        [item.estimate if item else None for item in items],
+    )
 
 
 def _seconds(own_s: float | None, busy_s: float | None, certainty: Certainty) -> str:
@@ -157,46 +212,45 @@ def _seconds(own_s: float | None, busy_s: float | None, certainty: Certainty) ->
     return f"{formatting.seconds(own_s)}{beside}{_MARKS[certainty]}"
 
 
-def _medians(measure: Measure) -> tuple[str, str, str]:
-    a, b = (side.median if side else None for side in (measure.a, measure.b))
-    return (
-        formatting.quantity(a, measure.unit),
-        formatting.quantity(b, measure.unit),
-        formatting.quantity(None if a is None or b is None else b - a, measure.unit, signed=True),
-    )
-
-
 def _job(side: Side) -> str:
     if side.one_time is None:
         return formatting.MISSING
     return formatting.seconds(side.one_time.seconds)
 
 
-def _notes(comparison: Comparison) -> list[Text]:
+def _direction(sides: Sequence[Side]) -> str:
+    others = " or ".join(side.label for side in sides[1:])
+    return f"Ratio: {sides[0].label} ÷ {others}; above ×1, {others} takes less."
+
+
+def _notes(comparison: Comparison, every_row: bool) -> list[Text]:
     notes = []
-    several = any(len(side.usable) > 1 for side in (comparison.a, comparison.b))
-    spread = "Phases are means over runs and add up, other figures medians. " if several else ""
-    ratio = f"Ratio: {comparison.a.label} over {comparison.b.label}"
-    notes.append(Text(f"{spread}{ratio}{', of geometric means' if several else ''}.", style="dim"))
-    if comparison.break_even:
-        notes.append(Text(_one_time(comparison.break_even, comparison.b), style="bold"))
+    several = any(len(side.usable) > 1 for side in comparison.sides)
+    spread = "Phases are means and add up, other figures medians. " if several else ""
+    if any(part.estimate for part in comparison.parts):
+        geometric = " Ratios are of geometric means." if several else ""
+        notes.append(Text(f"{spread}{_direction(comparison.sides)}{geometric}", style="dim"))
+    notes += [
+        Text(f"{part.b.label}: {part.break_even.sentence}", style="bold")
+        for part in comparison.parts
+        if part.break_even
+    ]
     prices = dict.fromkeys(
         f"{side.cost.instance_type} ${side.cost.price.usd_per_hour:g} an hour ({side.cost.price.source}, "
         f"{side.cost.price.date})"
-        for side in (comparison.a, comparison.b)
+        for side in comparison.sides
         if side.cost and side.cost.price
     )
     if prices:
-        billed = "Nothing was billed; at the prices of AWS: " if comparison.is_local else "Price: "
+        billed = "Nothing was billed. AWS would charge " if comparison.is_local else "Price: "
         notes.append(Text(f"{billed}{'; '.join(prices)}.", style="dim"))
-    return [
-        *notes,
-        *_marks([*comparison.phases, *(comparison.scale_out.phases if comparison.scale_out else [])]),
-    ]
+    shown = [part.scale_out for part in comparison.parts if part.scale_out]
+    phases = [row for part in comparison.parts for row in (part.phases if every_row else [part.total])]
+    return [*notes, *_marks([*phases, *(row for section in shown for row in section.phases)])]
 
 
 def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
-    """What the signs in a table of phases mean, those that stand in it."""
+    """What the signs in a table of phases mean, for those that it uses."""
     notes = []
     certainties = {certainty for row in phases for certainty in (row.a_certainty, row.b_certainty)}
     if any(
@@ -206,7 +260,7 @@ def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
     ):
         notes.append(
             Text(
-                "∥ how long it was busy in all: beside a phase that ended later, and owns the time.",
+                "∥ how long the phase was busy in all, overlaps with other phases included.",
                 style="dim",
             )
         )
@@ -217,17 +271,12 @@ def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
     return notes
 
 
-def _one_time(pays: BreakEven, side: Side) -> str:
-    cost = formatting.usd(side.one_time.usd) if side.one_time else formatting.MISSING
-    return f"Optimization job, once: {cost}. {pays.sentence}"
-
-
 def _differences(comparison: Comparison) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("What else differs", overflow="fold", ratio=3)
+    table.add_column("Other differences", overflow="fold", ratio=3)
     table.add_column(comparison.a.label, overflow="fold", ratio=4)
     table.add_column(comparison.b.label, overflow="fold", ratio=4)
-    table.add_column("what it may do", overflow="fold", ratio=5)
+    table.add_column("possible effect", overflow="fold", ratio=5)
     for item in comparison.differences:
         table.add_row(item.what, item.a, item.b, item.why)
     return table

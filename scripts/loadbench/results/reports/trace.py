@@ -44,7 +44,7 @@ def render_run(record: RunRecord) -> str:
 
 def render(comparison: Comparison) -> str:
     """Both sides' shown runs and scale-outs as processes, aligned at their requests."""
-    sides = [(side.label, side) for side in (comparison.a, comparison.b)]
+    sides = [(side.label, side) for side in comparison.sides]
     if comparison.scale_out:
         sides += [(f"{s.label}, one more copy", s) for s in (comparison.scale_out.a, comparison.scale_out.b)]
     return _render(
