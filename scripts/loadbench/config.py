@@ -105,6 +105,8 @@ class BenchmarkSettings(_Strict):
     seed: int = Field(default=0, ge=0, strict=True)
     expires_after_hours: float = Field(default=4, gt=0, le=24 * 30)
     like_for_like: bool = False
+    expected_words: list[str] | None = None
+    """Words that the first answer must contain; None: those of `sample_output` that the question lacks."""
 
 
 class NetworkShaping(_Strict):
@@ -203,11 +205,14 @@ class Config(_Strict):
         return self.deployment(load_path).endpoint_kind or LOAD_PATHS[load_path].endpoint_kind
 
     def weights_from(self, load_path: LoadPath) -> WeightsFrom:
-        """The seed pulls from the hub on a real account; the embedded target has no hub, so S3."""
+        """S3 unless the section asks for the hub, so that all load paths read from the same source.
+
+        Images with an old hub client can no longer download from the hub's storage: see
+        docs/facts/aws-evidence.md.
+        """
         if self.benchmark.like_for_like:
             return "s3"
-        unless_said = LOAD_PATHS[load_path].weights_from_on_aws if self.target == "aws" else "s3"
-        return self.deployment(load_path).weights_from or unless_said
+        return self.deployment(load_path).weights_from or "s3"
 
     def image(self, load_path: LoadPath) -> str:
         """The image with `{region}` filled in."""
@@ -219,11 +224,16 @@ class Config(_Strict):
         sample = next((sample for sample in samples if sample is not None), sample_request.DEFAULT)
         return sample_request.as_chat(sample) if LOAD_PATHS[load_path].chat_requests else sample
 
+    def sample_output(self, load_path: LoadPath) -> Any:
+        """The example of an answer; written in one section, it applies to all that lack one."""
+        samples = (self.deployment(name).sample_output for name in (load_path, *self.paths))
+        return next((sample for sample in samples if sample is not None), None)
+
     @property
     def digest(self) -> str:
         """Twelve hex digits that change when anything in the configuration changes what a run measures."""
         unmeasured: dict[str, Any] = {
-            "benchmark": {"pairs", "seed", "expires_after_hours"},
+            "benchmark": {"pairs", "seed", "expires_after_hours", "expected_words"},
             "pricing": True,
             "project": True,
             "state": True,

@@ -31,8 +31,6 @@ class LoadPathTraits:
     """A sharding job runs before the deployment."""
     container_reads_s3: bool = False
     """The container gets `HF_MODEL_ID=s3://…` and reads it by itself; else the platform brings model data."""
-    weights_from_on_aws: WeightsFrom = "hub"
-    """Unless the section says otherwise. The embedded target has no hub."""
     chat_requests: bool = False
     """The server takes OpenAI's chat requests only, not LMI's `inputs`."""
     needs: Loader | None = None
@@ -52,7 +50,6 @@ LOAD_PATHS: dict[LoadPath, LoadPathTraits] = {
         "streamer_info",
         "model_based",
         container_reads_s3=True,
-        weights_from_on_aws="s3",
         chat_requests=True,
         needs="Run:ai model streamer",
         compared=False,
@@ -60,7 +57,7 @@ LOAD_PATHS: dict[LoadPath, LoadPathTraits] = {
             image="763104351884.dkr.ecr.{region}.amazonaws.com/vllm:server-sagemaker-cuda-v1.4",
             environment={
                 "SM_VLLM_LOAD_FORMAT": "runai_streamer",
-                "SM_VLLM_MODEL_LOADER_EXTRA_CONFIG": '{"concurrency": 16}',
+                "RUNAI_STREAMER_CONCURRENCY": "16",
             },
             inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1",
         ),

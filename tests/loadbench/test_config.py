@@ -36,7 +36,7 @@ def test_the_seed_block_loads_character_for_character() -> None:
         "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.32.0-lmi14.0.0-cu126"
     )
     assert config.sample_input("standard")["inputs"] == "What is the capital of France?"
-    assert config.weights_from("standard") == "hub"
+    assert config.weights_from("standard") == "s3"
 
 
 def test_the_committed_default_runs_on_the_embedded_target() -> None:

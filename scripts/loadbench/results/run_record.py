@@ -91,6 +91,13 @@ class Invocation(_Model):
     error: str | None = None
 
 
+class AnswerCheck(_Model):
+    """Whether the first answer contained the expected words."""
+
+    expected: list[str]
+    missing: list[str] = Field(default_factory=list)
+
+
 class Series(_Model):
     """One curve over time, as (epoch seconds, value)."""
 
@@ -177,6 +184,7 @@ class RunRecord(_Model):
     deployment: Deployment = Field(default_factory=Deployment)
     spans: list[Span] = Field(default_factory=list)
     invocations: list[Invocation] = Field(default_factory=list)
+    answer_check: AnswerCheck | None = Field(default=None, description="null: nothing was expected")
     usage: Usage = Field(default_factory=Usage)
     price: Price | None = Field(default=None, description="of one instance, where the run could look it up")
     pair: Pair | None = None

@@ -23,6 +23,7 @@ from loadbench.run.observe import Observer
 from loadbench.run.preflight import run_checks
 from loadbench.run.price_lookup import look_up_price
 from loadbench.run.record_writer import RecordWriter, system_description
+from loadbench.run.requests.answer_check import check_answers, expected_words, require_answer
 from loadbench.run.requests.invoke import run_invocations
 from loadbench.run.run_context import RunContext, hugging_face_token
 
@@ -111,6 +112,9 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
             context.config.benchmark.warm_invocations,
             ui.progress,
         )
+        expected = expected_words(context.config, load_path)
+        record.answer_check = check_answers(record.invocations, expected)
+        require_answer(record.answer_check, record.invocations)
 
     observer.collect(record)
     writer.finish("succeeded")
