@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class LoadbenchError(Exception):
     """Base of all errors of this package; `exit_code` is what the command line ends with.
@@ -37,6 +39,10 @@ class RunError(LoadbenchError):
     """A step of a run failed after it had started."""
 
 
+class StorageError(RunError):
+    """A file of this tool cannot be written or read: a full disk, a read-only folder, missing permission."""
+
+
 class StateLockedError(RunError):
     """Another process works with the Terraform state of the same run; nothing was changed."""
 
@@ -51,3 +57,22 @@ class InterruptedRunError(LoadbenchError):
     """The user stopped the run; what it had created was removed."""
 
     exit_code = 130
+
+
+_STORAGE_REMEDIES = {
+    errno.ENOSPC: "Free space on that disk (`df -h .`), or work in a folder on another one; then try again.",
+    errno.EDQUOT: "Your disk quota is used up: remove files, or work in another folder; then try again.",
+    errno.EROFS: "That disk is read-only: work in a folder that can be written, or mount it writable.",
+    errno.EACCES: "Give yourself permission to write there (`ls -ld`), or work in another folder.",
+    errno.EPERM: "Give yourself permission to write there (`ls -ld`), or work in another folder.",
+    errno.EIO: "The disk reports errors: look at the system's log, or work in a folder on another disk.",
+}
+
+
+def storage_error(error: OSError) -> StorageError | None:
+    """An error of the disk with what to do about it; None for other errors of the operating system."""
+    remedy = _STORAGE_REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    where = f" {error.filename}" if error.filename else ""
+    return StorageError(f"a file{where} cannot be used: {error.strerror}", remedy=remedy)

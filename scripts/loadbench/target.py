@@ -12,7 +12,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -70,6 +71,18 @@ def open_account(config: Config, home: Path) -> Account:
         ) from error
     inherited = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return Account(config.target, config.region, account_id, session, inherited)
+
+
+@contextmanager
+def aws_environment_kept() -> Iterator[None]:
+    """Give the AWS variables back as they were: reaching an account sets them for the whole process."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _note_failed_attempt(

@@ -82,13 +82,18 @@ def read_config(config_file: Path, target: str | None, overrides: tuple[str, ...
 
 def open_bench(**options: Any) -> RunContext:
     """Read the configuration, load `.env`, reach the target."""
+    return open_context(read_config(**options), make_ui())
+
+
+def open_context(config: Config, ui: Ui) -> RunContext:
+    """Load `.env` and reach the target that a configuration names."""
     from dotenv import load_dotenv
 
     from loadbench.run.record_writer import command_line
     from loadbench.run.run_context import RunContext
     from loadbench.target import open_account
 
-    config, workspace, ui = read_config(**options), Workspace.here(), make_ui()
+    workspace = Workspace.here()
     secrets = workspace.home / ".env"
     if load_dotenv(secrets) and secrets.stat().st_mode & 0o077:
         ui.warn(f"{secrets} can be read by others: chmod 600 {secrets}")

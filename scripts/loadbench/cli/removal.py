@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import JSON_OPTION, YES_OPTION, asking, config_options, open_bench
+from loadbench.cli.options import (
+    JSON_OPTION,
+    YES_OPTION,
+    asking,
+    config_options,
+    make_ui,
+    open_bench,
+    open_context,
+    read_config,
+)
+from loadbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loadbench.config import Config
 
 
 @click.command()
@@ -15,9 +29,13 @@ from loadbench.cli.options import JSON_OPTION, YES_OPTION, asking, config_option
 @YES_OPTION
 @JSON_OPTION
 @click.option("--shards", is_flag=True, help="Remove the sharded weights in S3 as well.")
-def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
+@click.option(
+    "--forget", multiple=True, metavar="RUN", help="A run that you know to be gone: it is not looked for."
+)
+def destroy(yes: bool, as_json: bool, shards: bool, forget: tuple[str, ...], **options: Any) -> None:
     """Remove everything of this project, and check that it is gone.
 
+    Runs of this folder are removed where they were made, also where the configuration has changed since.
     Exit code 3, with names and prices, if something that costs money is still there.
 
     \b
@@ -27,10 +45,35 @@ def destroy(yes: bool, as_json: bool, shards: bool, **options: Any) -> None:
       loadbench destroy --shards                   the sharded weights in S3 too
     """
     from loadbench.run.destroy import destroy_everything
+    from loadbench.workspace import Workspace
 
-    context = open_bench(**options)
-    summary = destroy_everything(context, include_shards=shards, confirm=asking(context, yes))
+    ui = make_ui()
+    config, error = _config_or_stand_in(**options)
+    summary = destroy_everything(
+        lambda place: open_context(place, ui),
+        config,
+        Workspace.here(),
+        ui,
+        include_shards=shards,
+        confirm=lambda context, question: asking(context, yes)(question),
+        forget=forget,
+        config_error=error,
+    )
     click.echo(json.dumps(summary.as_json(), indent=2) if as_json else summary.as_text())
+
+
+def _config_or_stand_in(
+    config_file: Path, target: str | None, overrides: tuple[str, ...]
+) -> tuple[Config, ConfigError | None]:
+    """The configuration, or an empty one and why there is no other: a removal does not depend on the file."""
+    from loadbench.config import Config
+
+    try:
+        return read_config(config_file, target, overrides), None
+    except ConfigError as error:
+        nothing = {"hf_model_id": "none", "image_uri": "none", "instance_type": "ml.none.none"}
+        sections = {"standard_deployment_info": nothing, "fast_model_loading_info": nothing}
+        return Config.model_validate(sections), error
 
 
 @click.command()

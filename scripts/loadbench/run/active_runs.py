@@ -8,38 +8,35 @@ from loadbench.errors import UsageError
 from loadbench.load_paths import LoadPath
 from loadbench.results.run_index import latest, list_summaries
 from loadbench.results.run_record import RunRecord, load_record, record_file
-from loadbench.run import deployment
-from loadbench.run.record_writer import close_record
+from loadbench.run.removal.deployed_runs import DeployedRun, is_here, runs_with_state
+from loadbench.run.removal.remove_run import remove_run
 from loadbench.run.requests.images import image_payload
 from loadbench.run.requests.invoke import stream_text
 from loadbench.run.run_context import RunContext
 from loadbench.sample_request import with_prompt
 
 
-def active_runs(context: RunContext, load_path: LoadPath) -> list[str]:
-    """Run ids of one path that may still hold resources on this target, oldest first."""
-    runs = context.workspace.private_dir / "runs"
-    found = []
-    for folder in sorted(runs.glob(f"*-{load_path}-*")) if runs.is_dir() else []:
-        file = record_file(context.workspace.results_dir, folder.name)
-        if not file.exists() or load_record(file).target == context.config.target:
-            found.append(folder.name)
-    return found
+def active_runs(context: RunContext, load_path: LoadPath) -> list[DeployedRun]:
+    """Runs of one path that may still hold resources where this configuration deploys, oldest first."""
+    return [
+        run
+        for run in runs_with_state(context.workspace, context.config)
+        if run.path == load_path and is_here(context, run)
+    ]
 
 
 def remove_earlier(context: RunContext, load_path: LoadPath) -> None:
     """One endpoint a path at a time: two cost twice, and the second one would not start cold."""
-    for run_id in active_runs(context, load_path):
-        with context.ui.step(f"{load_path}: removing the endpoint of run {run_id}"):
-            deployment.destroy_run(context, load_path, run_id)
-        close_record(context.workspace.results_dir, run_id, context.clock())
+    for run in active_runs(context, load_path):
+        with context.ui.step(f"{load_path}: removing the endpoint of run {run.run_id}"):
+            remove_run(context, run)
 
 
 def active_record(context: RunContext, load_path: LoadPath | None) -> RunRecord:
     """The record of the endpoint that is up now; UsageError when there is none."""
     for name in [load_path] if load_path else list(context.config.paths):
-        for run_id in reversed(active_runs(context, name)):
-            record = load_record(record_file(context.workspace.results_dir, run_id))
+        for run in reversed(active_runs(context, name)):
+            record = load_record(record_file(context.workspace.results_dir, run.run_id))
             if record.status == "succeeded":
                 return record
     wanted = f"{load_path} " if load_path else ""

@@ -1,21 +1,16 @@
-"""One path's life: apply, wait, destroy, and what is left if a step fails."""
+"""One deployment: its Terraform, its apply, its price."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from loadbench.errors import LeftoverError, LoadbenchError, RunError, StateLockedError
+from loadbench.errors import RunError
 from loadbench.results.costs import find_price
 from loadbench.results.run_record import RunRecord
 from loadbench.run.observe import Observer
-from loadbench.run.removal.remove import Resource, find_resources, remove
 from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state
 from loadbench.run.terraform.commands import Terraform, TerraformEvent
-from loadbench.run.terraform.process import stop_earlier
 from loadbench.run.terraform.render import Plan, render
 
 STATE_FILE = "terraform.tfstate"
@@ -78,66 +73,6 @@ def apply(context: RunContext, terraform: Terraform, variables: Path, observer: 
             f"the deployment failed: {observer.failure_reason}", details=details, remedy=error.remedy
         ) from error
     return clock
-
-
-@contextmanager
-def interruption_told() -> Iterator[None]:
-    """An interrupted removal leaves something behind: LeftoverError instead of KeyboardInterrupt."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise LeftoverError(
-            "the removal was interrupted: something may still be there and cost money",
-            remedy="Run `make destroy` again; `make leftovers` lists what there is.",
-        ) from error
-
-
-@interruption_told()
-def destroy_run(context: RunContext, load_path: str, run_id: str) -> None:
-    """Remove what one run created, by Terraform where there is state, then through the AWS API.
-
-    Raises LeftoverError with names and prices if something is still there, StateLockedError when another
-    process works on this run.
-    """
-    run_dir = context.workspace.run_dir(run_id)
-    stop_earlier(run_dir, context.ui.detail)
-    variables = run_dir / f"{load_path}.tfvars.json"
-    trouble: LoadbenchError | None = None
-    place = remote_state.place_of(run_dir)
-    if variables.exists() and (place or (run_dir / STATE_FILE).exists()):
-        try:
-            terraform = terraform_for(context, run_id)
-            terraform.init(context.ui.progress)
-            terraform.destroy(variables, lambda event: context.ui.detail(event.message))
-        except StateLockedError:
-            raise
-        except LoadbenchError as error:  # what Terraform could not remove is removed through the AWS API
-            trouble = error
-    remaining = [
-        item
-        for item in find_resources(context.account.session, context.config.project)
-        if item.run_id == run_id
-    ]
-    if remaining:
-        if trouble:
-            context.ui.warn(f"Terraform could not remove everything: {trouble.message}")
-        remaining = remove(context.account.session, remaining, context.ui.detail)
-    if remaining:
-        raise leftover_error(context, remaining)
-    if place:
-        remote_state.remove(context, place)
-    shutil.rmtree(run_dir, ignore_errors=True)
-
-
-def leftover_error(context: RunContext, remaining: list[Resource]) -> LeftoverError:
-    """What is still there: names, prices, what keeps it, and on AWS a link to each."""
-    on_aws = context.config.target == "aws"
-    by_hand = "; remove what is left in the console" if on_aws else ""
-    return LeftoverError(
-        f"{len(remaining)} resource(s) of this project still exist:",
-        details="\n".join(f"  {item.describe(on_aws=on_aws)}" for item in remaining),
-        remedy=f"Run `make destroy` again in a minute{by_hand}.",
-    )
 
 
 def price_of(context: RunContext, record: RunRecord) -> float | None:

@@ -1,25 +1,29 @@
-"""`destroy` and `leftovers`: remove by Terraform state, then through the AWS API, and report what is left."""
+"""`destroy` and `leftovers`: remove what runs made, then what else is listed, and say what is left."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadbench.errors import InterruptedRunError, UsageError
-from loadbench.load_paths import LOAD_PATHS
-from loadbench.run import deployment
-from loadbench.run.active_runs import active_runs
-from loadbench.run.record_writer import close_record
-from loadbench.run.removal.remove import Resource, find_resources, remove
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.config import Config
+from loadbench.errors import LoadbenchError, UsageError
+from loadbench.run.removal.deployed_runs import forget_run, known_runs
+from loadbench.run.removal.folder import Confirm, FolderRemoval, Open
+from loadbench.run.removal.remove import find_resources, remove
+from loadbench.run.removal.remove_run import interruption_leaves_something, leftover_error
+from loadbench.run.removal.resources import Resource
 from loadbench.run.removal.stored_weights import remove_half_made, remove_stored, stored_weights
 from loadbench.run.run_context import RunContext
-from loadbench.run.terraform import remote_state
+from loadbench.target import aws_environment_kept
+from loadbench.ui import Ui
+from loadbench.workspace import Workspace
 
 _AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
-Confirm = Callable[[str], bool]
 
 
 @dataclass
@@ -29,7 +33,7 @@ class Removal:
     removed: list[str] = field(default_factory=list)
     listed: list[Resource] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
-
+    ending: str = "Nothing of this project is left that costs money by the hour."
     on_aws: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -45,50 +49,75 @@ class Removal:
             lines += [f"{what}, expires {item.expires_at or 'unknown'}", *link]
         lines += [f"kept {text}" for text in self.kept]
         if not self.listed:
-            lines.append("Nothing of this project is left that costs money by the hour.")
+            lines.append(self.ending)
         return "\n".join(lines)
 
 
-@deployment.interruption_told()
-def destroy_everything(context: RunContext, *, include_shards: bool, confirm: Confirm) -> Removal:
-    """Remove every run of this checkout and whatever else carries the project's tags. Verified by the API.
+@interruption_leaves_something()
+def destroy_everything(
+    open_context: Open,
+    config: Config,
+    workspace: Workspace,
+    ui: Ui,
+    *,
+    include_shards: bool,
+    confirm: Confirm,
+    forget: Sequence[str] = (),
+    config_error: LoadbenchError | None = None,
+) -> Removal:
+    """Remove every run of this folder where it was made, and whatever else carries the project's tags.
 
-    Works with state, without it, twice, and while something is still creating.
-    Raises LeftoverError (exit 3) with names and prices when something is still there.
+    Works with state, without it, twice, and while something is still creating. With a `config_error`,
+    `config` is a stand-in, and only what the folder's runs made is removed; it is raised if they made
+    nothing. `forget` names runs that the user knows to be gone. Raises LeftoverError (exit 3) with names and
+    prices when something is still there, or cannot be reached from here.
     """
-    summary = Removal(on_aws=context.config.target == "aws")
-    session, project = context.account.session, context.config.project
-    with context.ui.step("listing resources"):
-        existing = find_resources(session, project)
-    if existing and not confirm(_question(existing)):
-        raise InterruptedRunError("nothing was removed", remedy="Answer yes, or pass --yes.")
-    for run_id in remote_state.adopt(context):
-        context.ui.note(f"{run_id} was made elsewhere; its state is in s3://{context.config.state.bucket}")
-    for load_path in LOAD_PATHS:
-        with context.path_lock(load_path):
-            for run_id in active_runs(context, load_path):
-                with context.ui.step(f"removing run {run_id}"):
-                    deployment.destroy_run(context, load_path, run_id)
-                close_record(context.workspace.results_dir, run_id, context.clock())
-    with context.ui.step("verifying that nothing is left"):
-        remaining = find_resources(session, project)
-        if remaining:
-            remaining = remove(session, remaining, context.ui.detail)
-    if remaining:
-        raise deployment.leftover_error(context, remaining)
-    summary.removed = [f"{item.kind} {item.name}" for item in existing]
-    with context.ui.step("looking for incomplete uploads and shards"):
-        summary.removed += remove_half_made(session, context.config, context.account.account_id)
-    for stored in stored_weights(session, context.config, context.account.account_id):
-        if include_shards and stored.kind == "shards":
-            remove_stored(session, stored)
-            summary.removed.append(f"shards {stored.uri}")
-        else:
-            summary.kept.append(stored.describe())
+    for run_id in forget:
+        forget_run(workspace, run_id, time.time())
+    known = known_runs(workspace, config)
+    for file in known.unreadable:
+        ui.warn(f"{file} cannot be read, so it does not say whether its run was removed")
+    if config_error is not None:
+        if not known.runs:
+            raise config_error
+        ui.warn(f"{config_error.message}\nOnly what the runs of this folder made is removed.")
+    folder = FolderRemoval(open_context, config, workspace, ui, confirm, known.runs, time.time)
+    summary = Removal(on_aws=config.target == "aws")
+    with folder.locked():
+        for place in folder.places(by_records_only=config_error is not None):
+            with aws_environment_kept():
+                context = folder.remove_in(place, whole_project=place is config)
+                if context is not None and place is config:
+                    _look_after_storage(context, summary, include_shards=include_shards)
+    summary.kept += folder.elsewhere()
+    folder.raise_what_is_left()
+    summary.removed = folder.removed + summary.removed
+    if config_error is not None:
+        summary.ending = (
+            "Nothing that the runs of this folder made is left. What else there is was not listed."
+        )
     return summary
 
 
-def find_leftovers(context: RunContext, older_than: str, do_remove: bool, *, confirm: Confirm) -> Removal:
+def _look_after_storage(context: RunContext, summary: Removal, *, include_shards: bool) -> None:
+    """What lies in S3: half-made things go, the rest stays or goes as asked. What cannot be seen is said."""
+    session, config, account_id = context.account.session, context.config, context.account.account_id
+    try:
+        with context.ui.step("looking for incomplete uploads and shards"):
+            summary.removed += remove_half_made(session, config, account_id)
+        for stored in stored_weights(session, config, account_id):
+            if include_shards and stored.kind == "shards":
+                remove_stored(session, stored)
+                summary.removed.append(f"shards {stored.uri}")
+            else:
+                summary.kept.append(stored.describe())
+    except (ClientError, BotoCoreError) as error:
+        context.ui.warn(f"what is stored in S3 could not be looked at: {error}")
+
+
+def find_leftovers(
+    context: RunContext, older_than: str, do_remove: bool, *, confirm: Callable[[str], bool]
+) -> Removal:
     """What any run, checkout or colleague left under the project's tags; removes it only when asked to.
 
     Something past its expiry is due whatever its age. Raises LeftoverError when a removal fails.
@@ -102,10 +131,10 @@ def find_leftovers(context: RunContext, older_than: str, do_remove: bool, *, con
     ]
     if not do_remove or not found or not confirm(_question(found)):
         return Removal(listed=found, on_aws=context.config.target == "aws")
-    with deployment.interruption_told():
+    with interruption_leaves_something():
         remaining = remove(context.account.session, found, context.ui.detail)
     if remaining:
-        raise deployment.leftover_error(context, remaining)
+        raise leftover_error(context, remaining)
     return Removal(removed=[f"{item.kind} {item.name}" for item in found])
 
 

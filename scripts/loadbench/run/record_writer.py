@@ -47,21 +47,11 @@ class RecordWriter:
             entry.end_s = self.clock()
             self.save()
 
-    def fail(self, error: LoadbenchError, log_lines: list[str]) -> None:
-        """Record why the run failed."""
-        self.record.failure = Failure(
-            step=self.current_step,
-            message=error.message,
-            reason=error.details or None,
-            remedy=error.remedy or None,
-            log_lines=log_lines,
-        )
-        self.finish("failed")
-
-    def finish(self, status: RunStatus) -> None:
-        """The run is over."""
+    def finish(self, status: RunStatus, failure: Failure | None = None) -> None:
+        """The run is over; a second call keeps the time of the first."""
         self.record.status = status
-        self.record.finished_s = self.clock()
+        self.record.failure = failure
+        self.record.finished_s = self.record.finished_s or self.clock()
         self.save()
 
     def save(self) -> None:

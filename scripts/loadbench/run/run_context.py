@@ -6,11 +6,11 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from loadbench.config import Config
-from loadbench.errors import UsageError
+from loadbench.errors import PreflightError, UsageError, storage_error
 from loadbench.target import Account
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
@@ -43,19 +43,34 @@ class RunContext:
 
     @contextmanager
     def path_lock(self, load_path: str) -> Iterator[None]:
-        """One run of a path at a time in one checkout. Raises UsageError when another holds the lock."""
-        file = self.workspace.private_dir / f"{load_path}.lock"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise UsageError(
-                    f"process {lock.read().strip()} works on the {load_path} path in this checkout",
-                    remedy="Wait for it, or use a second checkout.",
-                ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+        """One run of a path at a time in one checkout; raises as `lock_path` does."""
+        with lock_path(self.workspace, load_path):
             yield
+
+
+@contextmanager
+def lock_path(workspace: Workspace, load_path: str) -> Iterator[None]:
+    """One run of a path at a time in one checkout.
+
+    Raises UsageError when another holds the lock, PreflightError when there can be none.
+    """
+    file = workspace.private_dir / f"{load_path}.lock"
+    with ExitStack() as closing:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = closing.enter_context(file.open("a+b", buffering=0))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.truncate(0)
+            lock.write(str(os.getpid()).encode())
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise UsageError(
+                f"process {lock.read().decode().strip()} works on the {load_path} path in this checkout",
+                remedy="Wait for it, or use a second checkout.",
+            ) from error
+        except OSError as error:
+            known = storage_error(error)
+            raise PreflightError(
+                f"the lock {file} cannot be made: {error.strerror}", remedy=known.remedy if known else ""
+            ) from error
+        yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, PreflightError, RunError
+from loadbench.errors import PreflightError
 from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.redaction import redacted_environment
 from loadbench.results.reports import write_run_files
@@ -18,11 +18,13 @@ from loadbench.run.deployment_plan import (
     model_info,
     run_optimization,
 )
-from loadbench.run.explain_failure import explained
 from loadbench.run.observe import Observer
 from loadbench.run.preflight import run_checks
 from loadbench.run.price_lookup import look_up_price
 from loadbench.run.record_writer import RecordWriter, system_description
+from loadbench.run.removal.deployed_runs import deployed_by, note_deployed
+from loadbench.run.removal.remove_run import remove_run
+from loadbench.run.removal.undo import Attempt, undone_on_failure
 from loadbench.run.requests.answer_check import check_answers, expected_words, require_answer
 from loadbench.run.requests.invoke import run_invocations
 from loadbench.run.run_context import RunContext, hugging_face_token
@@ -42,26 +44,8 @@ def run_path(
             preflight(context, load_path)
         remove_earlier(context, load_path)
         writer = begin(context, load_path, pair)
-        try:
+        with undone_on_failure(_attempt(context, writer, keep_on_failure)):
             _run(context, load_path, writer)
-        except LoadbenchError as error:
-            failure = explained(error, _log_lines(writer))
-            writer.fail(failure, _log_lines(writer)[-15:])
-            _clean_up(context, writer, failure.message, keep=keep_on_failure)
-            raise failure from error.__cause__
-        except KeyboardInterrupt as error:
-            writer.finish("interrupted")
-            _clean_up(context, writer, f"the {load_path} run was interrupted", keep=False)
-            raise InterruptedRunError(
-                f"the {load_path} run was interrupted; what it had created was removed",
-                remedy=f"What was seen until then is in {writer.folder}.",
-            ) from error
-        except Exception as error:
-            # A defect of ours must not leave an endpoint running; the command line logs the traceback.
-            defect = RunError(f"unexpected {type(error).__name__}: {error}")
-            writer.fail(defect, _log_lines(writer)[-15:])
-            _clean_up(context, writer, defect.message, keep=keep_on_failure)
-            raise
         return writer.record
 
 
@@ -136,12 +120,35 @@ def preflight(context: RunContext, load_path: LoadPath) -> None:
 
 
 def begin(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RecordWriter:
-    """The record, written before anything is created."""
+    """The record, and the note of what will be where, written before anything is created."""
     record = begin_record(context, load_path, pair)
     writer = RecordWriter(record, context.workspace.results_dir, context.clock)
-    context.workspace.run_dir(record.run_id).mkdir(parents=True, mode=0o700)
+    note_deployed(context.workspace, deployed_by(record))
     writer.save()
     return writer
+
+
+def _attempt(context: RunContext, writer: RecordWriter, keep_on_failure: bool) -> Attempt:
+    """How a run is undone: by removing what it had created, except where it was asked to stay."""
+    record, what = writer.record, f"the {writer.record.path} run"
+
+    def undo() -> None:
+        if keep_on_failure and record.status == "failed":
+            context.ui.warn(f"kept on request: {record.names.endpoint}; remove it with `make destroy`")
+            return
+        with context.ui.step(f"{record.path}: removing what the run had created"):
+            record.destroyed_s = remove_run(context, deployed_by(record))
+
+    return Attempt(
+        what=what,
+        note=writer.finish,
+        undo=undo,
+        log_lines=lambda: _log_lines(writer),
+        step=lambda: writer.current_step,
+        undone="what it had created was removed",
+        seen_in=str(writer.folder),
+        warn=context.ui.warn,
+    )
 
 
 def _log_lines(writer: RecordWriter) -> list[str]:
@@ -150,22 +157,3 @@ def _log_lines(writer: RecordWriter) -> list[str]:
     except FileNotFoundError:
         return []  # no container has said anything yet
     return text.splitlines()
-
-
-def _clean_up(context: RunContext, writer: RecordWriter, ending: str, *, keep: bool) -> None:
-    """Remove what an unfinished run has created. LeftoverError with its `ending` if that fails."""
-    record = writer.record
-    if keep:
-        context.ui.warn(f"kept on request: {record.names.endpoint}; remove it with `make destroy`")
-        return
-    try:
-        with context.ui.step(f"{record.path}: removing what the run had created"):
-            deployment.destroy_run(context, record.path, record.run_id)
-    except LoadbenchError as error:
-        raise LeftoverError(
-            f"{ending}\nWhat the run had created may still be there: {error.message}",
-            details=error.details,
-            remedy=error.remedy,
-        ) from error
-    record.destroyed_s = context.clock()
-    writer.save()

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, RunError, UsageError
+from loadbench.errors import LeftoverError, LoadbenchError, RunError, UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
 from loadbench.results.costs import find_price
-from loadbench.results.run_record import Failure, Pair, RunRecord, RunStatus, save_record
+from loadbench.results.run_record import Failure, Pair, RunRecord, RunStatus
 from loadbench.results.scale_out_record import (
     CountChange,
     ScaleOutRecord,
@@ -24,11 +24,12 @@ from loadbench.results.scale_out_record import (
     save_scale_out,
     scale_out_file,
 )
-from loadbench.run import deployment
 from loadbench.run.active_runs import active_record
 from loadbench.run.capacity import Count, Watch, counts_of
-from loadbench.run.explain_failure import explained
 from loadbench.run.observe.added_copy import AddedCopy
+from loadbench.run.removal.deployed_runs import deployed_by
+from loadbench.run.removal.remove_run import remove_runs
+from loadbench.run.removal.undo import Attempt, undone_on_failure
 from loadbench.run.requests.steady_load import SteadyRequests
 from loadbench.run.run_context import RunContext, hugging_face_token
 from loadbench.run.runner import run_path
@@ -95,38 +96,30 @@ def add_copy(context: RunContext, run: RunRecord, pair: Pair | None, *, keep: bo
     _take_back(context, run, counts, f"{run.path}: removing copies of an earlier scale-out")
     record = _begin(context, run, pair)
     copy = AddedCopy(context.account.session, run.names, embedded=run.target == "local")
-    try:
+    with undone_on_failure(_attempt(context, run, record, counts, copy)):
         with context.ui.step(f"{run.path}: adding copy {record.copies_after}"), _service_errors(run):
             _measure(context, run, record, counts, copy)
-    except LoadbenchError as error:
-        failure = explained(error, copy.log_lines())
-        record.failure = Failure(
-            step="scale-out",
-            message=failure.message,
-            reason=failure.details or None,
-            remedy=failure.remedy or None,
-            log_lines=copy.log_lines()[-15:],
-        )
-        _finish(context, record, "failed")
-        _scale_back(context, run, counts, record, because=failure.message)
-        raise failure from error.__cause__
-    except KeyboardInterrupt as error:
-        _finish(context, record, "interrupted")
-        _scale_back(context, run, counts, record)
-        raise InterruptedRunError(
-            f"the scale-out of the {run.path} endpoint was interrupted; it has {_copies(run)} again",
-            remedy=f"What was seen until then is in {scale_out_file(context.workspace.results_dir, record)}.",
-        ) from error
-    except Exception as error:
-        # A defect of ours must not leave a copy running; the command line logs the traceback.
-        record.failure = Failure(step="scale-out", message=f"unexpected {type(error).__name__}: {error}")
-        _finish(context, record, "failed")
-        _scale_back(context, run, counts, record, because=record.failure.message)
-        raise
-    _finish(context, record, "succeeded")
+        _finish(context, record, "succeeded")
     if not keep:
         _scale_back(context, run, counts, record)
+        save_scale_out(context.workspace.results_dir, record)
     return record
+
+
+def _attempt(
+    context: RunContext, run: RunRecord, record: ScaleOutRecord, counts: Sequence[Count], copy: AddedCopy
+) -> Attempt:
+    """How a scale-out is undone: by removing the copy."""
+    return Attempt(
+        what=f"the scale-out of the {run.path} endpoint",
+        note=lambda status, failure: _finish(context, record, status, failure),
+        undo=lambda: _scale_back(context, run, counts, record),
+        log_lines=copy.log_lines,
+        step=lambda: "scale-out",
+        undone=f"it has {_copies(run)} again",
+        seen_in=str(scale_out_file(context.workspace.results_dir, record)),
+        warn=context.ui.warn,
+    )
 
 
 def _measure(
@@ -196,26 +189,23 @@ def _begin(context: RunContext, run: RunRecord, pair: Pair | None) -> ScaleOutRe
     return record
 
 
-def _finish(context: RunContext, record: ScaleOutRecord, status: RunStatus) -> None:
-    record.status = status
-    record.finished_s = context.clock()
+def _finish(
+    context: RunContext, record: ScaleOutRecord, status: RunStatus, failure: Failure | None = None
+) -> None:
+    record.status, record.failure = status, failure
+    record.finished_s = record.finished_s or context.clock()
     save_scale_out(context.workspace.results_dir, record)
 
 
-def _scale_back(
-    context: RunContext, run: RunRecord, counts: Sequence[Count], record: ScaleOutRecord, because: str = ""
-) -> None:
-    _take_back(context, run, counts, f"{run.path}: removing the copy", because)
+def _scale_back(context: RunContext, run: RunRecord, counts: Sequence[Count], record: ScaleOutRecord) -> None:
+    _take_back(context, run, counts, f"{run.path}: removing the copy")
     record.scaled_back_s = context.clock()
-    save_scale_out(context.workspace.results_dir, record)
 
 
-def _take_back(
-    context: RunContext, run: RunRecord, counts: Sequence[Count], title: str, because: str = ""
-) -> None:
+def _take_back(context: RunContext, run: RunRecord, counts: Sequence[Count], title: str) -> None:
     """Down to the count that the run deployed, once whatever is under way has ended.
 
-    LeftoverError when something that costs money stays; `because` is the failure that came before it.
+    LeftoverError when something that costs money stays.
     """
     watch = Watch(
         clock=context.clock, on_status=lambda resource, status: context.ui.detail(f"{resource} {status}")
@@ -235,7 +225,6 @@ def _take_back(
         said = error.message if isinstance(error, LoadbenchError) else "it was interrupted"
         raise LeftoverError(
             f"the endpoint {run.names.endpoint} may still have more than {_copies(run)}: {said}",
-            details=because,
             remedy="`make destroy` removes it with all its copies.",
         ) from error
 
@@ -256,11 +245,10 @@ def _endpoints(
         yield runs
         kept = keep
     finally:
-        for record in [] if kept else deployed:
-            with context.ui.step(f"{record.path}: removing the endpoint"):
-                deployment.destroy_run(context, record.path, record.run_id)
-            record.destroyed_s = context.clock()
-            save_record(context.workspace.results_dir, record)
+        if deployed and not kept:
+            removed_s = remove_runs(context, [deployed_by(record) for record in deployed])
+            for record in deployed:
+                record.destroyed_s = removed_s[record.run_id]
 
 
 def _is_up(context: RunContext, load_path: LoadPath) -> bool:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from loadbench.errors import InterruptedRunError, LeftoverError, RunError, UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
 from loadbench.results.run_index import list_summaries
-from loadbench.results.run_record import Pair, RunRecord, load_record, record_file, save_record
-from loadbench.run import deployment
+from loadbench.results.run_record import Pair, RunRecord, load_record, record_file
 from loadbench.run.active_runs import latest_record
+from loadbench.run.removal.deployed_runs import deployed_by
+from loadbench.run.removal.remove_run import remove_run
 from loadbench.run.run_context import RunContext
 from loadbench.run.runner import run_path
 from loadbench.typed_commands import as_make
@@ -135,9 +136,7 @@ def run_and_remove(context: RunContext, load_path: LoadPath, pair: Pair | None) 
     """One cold run, removed again whatever came of it."""
     record = run_path(context, load_path, pair=pair)
     with context.ui.step(f"{load_path}: removing the endpoint"):
-        deployment.destroy_run(context, load_path, record.run_id)
-    record.destroyed_s = context.clock()
-    save_record(context.workspace.results_dir, record)
+        record.destroyed_s = remove_run(context, deployed_by(record))
     return record
 
 

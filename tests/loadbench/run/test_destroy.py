@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from loadbench.errors import LeftoverError, UsageError
-from loadbench.run.deployment import interruption_told
 from loadbench.run.destroy import Removal, parse_age
+from loadbench.run.removal.remove_run import interruption_leaves_something
 from loadbench.run.removal.resources import Resource
 
 
@@ -62,7 +62,7 @@ class TestWhatIsLeft:
 
 
 def test_an_interrupted_removal_is_something_left_behind() -> None:
-    with pytest.raises(LeftoverError) as caught, interruption_told():
+    with pytest.raises(LeftoverError) as caught, interruption_leaves_something():
         raise KeyboardInterrupt
     assert caught.value.exit_code == 3
     assert "make destroy" in caught.value.remedy

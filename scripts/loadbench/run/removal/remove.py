@@ -18,16 +18,20 @@ from loadbench.run.removal.resources import (
     ProjectResources,
     Resource,
     ResourceKind,
+    is_connection_lost,
     is_refused,
 )
 
-__all__ = ["Resource", "find_resources", "remove"]
+__all__ = ["Listing", "Resource", "find_resources", "list_resources", "remove"]
 
 # An endpoint cannot be removed while it is being made, and its health check may take an hour.
 _PATIENCE_S = 4200.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _SAY_EVERY_S = 10.0
 _ASK_AGAIN = 3
+# How long SageMaker may refuse to remove an endpoint after its component is gone
+# (docs/facts/aws-evidence.md#endpoint-removal).
+_COMPONENT_LETS_GO_WITHIN_S = 360.0
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 _ON_ITS_WAY = {"Deleting", "STOPPING"}
 # Kinds whose removal takes time, so that the next kind has to wait for it.
@@ -38,22 +42,44 @@ _HELD_BY_ENDPOINT: tuple[ResourceKind, ...] = ("endpoint configuration", "model"
 OnSay = Callable[[str], None]
 
 
-def find_resources(session: Any, project: str, price: PriceLookup | None = None) -> list[Resource]:
-    """Everything of a project in the session's account and region, in the order in which it can be removed.
+@dataclasses.dataclass
+class Listing:
+    """What exists, in the order in which it can be removed, and why a kind could not be listed."""
+
+    resources: list[Resource] = dataclasses.field(default_factory=list)
+    problems: dict[ResourceKind, str] = dataclasses.field(default_factory=dict)
+    is_connection_lost: bool = False
+
+
+def list_resources(session: Any, project: str, price: PriceLookup | None = None) -> Listing:
+    """Everything of a project in the session's account and region, as far as it can be listed.
 
     By tag and by name, in every status, from all pages: endpoints, inference components, configurations,
     models, running optimization jobs and roles. `price` gives the USD per hour of an instance type; the
-    default is the table in the repository. Raises RunError when the account cannot be read: a listing that is
-    not complete proves nothing.
+    default is the table in the repository. A kind that may not be listed keeps no other from being listed.
     """
-    try:
-        found = list(ProjectResources(session).find(project, price or _table_price))
-    except (ClientError, BotoCoreError) as error:
+    account, listing = ProjectResources(session), Listing()
+    for kind in RESOURCE_KINDS:
+        try:
+            listing.resources += account.find(kind, project, price or _table_price)
+        except (ClientError, BotoCoreError) as error:
+            listing.problems[kind] = str(error)
+            if is_connection_lost(error):
+                listing.is_connection_lost = True
+                break  # nobody will answer for the other kinds either
+    return listing
+
+
+def find_resources(session: Any, project: str, price: PriceLookup | None = None) -> list[Resource]:
+    """As `list_resources`; RunError when a kind cannot be listed, because half a list proves nothing."""
+    listing = list_resources(session, project, price)
+    if listing.problems:
+        why = "; ".join(dict.fromkeys(listing.problems.values()))
         raise RunError(
-            f"cannot list what exists of project {project}: {error}",
+            f"cannot list what exists of project {project}: {why}",
             remedy="Something may still cost money: check credentials and network, then run `make destroy`.",
-        ) from error
-    return sorted(found, key=lambda item: RESOURCE_KINDS.index(item.kind))
+        )
+    return listing.resources
 
 
 def _table_price(instance_type: str) -> float | None:
@@ -93,6 +119,7 @@ class _Remover:
     sleep: Callable[[float], None]
     deadline_s: float
     problems: dict[tuple[ResourceKind, str], str] = dataclasses.field(default_factory=dict)
+    runs_with_component: set[str | None] = dataclasses.field(default_factory=set)  # it could not be removed
     blocked_runs: set[str | None] = dataclasses.field(default_factory=set)
 
     def with_held_components(self, resources: list[Resource]) -> list[Resource]:
@@ -122,6 +149,8 @@ class _Remover:
                 asked.append(item)
         for item in asked if kind in _SLOW else ():
             self._guarded(item, partial(self._wait_until_gone, item))
+        if kind == "inference component":
+            self.runs_with_component = {item.run_id for item in items if (kind, item.name) in self.problems}
         if kind == "endpoint":
             self.blocked_runs = {item.run_id for item in items if (kind, item.name) in self.problems}
 
@@ -148,9 +177,9 @@ class _Remover:
         self.on_say(f"{item.kind} {item.name} is still there: {problem}")
 
     def _ask(self, item: Resource) -> None:
-        """Ask until the service accepts: it refuses what is still in progress."""
+        """Ask until the service accepts: it refuses what is still in progress, or is held by another."""
         pauses = _Pauses(self, item)
-        was_settled = False
+        refused_since_s: float | None = None
         while True:
             try:
                 return self.account.remove(item.kind, item.name)
@@ -160,13 +189,22 @@ class _Remover:
                 status = self.account.status(item.kind, item.name)
                 if status is None or status in _ON_ITS_WAY:
                     return None
-                if status not in _IN_PROGRESS:
-                    if was_settled:
-                        raise
-                    was_settled = True  # it may have settled between the refusal and the look: ask once more
+                if status in _IN_PROGRESS:
+                    refused_since_s = None
+                    pauses.wait(f"is {status} and can be removed once that has ended", error)
                     continue
-                was_settled = False
-                pauses.wait(f"is {status} and can be removed once that has ended", error)
+                if refused_since_s is None:
+                    refused_since_s = self.clock()  # it may have settled before the look: ask once more
+                elif self.clock() - refused_since_s >= self._patience_s(item):
+                    raise
+                else:
+                    pauses.wait(f"is {status} and its removal is refused: {error}", error)
+
+    def _patience_s(self, item: Resource) -> float:
+        """How long a refusal may last though nothing is in progress any more."""
+        if item.kind != "endpoint" or item.run_id in self.runs_with_component:
+            return 0.0
+        return _COMPONENT_LETS_GO_WITHIN_S
 
     def _wait_until_gone(self, item: Resource) -> None:
         pauses = _Pauses(self, item)

@@ -26,7 +26,7 @@ ResourceKind = Literal[
     "optimization job", "inference component", "endpoint", "endpoint configuration", "model", "role"
 ]
 
-_RUN_ID = re.compile(r"\d{8}-\d{6}-(?P<path>[a-z]+)-[0-9a-f]{4}")
+RUN_ID = re.compile(r"\d{8}-\d{6}-(?P<path>[a-z]+)-[0-9a-f]{4}")
 BUSY_JOB = {"STARTING", "INPROGRESS", "STOPPING"}
 # Errors that pass by themselves, by the name that the service gives them.
 _TRANSIENT = {
@@ -132,14 +132,16 @@ class ProjectResources:
         self._iam = session.client("iam")
         self._sleep = sleep
 
-    def find(self, project: str, price: PriceLookup) -> Iterator[Resource]:
-        """Everything of a project, of every kind, in every status, from all pages."""
-        for sort in _SORTS:
-            for summary in self._summaries(sort, project):
-                resource = self._resource(sort, summary, project, price)
-                if resource is not None:
-                    yield resource
-        yield from self._roles(project)
+    def find(self, kind: ResourceKind, project: str, price: PriceLookup) -> Iterator[Resource]:
+        """Everything of a project that is of one kind, in every status, from all pages."""
+        if kind == "role":
+            yield from self._roles(project)
+            return
+        sort = _sort_of(kind)
+        for summary in self._summaries(sort, project):
+            resource = self._resource(sort, summary, project, price)
+            if resource is not None:
+                yield resource
 
     def components_of(self, endpoint: str) -> Iterator[tuple[str, str]]:
         """Name and ARN of the inference components on an endpoint, whoever made them: they hold it up."""
@@ -304,6 +306,11 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, _LOST_CONNECTION) or _code(error) in _TRANSIENT
 
 
+def is_connection_lost(error: Exception) -> bool:
+    """Whether nobody answered: no other call will be answered now."""
+    return isinstance(error, _LOST_CONNECTION)
+
+
 def is_not_found(error: ClientError) -> bool:
     """Whether the service says that there is no such thing; SageMaker has two ways to say it."""
     if _code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchEntity"):
@@ -329,14 +336,14 @@ def _is_ours(name: str, tags: Mapping[str, str], project: str) -> bool:
     """By tag; by name where there is no tag, which is how half a creation looks."""
     if TAG_PROJECT in tags:
         return tags[TAG_PROJECT] == project
-    return name.startswith(f"{project}-") and _RUN_ID.match(name, len(project) + 1) is not None
+    return name.startswith(f"{project}-") and RUN_ID.match(name, len(project) + 1) is not None
 
 
 def _run_id_in(name: str) -> str | None:
-    match = _RUN_ID.search(name)
+    match = RUN_ID.search(name)
     return match[0] if match else None
 
 
 def _path_in(name: str) -> str | None:
-    match = _RUN_ID.search(name)
+    match = RUN_ID.search(name)
     return match["path"] if match else None

@@ -210,7 +210,8 @@ class Terraform:
         problems = [_diagnostic(event) for event in events if _is_error(event)]
         plain = [event.message for event in events if event.type == "text"]
         words = problems or [text for text in ("\n".join(plain), _tail_of(errors_file)) if text.strip()]
-        if words and words[0].startswith("Error acquiring the state lock"):
+        # Without "Lock Info" nobody holds it: the state or the lock cannot be read or written.
+        if words and words[0].startswith("Error acquiring the state lock") and "Lock Info:" in words[0]:
             return _locked(words[0], self._backend)
         if code < 0:
             cause = f"Terraform was ended by {signal.Signals(-code).name}"

@@ -38,7 +38,7 @@ class TerraformProcess:
         errors: BinaryIO,
     ) -> None:
         self._file = folder / _FILE
-        with self._file.open("w", encoding="utf-8") as lock:
+        with self._file.open("wb", buffering=0) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._popen = subprocess.Popen(
                 command,
@@ -51,7 +51,9 @@ class TerraformProcess:
                 umask=0o077,  # the state holds the token
                 pass_fds=(lock.fileno(),),
             )
-            lock.write(str(self.pid))
+            # It runs by now: a full disk must not keep us from following it.
+            with contextlib.suppress(OSError):
+                lock.write(str(self.pid).encode())
 
     @property
     def pid(self) -> int:
@@ -78,12 +80,14 @@ def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = ti
     file = folder / _FILE
     started_s = clock()
     said_s = float("-inf")
+    interrupted = False
     while _is_held(file):
-        pid, _, note = file.read_text(encoding="utf-8").partition(" ")
-        if pid and not _leads_session(int(pid)):
+        pid, _, note = file.read_text(encoding="utf-8", errors="replace").partition(" ")
+        if pid.isdecimal() and not _leads_session(int(pid)):
             _kill_session(int(pid))  # Terraform is gone, its providers are not
-        elif pid and note != _STOPPING:
+        elif pid.isdecimal() and note != _STOPPING and not interrupted:
             _interrupt(file, int(pid))
+            interrupted = True
         if clock() - said_s >= _SAY_EVERY_S:
             said_s = clock()
             on_say(f"waiting for the end of an earlier Terraform ({said_s - started_s:.0f} s)")
@@ -92,7 +96,8 @@ def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = ti
 
 def _interrupt(file: Path, pid: int) -> None:
     """A second signal would lose the state, so the first one is noted before it is sent."""
-    file.write_text(f"{pid} {_STOPPING}", encoding="utf-8")
+    with contextlib.suppress(OSError):  # a full disk; whoever comes later then waits without a signal
+        file.write_text(f"{pid} {_STOPPING}", encoding="utf-8")
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
 

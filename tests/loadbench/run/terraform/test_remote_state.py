@@ -15,8 +15,10 @@ import boto3
 import pytest
 
 from loadbench.config import load_config
-from loadbench.errors import StateLockedError
+from loadbench.errors import LeftoverError
 from loadbench.run import deployment
+from loadbench.run.removal.deployed_runs import DeployedRun, runs_with_state
+from loadbench.run.removal.remove_run import remove_run
 from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state
 from loadbench.run.terraform.commands import Terraform
@@ -86,6 +88,11 @@ def start(context: RunContext, wait_for: Path) -> tuple[Terraform, Path]:
     return terraform, variables
 
 
+def only_run(context: RunContext) -> DeployedRun:
+    (run,) = runs_with_state(context.workspace, context.config)
+    return run
+
+
 def objects(context: RunContext) -> dict[str, Any]:
     client = context.account.session.client("s3")
     found = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
@@ -109,8 +116,8 @@ def test_another_checkout_finds_locks_and_destroys_a_run(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert remote_state.adopt(there) == [RUN_ID]
-        with pytest.raises(StateLockedError, match="works on this run's state since") as caught:
-            deployment.destroy_run(there, "standard", RUN_ID)
+        with pytest.raises(LeftoverError, match="works on this run's state since") as caught:
+            remove_run(there, only_run(there))
         assert f"{BUCKET}/terraform-state/loadbench/{RUN_ID}/terraform.tfstate.tflock" in caught.value.remedy
     finally:
         go.touch()
@@ -126,7 +133,7 @@ def test_another_checkout_finds_locks_and_destroys_a_run(
     assert local == [], "what lies here names the backend and holds no state"
 
     assert remote_state.adopt(there) == [], "known by now"
-    deployment.destroy_run(there, "standard", RUN_ID)
+    remove_run(there, only_run(there))
     assert objects(there) == {}
     assert not there.workspace.run_dir(RUN_ID).exists()
 
@@ -139,5 +146,5 @@ def test_a_run_stays_where_it_is_when_the_configuration_changes(
     terraform, variables = start(before, tmp_path)
     terraform.apply(variables)
     after = RunContext(load_config(CONFIG), before.workspace, before.account, Ui(), [])
-    deployment.destroy_run(after, "standard", RUN_ID)
+    remove_run(after, only_run(after))
     assert objects(before) == {}
