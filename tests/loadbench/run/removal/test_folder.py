@@ -31,7 +31,7 @@ from tests.loadbench.run.removal.conftest import (
 )
 
 OTHER_ACCOUNT = "222222222222"
-AWS = {"target": "aws", "state_dir": None}
+AWS: dict[str, Any] = {"target": "aws", "state_dir": None}
 Destroy = Callable[..., Removal]
 
 
