@@ -173,6 +173,6 @@ def test_an_endpoint_that_is_gone_is_said_so_before_anything_is_recorded(
         raise ClientError({"Error": {"Code": "ValidationException", "Message": text}}, "DescribeEndpoint")
 
     service.describe_endpoint = gone  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match="not there any more"):
+    with pytest.raises(UsageError, match="no longer exists"):
         add_copy(bench_of(service), RUN, None, keep=False)
     assert list(tmp_path.glob("results/*/scale-out-*")) == []
