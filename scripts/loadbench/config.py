@@ -44,6 +44,9 @@ class EndpointSettings(_Strict):
     instance_type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     instance_count: int = Field(default=1, ge=1, le=100, strict=True)
     inference_ami_version: OptionalText = Field(default=None, pattern=r"^[a-z0-9-]{1,63}$")
+    # A reservation, not a limit; a quarter of an instance's memory has been refused:
+    # docs/facts/aws-evidence.md#component-memory
+    min_memory_mib: int = Field(default=1024, ge=128, strict=True)
 
 
 class DeploymentInfo(EndpointSettings):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from loadbench.load_paths import LOAD_PATHS, OPTIMIZED_LOAD_PATH, LoadPath
 from loadbench.results.run_record import ModelInfo, Optimization, Pair, RunRecord, new_run_id
-from loadbench.run.instance_types import instance_specification
 from loadbench.run.models import staging
 from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.optimization.job import optimize, tensor_parallel_degree
@@ -110,7 +109,6 @@ def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, sourc
     """Everything that the Terraform root of a path needs to know."""
     config = context.config
     info = config.deployment(load_path)
-    specification = instance_specification(info.instance_type)
     degree = tensor_parallel_degree(info)
     environment = dict(info.container_env_vars)
     weights_uri = record.optimization.output_uri if record.optimization else source.uri
@@ -138,7 +136,6 @@ def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, sourc
         readable_s3_uris=[uri for uri in (weights_uri,) if uri],
         use_hf_token=info.use_hf_token and weights_uri is None,
         accelerators=degree,
-        min_memory_mib=specification.memory_mib // 2,
         tags=resource_tags(config, load_path, record.run_id, record.expires_at),
     )
 

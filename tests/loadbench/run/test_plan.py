@@ -47,3 +47,10 @@ def test_a_container_that_pulls_from_the_hub_keeps_the_hubs_name(path: str, tmp_
     )
     assert reported["model"]["environment"]["HF_MODEL_ID"] == "a/b"
     assert reported["role"]["readable_s3_uris"] == []
+
+
+def test_a_component_reserves_little_memory_unless_configured(tmp_path: Path) -> None:
+    """SageMaker has refused a quarter of an instance's: docs/facts/aws-evidence.md#component-memory"""
+    assert variables("fast", tmp_path)["endpoint"]["min_memory_mib"] == 1024
+    configured = variables("fast", tmp_path, "fast_model_loading_info.min_memory_mib=10409")
+    assert configured["endpoint"]["min_memory_mib"] == 10409

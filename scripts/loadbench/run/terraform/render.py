@@ -44,7 +44,6 @@ class Plan:
     readable_s3_uris: Sequence[str]
     use_hf_token: bool
     accelerators: int
-    min_memory_mib: int
     tags: Mapping[str, str]
 
 

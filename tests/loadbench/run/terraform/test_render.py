@@ -60,7 +60,6 @@ def make_plan(**changes: Any) -> Plan:
         readable_s3_uris=["s3://models/digest/"],
         use_hf_token=False,
         accelerators=1,
-        min_memory_mib=16384,
         tags={"loadbench:project": "loadbench"},
     )
     return dataclasses.replace(plan, **changes)
@@ -159,7 +158,7 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
             "instance_count": 1,
             "instance_type": "ml.g5.2xlarge",
             "kind": "inference_component",
-            "min_memory_mib": 16384,
+            "min_memory_mib": 1024,
             "name": "e",
         },
         "model": {

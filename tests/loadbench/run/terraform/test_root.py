@@ -141,7 +141,6 @@ def begin(embedded: Embedded, private_dir: Path, path: LoadPath, kind: EndpointK
         readable_s3_uris=[PREFIX],
         use_hf_token=False,
         accelerators=1,
-        min_memory_mib=1024,
         tags={
             "loadbench:project": "loadbench",
             "loadbench:run-id": run_id,
