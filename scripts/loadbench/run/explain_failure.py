@@ -45,6 +45,13 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Try again later, another instance type, or another region (`region:` in the configuration).",
     ),
     _known(
+        "component_resources",
+        r"not enough hardware resources on the instances|Insufficient resources on the instances",
+        "No instance has the memory or accelerators free that a copy of the inference component reserves.",
+        "Lower min_memory_mib (default 1024; a container may use more than it reserves), or take a larger"
+        " instance type or more instances.",
+    ),
+    _known(
         "image",
         r"CannotPullContainer|image .{0,300}(does not exist|not found|is invalid)|manifest .{0,200}not found"
         r"|RepositoryNotFound|ImageNotFound|Requested image .{0,300}not found",
