@@ -149,16 +149,13 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
     )
     assert json.loads(render(plan, tmp_path).read_text()) == {
         "endpoint": {
+            **plan.endpoint_settings,
             "accelerators": 1,
             "configuration_name": "c",
             "download_timeout_s": 1800,
             "health_check_timeout_s": 600,
-            "inference_ami_version": "al2-ami-sagemaker-inference-gpu-3-1",
             "inference_component_name": "i",
-            "instance_count": 1,
-            "instance_type": "ml.g5.2xlarge",
             "kind": "inference_component",
-            "min_memory_mib": 1024,
             "name": "e",
         },
         "model": {
