@@ -253,25 +253,28 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     `overrides` are `section.key=value` texts, the value in YAML.
     Raises ConfigError naming file, line and key.
     """
-    document, lines = read_document(path, overrides)
+    document, places = read_document(path, overrides)
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        raise _explain(error, path, lines) from error
+        raise _explain(error, path, places) from error
 
 
-def _explain(error: ValidationError, path: Path, lines: Mapping[tuple[str, ...], int]) -> ConfigError:
+def _explain(error: ValidationError, path: Path, places: Mapping[tuple[str, ...], str]) -> ConfigError:
     sentences: list[str] = []
     for item in error.errors(include_url=False):
         keys = tuple(str(part) for part in item["loc"] if str(part) != "[key]")
         # The key itself, or the section it is missing from.
-        line = next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), None)
-        where = f"line {line}, " if line else ""
-        sentences.append(f"{where}{'.'.join(keys)}: {_reason(item, keys)}")
+        place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), None)
+        name = ".".join(keys)
+        where = f"{place}: " if place == f"--set {name}" else f"{place}, {name}: " if place else f"{name}: "
+        sentences.append(f"{where}{_reason(item, keys)}")
     text = "\n  ".join(dict.fromkeys(sentences))
+    written = all(sentence.startswith("--set") for sentence in sentences)
+    what = "the options do not make" if written else f"{path} is not"
     return ConfigError(
-        f"{path} is not a valid configuration:\n  {text}",
-        remedy="The keys and what they mean are in README.md under Configuration.",
+        f"{what} a valid configuration:\n  {text}",
+        remedy="The keys and what they mean are in docs/configuration.md.",
     )
 
 

@@ -28,11 +28,14 @@ _NO_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_
 _MERGE = "<<"
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")  # YAML's escapes can write both
 
-Lines = dict[tuple[str, ...], int]
+Places = dict[tuple[str, ...], str]  # where a key was written: "line 12", or "--set section.key"
 
 
-def read_document(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Lines]:
-    """The document with its overrides, and the line of each key. Raises ConfigError naming file and line."""
+def read_document(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Places]:
+    """The document with its overrides, and where each key was written.
+
+    Raises ConfigError naming file and line, or every override that cannot be applied.
+    """
     try:
         node = _compose(_read(path))
         document = _construct(node) if node is not None else None
@@ -54,11 +57,21 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, 
             f"{path} holds a {type(document).__name__}, not sections with keys",
             remedy="Start from config.yaml of the repository.",
         )
-    lines: Lines = {}
-    _collect_lines(node, (), lines)
+    places: Places = {}
+    _collect_lines(node, (), places)
+    refused = []
     for override in overrides:
-        _apply(document, override)
-    return document, lines
+        try:
+            keys = _apply(document, override)
+        except ConfigError as error:
+            refused.append(error)
+            continue
+        places = {at: place for at, place in places.items() if at[: len(keys)] != keys}
+        places[keys] = f"--set {'.'.join(keys)}"
+    if refused:
+        message = "\n".join(error.message for error in refused)
+        raise ConfigError(message, remedy=" ".join(dict.fromkeys(error.remedy for error in refused)))
+    return document, places
 
 
 def _read(path: Path) -> str:
@@ -166,15 +179,16 @@ def _as_text(node: yaml.Node, texts: dict[int, yaml.Node]) -> yaml.Node:
     return copy
 
 
-def _collect_lines(node: yaml.Node, at: tuple[str, ...], lines: Lines) -> None:
+def _collect_lines(node: yaml.Node, at: tuple[str, ...], places: Places) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             where = (*at, str(key.value))
-            lines[where] = key.start_mark.line + 1
-            _collect_lines(value, where, lines)
+            places[where] = f"line {key.start_mark.line + 1}"
+            _collect_lines(value, where, places)
 
 
-def _apply(document: dict[str, Any], override: str) -> None:
+def _apply(document: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Write one override into the document; its keys."""
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys):
@@ -193,6 +207,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
                 f"--set {name}: {key!r} holds a value, not a section", remedy="Check the key's name."
             )
     place[keys[-1]] = value
+    return tuple(keys)
 
 
 def _override_value(name: str, keys: list[str], text: str) -> Any:

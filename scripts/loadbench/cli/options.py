@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from loadbench.workspace import Workspace
 if TYPE_CHECKING:
     from loadbench.config import Config
     from loadbench.load_paths import LoadPath
+    from loadbench.run.preflight import CostEstimate
     from loadbench.run.run_context import RunContext
     from loadbench.ui import Ui
 
@@ -20,6 +22,10 @@ PATH_ARGUMENT = click.argument("load_path", metavar="PATH", type=click.Choice(li
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 YES_OPTION = click.option(
     "--yes", is_flag=True, help="Do not ask before creating or removing what costs money."
+)
+FORMATS = ("table", "csv", "md", "json")
+FORMAT_OPTION = click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format."
 )
 
 _VERBOSITY = "loadbench.verbosity"
@@ -57,6 +63,8 @@ def config_options(command: Any) -> Any:
         click.option(
             "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one key."
         ),
+        click.option("--instance-type", metavar="TYPE", help="Instance type of every loading method."),
+        click.option("--model", metavar="ID", help="Model of every loading method: a hub id or a folder."),
         click.option(
             "--target", type=click.Choice(["local", "aws"]), help="The embedded AWS, or a real account."
         ),
@@ -73,11 +81,47 @@ def config_options(command: Any) -> Any:
     return command
 
 
-def read_config(config_file: Path, target: str | None, overrides: tuple[str, ...]) -> Config:
-    """The configuration with the call's overrides."""
-    from loadbench.config import load_config
+def spending_options(command: Any) -> Any:
+    """Options of every command that may create what costs money."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Print plan, requests and cost; create nothing."),
+        click.option(
+            "--max-usd",
+            type=click.FloatRange(min=0),
+            metavar="USD",
+            help="Refuse to start if the estimated total is higher, or unknown.",
+        ),
+        YES_OPTION,
+    ):
+        command = option(command)
+    return command
 
-    return load_config(config_file, [*overrides, *([f"target={target}"] if target else [])])
+
+def read_config(
+    config_file: Path,
+    target: str | None,
+    overrides: tuple[str, ...],
+    model: str | None = None,
+    instance_type: str | None = None,
+) -> Config:
+    """The configuration with the call's overrides; `--set` goes before the shorter options."""
+    from loadbench.config import load_config
+    from loadbench.load_paths import LOAD_PATHS
+
+    given = [*overrides, *([f"target={target}"] if target else [])]
+    if not model and not instance_type:
+        return load_config(config_file, given)
+    config = load_config(config_file, given)
+    everywhere = []
+    for load_path in config.paths:
+        section, info = LOAD_PATHS[load_path].section, config.deployment(load_path)
+        if model:
+            everywhere.append(f"{section}.hf_model_id={json.dumps(model)}")
+            if "HF_MODEL_ID" in info.container_env_vars:
+                everywhere.append(f"{section}.container_env_vars.HF_MODEL_ID={json.dumps(model)}")
+        if instance_type:
+            everywhere.append(f"{section}.instance_type={json.dumps(instance_type)}")
+    return load_config(config_file, [*everywhere, *given])
 
 
 def open_bench(**options: Any) -> RunContext:
@@ -102,23 +146,47 @@ def open_context(config: Config, ui: Ui) -> RunContext:
     return RunContext(config, workspace, account, ui, command_line())
 
 
-def confirm_cost(context: RunContext, load_paths: list[LoadPath], yes: bool) -> None:
-    """On AWS, say what will be created and what it costs, and ask once."""
-    if context.config.target == "local" or yes:
+def confirm_cost(
+    context: RunContext, load_paths: list[LoadPath], pairs: int, yes: bool, max_usd: float | None
+) -> None:
+    """On AWS, say what will be created and what it costs in all, and ask once.
+
+    Raises UsageError where the estimate is above `max_usd`.
+    """
+    if context.config.target == "local":
         return
-    click.echo(cost_of_run(context, load_paths), err=True)
+    estimate = cost_of_run(context, load_paths, pairs)
+    if max_usd is not None:
+        estimate.require_within(max_usd)
+    if yes:
+        return
+    click.echo(estimate.text, err=True)
     click.confirm("Go on?", abort=True, err=True)
 
 
-def cost_of_run(context: RunContext, load_paths: list[LoadPath]) -> str:
-    """What a run of these paths creates and costs; on AWS at the price that AWS tells now."""
-    from loadbench.run.preflight import cost_summary
+def cost_of_run(context: RunContext, load_paths: list[LoadPath], pairs: int) -> CostEstimate:
+    """What a run of these methods creates and costs; on AWS at the price that AWS reports now."""
+    from loadbench.run.preflight import estimate_cost
     from loadbench.run.price_lookup import look_up_price
 
     if context.config.target == "local":
-        return cost_summary(context.config, load_paths)
+        return estimate_cost(context.config, load_paths, pairs)
     session, region = context.account.session, context.config.region
-    return cost_summary(context.config, load_paths, lambda name: look_up_price(session, name, region))
+    return estimate_cost(context.config, load_paths, pairs, lambda name: look_up_price(session, name, region))
+
+
+def show_plan(
+    load_paths: list[LoadPath], max_usd: float | None, options: dict[str, Any], pairs: int | None = None
+) -> None:
+    """`--dry-run`: what a run would do and cost, from the configuration and the price table alone."""
+    from loadbench.run.preflight import describe_plan, estimate_cost
+
+    config = read_config(**options)
+    pairs = config.benchmark.pairs if pairs is None else pairs
+    estimate = estimate_cost(config, load_paths, pairs)
+    click.echo(f"{describe_plan(config, load_paths, pairs)}\n\n{estimate.text}")
+    if max_usd is not None and config.target == "aws":
+        estimate.require_within(max_usd)
 
 
 def asking(context: RunContext, yes: bool) -> Any:

@@ -11,10 +11,11 @@ import click
 from loadbench.cli.options import (
     JSON_OPTION,
     PATH_ARGUMENT,
-    YES_OPTION,
     config_options,
     confirm_cost,
     open_bench,
+    show_plan,
+    spending_options,
 )
 from loadbench.cli.reports import show_comparison
 from loadbench.errors import UsageError
@@ -25,21 +26,32 @@ from loadbench.workspace import Workspace
 if TYPE_CHECKING:
     from loadbench.load_paths import LoadPath
     from loadbench.results.run_record import RunRecord
+    from loadbench.run.run_context import RunContext
 
 
 @click.command()
 @PATH_ARGUMENT
 @config_options
-@YES_OPTION
+@spending_options
 @JSON_OPTION
 @click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment up, to look at it.")
-def run(load_path: LoadPath, yes: bool, as_json: bool, keep_on_failure: bool, **options: Any) -> None:
-    """Deploy one path, time it, invoke it; its endpoint stays up.
+def run(
+    load_path: LoadPath,
+    yes: bool,
+    max_usd: float | None,
+    dry_run: bool,
+    as_json: bool,
+    keep_on_failure: bool,
+    **options: Any,
+) -> None:
+    """Deploy with one loading method, time it, send requests; the endpoint stays up.
 
     \b
     Examples:
       loadbench run standard
-      loadbench run fast --config my.yaml --yes
+      loadbench run fast --model ./my-model --instance-type ml.g5.4xlarge
+      loadbench run fast --config my.yaml --yes --max-usd 2
+      loadbench run fast --config my.yaml --dry-run
       loadbench run fast --set benchmark.warm_invocations=10 -v
     """
     from loadbench.results.reports import snippet
@@ -47,8 +59,11 @@ def run(load_path: LoadPath, yes: bool, as_json: bool, keep_on_failure: bool, **
     from loadbench.run.deployment import price_of
     from loadbench.run.runner import run_path
 
+    if dry_run:
+        show_plan([load_path], max_usd, options, pairs=1)
+        return
     context = open_bench(**options)
-    confirm_cost(context, [load_path], yes)
+    confirm_cost(context, [load_path], 1, yes, max_usd)
     record = run_path(context, load_path, keep_on_failure=keep_on_failure)
     if as_json:
         click.echo(record.model_dump_json(indent=2))
@@ -66,7 +81,7 @@ def run(load_path: LoadPath, yes: bool, as_json: bool, keep_on_failure: bool, **
 
 @click.command()
 @config_options
-@YES_OPTION
+@spending_options
 @JSON_OPTION
 @click.argument("runs", nargs=-1)
 @click.option(
@@ -116,6 +131,8 @@ def compare(
     fail_if_slower_than: float | None,
     every_row: bool,
     yes: bool,
+    max_usd: float | None,
+    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -130,6 +147,7 @@ def compare(
       loadbench compare --pairs 8                  more pairs, a narrower interval
       loadbench compare --pairs 8 --resume         continue after an interruption
       loadbench compare --paths standard,streamer  another loading method
+      loadbench compare --dry-run --max-usd 5      plan and cost only
       loadbench compare --reuse                    recorded runs where there are some
       loadbench compare RUN RUN                    recorded runs, by their ids
       loadbench compare --baseline COMPARISON --fail-if-slower-than 1.05
@@ -142,7 +160,20 @@ def compare(
         records, order = recorded_runs(results_dir, runs), None
     else:
         order = chosen_paths(load_paths)
-        records, reused = make_runs(order, pairs, reuse, resume, like_for_like, yes, options)
+        extra = [f"benchmark.pairs={pairs}"] if pairs else []
+        extra += ["benchmark.like_for_like=true"] if like_for_like else []
+        options["overrides"] = (*options["overrides"], *extra)
+        if dry_run:
+            show_plan(order, max_usd, options)
+            return
+        if reuse and (pairs or resume):
+            raise UsageError(
+                f"--reuse and {'--pairs' if pairs else '--resume'} do not go together",
+                remedy="--reuse takes recorded runs; --pairs and --resume make new ones.",
+            )
+        context = open_bench(**options)
+        confirm_cost(context, order, context.config.benchmark.pairs, yes, max_usd)
+        records, reused = make_runs(context, order, reuse, resume)
     comparisons = compare_each(records, results_dir, baseline=baseline, order=order, reused=reused)
     for comparison in comparisons:
         show_comparison(comparison.comparison_id, as_json, every_row=every_row)
@@ -166,30 +197,13 @@ def chosen_paths(text: str) -> list[LoadPath]:
 
 
 def make_runs(
-    load_paths: list[LoadPath],
-    pairs: int | None,
-    reuse: bool,
-    resume: bool,
-    like_for_like: bool,
-    yes: bool,
-    options: dict[str, Any],
+    context: RunContext, load_paths: list[LoadPath], reuse: bool, resume: bool
 ) -> tuple[list[RunRecord], set[str]]:
     """The records that `compare` needs, and the ids of those that an earlier command made."""
     from loadbench.run import series
 
-    if reuse and (pairs or resume):
-        raise UsageError(
-            f"--reuse and {'--pairs' if pairs else '--resume'} do not go together",
-            remedy="--reuse takes recorded runs; --pairs and --resume make new ones.",
-        )
-
-    extra = [f"benchmark.pairs={pairs}"] if pairs else []
-    extra += ["benchmark.like_for_like=true"] if like_for_like else []
-    options["overrides"] = (*options["overrides"], *extra)
-    context = open_bench(**options)
     for load_path in load_paths:
         context.config.deployment(load_path)  # before the first of them is deployed
-    confirm_cost(context, load_paths, yes)
     if reuse:
         return series.reuse_or_run(context, load_paths)
     series_id = series.last_series(context) if resume else series.new_series_id(context)
@@ -198,9 +212,9 @@ def make_runs(
 
 @click.command()
 @config_options
-@YES_OPTION
+@spending_options
 @JSON_OPTION
-def optimize(yes: bool, as_json: bool, **options: Any) -> None:
+def optimize(yes: bool, max_usd: float | None, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Run the sharding job alone, or find an earlier one's shards.
 
     \b
@@ -210,8 +224,11 @@ def optimize(yes: bool, as_json: bool, **options: Any) -> None:
     """
     from loadbench.run.deployment_plan import optimize_only
 
+    if dry_run:
+        show_plan([OPTIMIZED_LOAD_PATH], max_usd, options, pairs=0)
+        return
     context = open_bench(**options)
-    confirm_cost(context, [OPTIMIZED_LOAD_PATH], yes)
+    confirm_cost(context, [OPTIMIZED_LOAD_PATH], 0, yes, max_usd)
     result = optimize_only(context)
     click.echo(result.model_dump_json(indent=2) if as_json else result.output_uri)
 

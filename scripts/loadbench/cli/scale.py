@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, cost_of_run, open_bench
+from loadbench.cli.options import (
+    JSON_OPTION,
+    config_options,
+    cost_of_run,
+    open_bench,
+    show_plan,
+    spending_options,
+)
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
 from loadbench.typed_commands import typed_here
 from loadbench.workspace import Workspace
@@ -21,24 +28,26 @@ if TYPE_CHECKING:
 @click.command("scale-out")
 @click.argument("load_paths", metavar="[PATH]...", nargs=-1, type=click.Choice(list(LOAD_PATHS)))
 @config_options
-@YES_OPTION
+@spending_options
 @JSON_OPTION
-@click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Scale-outs of each path, in turn.")
-@click.option("--deploy", is_flag=True, help="Deploy what is not up, and remove it afterwards.")
-@click.option("--keep", is_flag=True, help="Leave the last copy, and what was deployed for it, up.")
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Scale-outs of each method, in turn.")
+@click.option("--deploy", is_flag=True, help="Deploy missing endpoints, and remove them afterwards.")
+@click.option("--keep", is_flag=True, help="Leave the last copy, and the endpoints deployed for it, running.")
 def scale_out(
     load_paths: tuple[LoadPath, ...],
     repeat: int,
     deploy: bool,
     keep: bool,
     yes: bool,
+    max_usd: float | None,
+    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Add a copy to what is up, time it until it serves, remove it.
+    """Add a copy to running endpoints, time it until it is in service, remove it.
 
-    PATHS: the endpoints to scale; all that are up without any. Requests are sent meanwhile; how many of them
-    failed is part of the result. The same endpoint never gets two copies at once.
+    PATHS: the endpoints to scale; without any, all that are running. Requests are sent meanwhile; how many of
+    them failed is part of the result. The same endpoint never gets two copies at once.
 
     \b
     Examples:
@@ -48,15 +57,21 @@ def scale_out(
     from loadbench.run.scale_out import deployed_load_paths
     from loadbench.run.scale_out import scale_out as scale
 
+    deployments = repeat + deploy  # a copy costs as much as a deployment
+    if dry_run:
+        show_plan(list(load_paths or COMPARED_LOAD_PATHS), max_usd, options, pairs=deployments)
+        return
     context = open_bench(**options)
     chosen = list(load_paths or COMPARED_LOAD_PATHS) if deploy else deployed_load_paths(context, load_paths)
+    if max_usd is not None and context.config.target == "aws":
+        cost_of_run(context, chosen, deployments).require_within(max_usd)
     _confirm(context, chosen, deploy, keep, yes)
     scaled = scale(context, list(dict.fromkeys(chosen)), repeat=repeat, keep=keep)
     _show(scaled, as_json)
     if keep and not as_json:
         what = " and ".join(item.run.names.endpoint for item in scaled)
         remove = typed_here("make destroy", context.workspace.home)
-        click.echo(f"Still up with one copy more: {what}. Remove everything with: {remove}")
+        click.echo(f"Running with one more copy: {what}. To remove everything: {remove}")
 
 
 def _confirm(context: RunContext, load_paths: list[LoadPath], deploy: bool, keep: bool, yes: bool) -> None:
@@ -66,7 +81,7 @@ def _confirm(context: RunContext, load_paths: list[LoadPath], deploy: bool, keep
     if context.config.target == "local" or yes:
         return
     if deploy:
-        click.echo(cost_of_run(context, load_paths), err=True)
+        click.echo(cost_of_run(context, load_paths, 1).text, err=True)
     until = "until you remove it" if keep else "until it is removed again, minutes later"
     for load_path in load_paths:
         click.echo(f"{load_path}: {cost_of_copy(context, load_path)}, {until}.", err=True)

@@ -33,7 +33,8 @@ from loadbench.run.removal.undo import Attempt, undone_on_failure
 from loadbench.run.requests.steady_load import SteadyRequests
 from loadbench.run.run_context import RunContext, hugging_face_token
 from loadbench.run.runner import run_path
-from loadbench.run.series import new_series_id, plan_series
+from loadbench.run.series import new_series_id
+from loadbench.run.series_plan import plan_series
 
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import random
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from loadbench.errors import InterruptedRunError, LeftoverError, RunError, UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
@@ -18,34 +16,15 @@ from loadbench.run.removal.deployed_runs import deployed_by
 from loadbench.run.removal.remove_run import remove_run
 from loadbench.run.run_context import RunContext
 from loadbench.run.runner import run_path
+from loadbench.run.series_plan import Slot, plan_series
 from loadbench.typed_commands import as_make
 
 RunOnce = Callable[[RunContext, LoadPath, Pair | None], RunRecord]
 
 
-@dataclass(frozen=True)
-class Slot:
-    """One run of a series: which pair, which place in it, which path."""
-
-    index: int
-    position: int
-    path: LoadPath
-
-
 def new_series_id(context: RunContext) -> str:
     """A name for a new series; sorts by time."""
     return f"{datetime.datetime.fromtimestamp(context.clock(), datetime.UTC):%Y%m%d-%H%M%S}"
-
-
-def plan_series(pairs: int, seed: int, load_paths: Sequence[LoadPath]) -> list[Slot]:
-    """The order of all runs; which path goes first in each pair is drawn from the recorded seed."""
-    draw = random.Random(seed)  # noqa: S311 - an order, not a secret
-    slots = []
-    for index in range(pairs):
-        order = list(load_paths)
-        draw.shuffle(order)
-        slots += [Slot(index, position, path) for position, path in enumerate(order)]
-    return slots
 
 
 def reuse_or_run(

@@ -35,7 +35,7 @@ def ask(target: str, answer: str, *, yes: bool = False) -> Result:
 
     @click.command()
     def command() -> None:
-        confirm_cost(context, ["standard", "fast"], yes)
+        confirm_cost(context, ["standard", "fast"], 1, yes, None)
         click.echo("goes on")
 
     return CliRunner().invoke(command, input=answer)

@@ -16,7 +16,8 @@ from loadbench.errors import InterruptedRunError, LoadbenchError, RunError
 from loadbench.load_paths import LoadPath
 from loadbench.results.run_record import Pair, RunRecord, save_record
 from loadbench.run.run_context import RunContext
-from loadbench.run.series import plan_series, reuse_or_run, run_series, series_records
+from loadbench.run.series import reuse_or_run, run_series, series_records
+from loadbench.run.series_plan import plan_series
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
 from tests.loadbench.results.builders import make_record

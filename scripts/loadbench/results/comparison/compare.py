@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from loadbench.errors import UsageError
 from loadbench.load_paths import LOAD_PATHS
+from loadbench.results import formatting
 from loadbench.results.comparison.confounders import find_differences, find_warnings
 from loadbench.results.comparison.model import Comparison, PhaseRow, Side
 from loadbench.results.comparison.rows import Match, match, measures, phase_rows, total_row, weights_row
@@ -123,7 +124,9 @@ def _notice(newest: RunRecord, runs: Sequence[RunSummary]) -> str | None:
     if not any(run.target == "local" for run in runs):
         return None
     cpus = newest.system.get("client_cpus")
-    return f"Local emulation{f' on {cpus} CPUs' if cpus else ''}, not AWS timings"
+    limit = (newest.network or {}).get("instance_bytes_per_s")
+    slowed = f"; S3 limited to {formatting.size_bytes(limit)}/s an instance" if limit else ""
+    return f"Local emulation{f' on {cpus} CPUs' if cpus else ''}, not AWS timings{slowed}"
 
 
 def _system(newest: RunRecord) -> dict[str, str]:

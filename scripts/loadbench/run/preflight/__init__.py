@@ -2,6 +2,6 @@
 
 from loadbench.run.preflight.check import Check
 from loadbench.run.preflight.checks import run_checks
-from loadbench.run.preflight.summary import cost_summary
+from loadbench.run.preflight.summary import CostEstimate, describe_plan, estimate_cost
 
-__all__ = ["Check", "cost_summary", "run_checks"]
+__all__ = ["Check", "CostEstimate", "describe_plan", "estimate_cost", "run_checks"]

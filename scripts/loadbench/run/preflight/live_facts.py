@@ -259,7 +259,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "job-costs-like-hosting",
         "An optimization job is charged by its instance at the price of hosting.",
-        (f"{_RUN}/preflight/summary.py:cost_summary", "scripts/loadbench/results/costs.py:OneTimeCost"),
+        (f"{_RUN}/preflight/summary.py:estimate_cost", "scripts/loadbench/results/costs.py:OneTimeCost"),
     ),
     Fact(
         "platform-names-the-artifact",
