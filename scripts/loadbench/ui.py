@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rich.console import Console
-from rich.status import Status
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
 
 from loadbench.progress import Progress
 from loadbench.redaction import redact
 from loadbench.typed_commands import typed_here
 
 _PLAIN_INTERVAL_S = 5.0  # between two plain lines of one step, so that a log does not fill with them
+_SHORTEST_REMEMBERED_S = 1.0
 _SHOWN = logging.getLogger("loadbench.ui")  # what the terminal shows anyway
 _SAID = logging.getLogger("loadbench.said")  # what it shows only when asked for detail
 
@@ -27,12 +33,23 @@ class Ui:
     `quiet` nothing but warnings.
     """
 
-    def __init__(self, console: Console | None = None, *, verbose: bool = False, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        verbose: bool = False,
+        quiet: bool = False,
+        durations_file: Path | None = None,
+    ) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._verbose, self._quiet = verbose, quiet
-        self._status: Status | None = None
+        self._durations = _Durations(durations_file)
+        self._live: Live | None = None
+        self._spinner = Spinner("dots")
+        self._position = ""
         self._title = ""
         self._detail = ""
+        self._share: float | None = None
         self._start_s = 0.0
         self._last_plain_s = 0.0
         if verbose:
@@ -46,10 +63,11 @@ class Ui:
         self._last_plain_s = self._start_s
         _SHOWN.info("%s …", title)
         if self.console.is_terminal and not self._quiet:
-            if self._status is None:
-                self._status = self.console.status("", spinner="dots")
-                self._status.start()
-            self._refresh()
+            if self._live is None:
+                self._live = Live(
+                    console=self.console, transient=True, get_renderable=self._line, refresh_per_second=8
+                )
+                self._live.start()
         else:
             self._print(f"{title} …", markup=False)
         mark = "✗"
@@ -61,14 +79,21 @@ class Ui:
             style = "green" if mark == "✓" else "red"
             _SHOWN.info("%s %s %.1f s", mark, title, seconds)
             self._print(f"[{style}]{mark}[/] {_escape(title)} [dim]{seconds:.1f} s[/]")
+            if mark == "✓":
+                self._durations.remember(title, seconds)
             self._title, self._detail, self._start_s = outer
-            if not self._title and self._status is not None:
-                self._status.stop()
-                self._status = None
-            self._refresh()
+            self._share = None
+            if not self._title and self._live is not None:
+                self._live.stop()
+                self._live = None
+
+    def position(self, text: str) -> None:
+        """Where in a series the steps that follow are, such as `3/8`; empty outside of one."""
+        self._position = text
 
     def progress(self, progress: Progress) -> None:
         """Show how far the current step is; the log gets a line now and then."""
+        self._share = progress.done / progress.total if progress.total and progress.done else None
         self._show(describe(progress))
 
     def detail(self, text: str, *, said: str | None = None) -> None:
@@ -94,24 +119,57 @@ class Ui:
         if text == self._detail:
             return
         self._detail = text
-        self._refresh()
         now_s = time.monotonic()
         if now_s - self._last_plain_s < _PLAIN_INTERVAL_S:
             return
         self._last_plain_s = now_s
         _SHOWN.debug("%s", text)
-        if self._status is None and self._title and not self._verbose:
+        if self._live is None and self._title and not self._verbose:
             self._print(f"  {text}", markup=False)
 
     def _print(self, text: str, *, markup: bool = True) -> None:
         if not self._quiet:
             self.console.print(text, markup=markup)
 
-    def _refresh(self) -> None:
-        if self._status is None:
+    def _line(self) -> RenderableType:
+        """One line that moves: where, what, a bar, how long it took, how long it may take, what goes on."""
+        elapsed_s = time.monotonic() - self._start_s
+        known_s = self._durations.of(self._title)
+        share = self._share if self._share is not None else known_s and min(0.99, elapsed_s / known_s)
+        timing = f"{elapsed_s:.0f} s"
+        if self._share is None and known_s and known_s - elapsed_s >= 1:
+            timing += f", about {known_s - elapsed_s:.0f} s left"
+        line = Table.grid(padding=(0, 1), expand=True)
+        for column in range(6):
+            line.add_column(no_wrap=True, overflow="ellipsis", ratio=1 if column == 5 else None)
+        bar = ProgressBar(total=1.0 if share else None, completed=share or 0, width=12, pulse=not share)
+        where = Text(self._position, style="bold")
+        line.add_row(self._spinner, where, self._title, bar, timing, Text(self._detail, style="dim"))
+        return line
+
+
+class _Durations:
+    """How long each step took the last time, kept in a file, for the time that is left."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._seconds: dict[str, float] = {}
+        with suppress(OSError, ValueError, AttributeError):  # a lost estimate is no error
+            found = json.loads(file.read_text(encoding="utf-8")) if file else {}
+            self._seconds = {str(name): float(value) for name, value in found.items()}
+
+    def of(self, title: str) -> float | None:
+        """Seconds of the last time, None where there was none."""
+        return self._seconds.get(title)
+
+    def remember(self, title: str, seconds: float) -> None:
+        """Keep what a step took; short ones need no estimate."""
+        if seconds < _SHORTEST_REMEMBERED_S:
             return
-        detail = f" [dim]· {_escape(self._detail)}[/]" if self._detail else ""
-        self._status.update(f"{_escape(self._title)}{detail}")
+        self._seconds[title] = round(seconds, 1)
+        with suppress(OSError):
+            if self._file and self._file.parent.is_dir():
+                self._file.write_text(json.dumps(self._seconds, indent=1), encoding="utf-8")
 
 
 class _Teller(logging.Handler):
@@ -137,7 +195,7 @@ def describe(progress: Progress) -> str:
     else:
         unit = progress.unit
         done, total = f"{progress.done:g}", progress.total and f"{progress.total:g}"
-    if not progress.total:
+    if not progress.total or not progress.done:
         return f"{progress.label} {done} {unit}".rstrip() if progress.done else progress.label
     return f"{progress.label} {done} of {total} {unit} ({100 * progress.done / progress.total:.0f} %)"
 

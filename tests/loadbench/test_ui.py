@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from loadbench.progress import Progress
-from loadbench.ui import Ui, describe
+from loadbench.ui import Ui, _Durations, describe
 
 
 def test_bytes_are_shown_with_share_and_scale() -> None:
@@ -21,6 +23,39 @@ def test_bytes_are_shown_with_share_and_scale() -> None:
 def test_an_unknown_total_shows_what_is_done() -> None:
     assert describe(Progress("waiting")) == "waiting"
     assert describe(Progress("requests", 2, None, "requests")) == "requests 2 requests"
+
+
+def test_nothing_done_yet_is_no_share_that_stays() -> None:
+    assert describe(Progress("staging", 0, 6e6, "bytes")) == "staging"
+
+
+def shown(ui: Ui) -> str:
+    (line,) = ui.console.render_lines(ui._line(), pad=False)
+    return "".join(segment.text for segment in line).rstrip()
+
+
+def test_the_moving_line_fits_80_columns_with_bar_elapsed_and_remaining_time(tmp_path: Path) -> None:
+    file = tmp_path / "durations.json"
+    file.write_text('{"fast: deployment": 41.0}', encoding="utf-8")
+    ui = Ui(Console(file=io.StringIO(), force_terminal=True, width=80), durations_file=file)
+    ui.position("3/8")
+    with ui.step("fast: deployment"):
+        ui.detail("endpoint Creating · aws_sagemaker_endpoint.this: still creating and much more")
+        line = shown(ui)
+    assert len(line) <= 80
+    assert "3/8 fast: deployment" in line
+    assert re.search(r"\d s, about 4\d s left endpoint", line)
+
+
+def test_how_long_a_step_took_is_known_the_next_time(tmp_path: Path) -> None:
+    file = tmp_path / "durations.json"
+    durations = _Durations(file)
+    durations.remember("deploy", 12.34)
+    durations.remember("short", 0.2)
+    assert _Durations(file).of("deploy") == 12.3
+    assert _Durations(file).of("short") is None
+    file.write_text("damaged", encoding="utf-8")
+    assert _Durations(file).of("deploy") is None
 
 
 def test_a_failed_step_is_marked_and_the_error_passes() -> None:

@@ -34,6 +34,8 @@ _COMMANDS = (
     checks.setup,
     checks.terraform_test,
     reports.report,
+    reports.list_results,
+    reports.show,
     local.local,
     engine.engine,
     completion,

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import JSON_OPTION, PATH_ARGUMENT, config_options, cost_of_run, open_bench
+from loadbench.cli.options import (
+    FORMAT_OPTION,
+    JSON_OPTION,
+    PATH_ARGUMENT,
+    config_options,
+    cost_of_run,
+    make_ui,
+    open_bench,
+    read_config,
+)
+from loadbench.cli.tables import print_table
+from loadbench.errors import UsageError
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,44 +32,62 @@ if TYPE_CHECKING:
 @click.command()
 @config_options
 @JSON_OPTION
+@FORMAT_OPTION
 @click.option(
-    "--live-facts",
-    is_flag=True,
-    help="Ask, for nothing and reading only, what the code takes for true without having seen it on AWS.",
+    "--live-facts", is_flag=True, help="Verify the unverified assumptions about AWS (read-only, free)."
 )
-def doctor(as_json: bool, live_facts: bool, **options: Any) -> None:
-    """Check what can be known to fail before anything costs money.
+def doctor(as_json: bool, form: str, live_facts: bool, **options: Any) -> None:
+    """Run the pre-flight checks and estimate the cost.
+
+    Creates nothing. Exit code 2 where a check fails; warnings are no failure.
 
     \b
     Examples:
       loadbench doctor --config my.yaml
-      loadbench doctor --target aws --json
+      loadbench doctor --target aws --format json
       loadbench doctor --target aws --live-facts
     """
-    from loadbench.run.preflight import run_checks
+    from loadbench.run.preflight import Check, check_methods, estimate_cost
 
-    context = open_bench(**options)
+    form = "json" if as_json else form
     if live_facts:
-        show_live_facts(context, as_json)
+        show_live_facts(open_bench(**options), form == "json")
         return
-    checks = run_checks(
-        context.config, list(context.config.paths), context.account.session, context.ui.progress
-    )
-    if as_json:
-        click.echo(json.dumps([check.__dict__ for check in checks], indent=2))
-    else:
-        for check in checks:
-            remedy = f" {check.remedy}" if check.remedy and check.status != "ok" else ""
-            click.echo(f"{check.status:8} {check.name}: {check.message}{remedy}")
-        click.echo(f"\n{cost_of_run(context, list(context.config.paths))}")
+    config, context, missing = read_config(**options), None, None
+    try:
+        context = open_bench(**options)
+    except UsageError as error:
+        if config.target == "local":
+            raise
+        missing = Check("credentials", "failure", error.message, error.remedy, config.paths)
+    load_paths = list(config.paths)
+    session = context.account.session if context else None
+    checks = check_methods(config, load_paths, session, make_ui().progress)
+    checks = [missing, *checks] if missing else checks
+    rows = [
+        [
+            check.status,
+            check.name,
+            "all" if len(check.methods) == len(load_paths) else ", ".join(check.methods),
+            f"{check.message}. {check.remedy}" if check.remedy and check.status != "ok" else check.message,
+        ]
+        for check in checks
+    ]
+    print_table(["status", "check", "method", "finding"], rows, form, [asdict(check) for check in checks])
+    if form == "table":
+        if missing:
+            click.echo("\nWhat needs an account was not checked.")
+        pairs = config.benchmark.pairs
+        estimate = (
+            cost_of_run(context, load_paths, pairs) if context else estimate_cost(config, load_paths, pairs)
+        )
+        click.echo(f"\n{estimate.text}")
     if any(check.status == "failure" for check in checks):
         raise SystemExit(2)
 
 
 def show_live_facts(context: RunContext, as_json: bool) -> None:
     """One line a fact; exit 1 when one is contradicted, because code depends on it."""
-    from dataclasses import asdict
-
     from loadbench.run.preflight.check import CheckContext
     from loadbench.run.preflight.live_facts import find_out
     from loadbench.run.run_context import hugging_face_token

@@ -53,7 +53,11 @@ def make_ui() -> Ui:
     from loadbench.ui import Ui
 
     asked = click.get_current_context().meta.get(_VERBOSITY)
-    return Ui(verbose=asked == "verbose", quiet=asked == "quiet")
+    return Ui(
+        verbose=asked == "verbose",
+        quiet=asked == "quiet",
+        durations_file=Workspace.here().private_dir / "step_seconds.json",
+    )
 
 
 def config_options(command: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from loadbench.cli.options import (
+    FORMAT_OPTION,
     JSON_OPTION,
     PATH_ARGUMENT,
     config_options,
@@ -17,7 +17,7 @@ from loadbench.cli.options import (
     show_plan,
     spending_options,
 )
-from loadbench.cli.reports import show_comparison
+from loadbench.cli.reports import ALL_ROWS_OPTION, show_comparison
 from loadbench.errors import UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS, OPTIMIZED_LOAD_PATH
 from loadbench.typed_commands import typed_here
@@ -44,7 +44,7 @@ def run(
     keep_on_failure: bool,
     **options: Any,
 ) -> None:
-    """Deploy with one loading method, time it, send requests; the endpoint stays up.
+    """Deploy with one method, time it; the endpoint stays up.
 
     \b
     Examples:
@@ -54,8 +54,7 @@ def run(
       loadbench run fast --config my.yaml --dry-run
       loadbench run fast --set benchmark.warm_invocations=10 -v
     """
-    from loadbench.results.reports import snippet
-    from loadbench.results.reports.seed_files import deployment_head
+    from loadbench.results.commands import show_run
     from loadbench.run.deployment import price_of
     from loadbench.run.runner import run_path
 
@@ -68,15 +67,13 @@ def run(
     if as_json:
         click.echo(record.model_dump_json(indent=2))
         return
-    click.echo(deployment_head(record))
-    click.echo(f"Ask it: loadbench invoke {load_path}, or from Python (results/{record.run_id}/invoke.py):\n")
-    click.echo(textwrap.indent(snippet.render(record), "    "))
+    show_run(record, context.workspace.results_dir)
+    click.echo(f"Send a request: loadbench invoke {load_path} (in Python: results/{record.run_id}/invoke.py)")
     price = price_of(context, record)
     cost = f" and costs {price:.2f} USD per hour" if price is not None else ""
     simulated = " on AWS; here it costs nothing" if context.config.target == "local" and cost else ""
     remove = typed_here("make destroy", context.workspace.home)
-    click.echo(f"The endpoint {record.names.endpoint} is up{cost}{simulated}. Remove it with: {remove}")
-    click.echo(f"Everything about this run: results/{record.run_id}/")
+    click.echo(f"The endpoint {record.names.endpoint} is running{cost}{simulated}. To remove it: {remove}")
 
 
 @click.command()
@@ -119,7 +116,8 @@ def run(
     help="Exit 1 if the runs take more than LIMIT times as long as the baseline: the whole interval of the "
     "ratio, baseline ÷ runs, is below 1/LIMIT. Needs two runs or more of each.",
 )
-@click.option("--all", "every_row", is_flag=True, help="Show every phase and measure.")
+@ALL_ROWS_OPTION
+@FORMAT_OPTION
 def compare(
     runs: tuple[str, ...],
     pairs: int | None,
@@ -130,6 +128,7 @@ def compare(
     baseline: tuple[str, ...],
     fail_if_slower_than: float | None,
     every_row: bool,
+    form: str,
     yes: bool,
     max_usd: float | None,
     dry_run: bool,
@@ -176,7 +175,7 @@ def compare(
         records, reused = make_runs(context, order, reuse, resume)
     comparisons = compare_each(records, results_dir, baseline=baseline, order=order, reused=reused)
     for comparison in comparisons:
-        show_comparison(comparison.comparison_id, as_json, every_row=every_row)
+        show_comparison(comparison.comparison_id, "json" if as_json else form, every_row=every_row)
     for comparison in comparisons:
         require_success(comparison)
         if fail_if_slower_than is not None:

@@ -44,7 +44,7 @@ def scale_out(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Add a copy to running endpoints, time it until it is in service, remove it.
+    """Add a copy to running endpoints, time it, remove it.
 
     PATHS: the endpoints to scale; without any, all that are running. Requests are sent meanwhile; how many of
     them failed is part of the result. The same endpoint never gets two copies at once.

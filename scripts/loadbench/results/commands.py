@@ -15,6 +15,7 @@ from loadbench.results.comparison.compare import compare
 from loadbench.results.comparison.model import Comparison, ReusedRun, load_comparison
 from loadbench.results.comparison.scale_out import make_section
 from loadbench.results.reports import write_reports
+from loadbench.results.reports.run_screen import print_run
 from loadbench.results.reports.terminal import WIDTH, print_comparison, print_scale_out
 from loadbench.results.run_record import RunRecord
 from loadbench.results.scale_out_record import ScaleOutRecord, scale_outs_of
@@ -96,6 +97,13 @@ def show(results_dir: Path, comparison_id: str, *, every_row: bool = False) -> N
         more = typed_here("make report ARGS=--all", results_dir.parent)
         console.print(f"\nEvery phase and measure: {more}", soft_wrap=True)
     _show_page(console, folder)
+
+
+def show_run(record: RunRecord, results_dir: Path) -> None:
+    """Print one run, and where its files are."""
+    console = _console()
+    print_run(record, console)
+    console.print(f"\nEverything about this run: {results_dir / record.run_id}", soft_wrap=True)
 
 
 def show_scale_outs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from loadbench.errors import RunError
@@ -14,6 +15,11 @@ from loadbench.run.terraform.commands import Terraform, TerraformEvent
 from loadbench.run.terraform.render import Plan, render
 
 STATE_FILE = "terraform.tfstate"
+_TERRAFORM = "terraform"
+_RESOURCE_MESSAGE = re.compile(
+    r"(?:module\.[\w-]+(?:\[[^\]]*\])?\.)+(?P<resource>[\w.\-]+)(?:\[[^\]]*\])?: "
+    r"(?P<what>[^\[]*?) *(?:\[.*)?$"
+)
 
 
 def terraform_for(context: RunContext, run_id: str) -> Terraform:
@@ -49,8 +55,12 @@ def apply(context: RunContext, terraform: Terraform, variables: Path, observer: 
     clock: dict[str, float] = {}
 
     def show(who: str, what: str) -> None:
-        said[who] = what
-        context.ui.detail(" · ".join(said.values()), said=f"{who}: {what}" if who == "terraform" else what)
+        said[who] = _short(what)
+        # What the service says comes first: where the line is cut, Terraform's part goes.
+        ordered = sorted(said, key=lambda name: name == _TERRAFORM)
+        context.ui.detail(
+            " · ".join(said[name] for name in ordered), said=f"{who}: {what}" if who == _TERRAFORM else what
+        )
 
     def on_event(event: TerraformEvent) -> None:
         if event.type == "apply_start" and ".aws_sagemaker_endpoint." in f".{event.resource}":
@@ -58,7 +68,7 @@ def apply(context: RunContext, terraform: Terraform, variables: Path, observer: 
         if event.type == "apply_complete":
             clock["terraform_end_s"] = event.timestamp_s
         if event.message:
-            show("terraform", event.message)
+            show(_TERRAFORM, event.message)
 
     observer.on_status = lambda resource, status: show(resource, f"{resource} {status}")
     try:
@@ -73,6 +83,14 @@ def apply(context: RunContext, terraform: Terraform, variables: Path, observer: 
             f"the deployment failed: {observer.failure_reason}", details=details, remedy=error.remedy
         ) from error
     return clock
+
+
+def _short(message: str) -> str:
+    """Terraform's `module.a.type.name: Still creating... [10s elapsed]` as `type.name: still creating`."""
+    found = _RESOURCE_MESSAGE.match(message)
+    if not found:
+        return message
+    return f"{found['resource']}: {found['what'][:1].lower()}{found['what'][1:].rstrip('.')}"
 
 
 def price_of(context: RunContext, record: RunRecord) -> float | None:

@@ -189,7 +189,7 @@ _TROUBLE = re.compile(
 )
 
 
-def telling_lines(lines: list[str], count: int = 12) -> list[str]:
+def telling_lines(lines: list[str], count: int = 3) -> list[str]:
     """The last lines that speak of trouble; the last lines of all when none does."""
     trouble = [line for line in lines if _TROUBLE.search(line)]
     return (trouble or lines)[-count:]

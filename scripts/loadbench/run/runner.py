@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from loadbench.errors import PreflightError
 from loadbench.load_paths import LOAD_PATHS, LoadPath
@@ -44,7 +46,10 @@ def run_path(
             preflight(context, load_path)
         remove_earlier(context, load_path)
         writer = begin(context, load_path, pair)
-        with undone_on_failure(_attempt(context, writer, keep_on_failure)):
+        with (
+            _circumstances(writer, kept=keep_on_failure),
+            undone_on_failure(_attempt(context, writer, keep_on_failure)),
+        ):
             _run(context, load_path, writer)
         return writer.record
 
@@ -157,3 +162,20 @@ def _log_lines(writer: RecordWriter) -> list[str]:
     except FileNotFoundError:
         return []  # no container has said anything yet
     return text.splitlines()
+
+
+@contextmanager
+def _circumstances(writer: RecordWriter, *, kept: bool) -> Iterator[None]:
+    """A failed run says after how long, in which step, whether everything is removed, and where the log is."""
+    try:
+        yield
+    except RunError as failure:
+        record, log = writer.record, writer.folder / "container.log"
+        seconds = (record.finished_s or record.started_s) - record.started_s
+        failure.message = f"{record.path} failed after {seconds:.0f} s, in the step {writer.current_step}: {failure.message}"
+        left = "left running on request" if kept else "everything the run created is removed"
+        lines = [*failure.details.splitlines(), f"Clean-up: {left}."]
+        lines += [f"Container log: {log}"] if log.exists() else []
+        failure.details = "\n".join(lines)
+        failure.args = (failure.message,)
+        raise

@@ -66,11 +66,13 @@ def run_series(
     }
     remaining = [slot for slot in slots if (slot.index, slot.path) not in done]
     for number, slot in enumerate(remaining):
+        context.ui.position(f"{len(slots) - len(remaining) + number + 1}/{len(slots)}")
         context.ui.note(_where_we_are(context, slot, load_paths, records, remaining[number:]))
         pair = Pair(series_id=series_id, index=slot.index, position=slot.position, seed=settings.seed)
         with _resumable(context, len(slots), len(slots) - len(remaining) + number):
             (run or run_and_remove)(context, slot.path, pair)
         records = series_records(context, series_id)
+    context.ui.position("")
     return records
 
 

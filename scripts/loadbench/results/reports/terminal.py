@@ -220,7 +220,8 @@ def _job(side: Side) -> str:
 
 def _direction(sides: Sequence[Side]) -> str:
     others = " or ".join(side.label for side in sides[1:])
-    return f"Ratio: {sides[0].label} ÷ {others}; above ×1, {others} takes less."
+    less = others if len(sides) == 2 else "the method"
+    return f"Ratio: {sides[0].label} ÷ {others}; above ×1, {less} takes less."
 
 
 def _notes(comparison: Comparison, every_row: bool) -> list[Text]:

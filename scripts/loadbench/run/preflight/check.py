@@ -30,6 +30,8 @@ class Check:
     status: Status
     message: str
     remedy: str = ""
+    methods: tuple[LoadPath, ...] = ()
+    """The loading methods that it is about, where several were checked."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,9 @@ class _Entry:
     name: str
     find: Callable[[CheckContext], Iterator[Check]]
     targets: tuple[str, ...] = ("local", "aws")
+    by_method: bool = True
+    """Its answer may differ between loading methods."""
+    needs_account: bool = False
 
 
 def _terraform(context: CheckContext) -> Iterator[Check]:
@@ -56,20 +59,20 @@ def _terraform(context: CheckContext) -> Iterator[Check]:
 
 
 _ENTRIES = (
-    _Entry("credentials", account.credentials),
-    _Entry("terraform", _terraform),
+    _Entry("credentials", account.credentials, by_method=False, needs_account=True),
+    _Entry("terraform", _terraform, by_method=False),
     _Entry("image", container.image),
     _Entry("accelerators", container.accelerators),
     _Entry("model", weights.source),
     _Entry("memory", weights.memory),
     _Entry("machine memory", weights.machine_memory, ("local",)),
     _Entry("token", weights.token),
-    _Entry("bucket", weights.bucket),
-    _Entry("standing", account.standing),
-    _Entry("instance type", account.offering, ("aws",)),
-    _Entry("quota", account.quota, ("aws",)),
-    _Entry("role", account.role, ("aws",)),
-    _Entry("image tag", container.image_exists, ("aws",)),
+    _Entry("bucket", weights.bucket, by_method=False, needs_account=True),
+    _Entry("standing", account.standing, by_method=False, needs_account=True),
+    _Entry("instance type", account.offering, ("aws",), needs_account=True),
+    _Entry("quota", account.quota, ("aws",), needs_account=True),
+    _Entry("role", account.role, ("aws",), needs_account=True),
+    _Entry("image tag", container.image_exists, ("aws",), needs_account=True),
 )
 
 
@@ -89,6 +92,44 @@ def run_checks(
         on_progress(Progress("checks before anything is created", number, len(entries), "checks"))
         found += _result(entry, future, deadline_s)
     return found
+
+
+def check_methods(
+    config: Config,
+    load_paths: Sequence[LoadPath],
+    session: Any | None,
+    on_progress: OnProgress = ignore_progress,
+) -> list[Check]:
+    """Every check for every loading method, each finding with the methods that it is true of.
+
+    Without a session, those that need an account are left out: the caller says why there is none.
+    """
+    whole = CheckContext(config, load_paths, session, hugging_face_token())
+    entries = [
+        entry
+        for entry in _ENTRIES
+        if config.target in entry.targets and (session is not None or not entry.needs_account)
+    ]
+    asked = [
+        (entry, replace(whole, paths=paths))
+        for entry in entries
+        for paths in ([[path] for path in load_paths] if entry.by_method else [load_paths])
+    ]
+    deadline_s = time.monotonic() + _DEADLINE_S
+    futures = [started(partial(_findings, entry, context), f"check {entry.name}") for entry, context in asked]
+    found: dict[tuple[str, str], Check] = {}
+    for number, ((entry, context), future) in enumerate(zip(asked, futures, strict=True)):
+        on_progress(Progress("checks", number, len(asked), "checks"))
+        for check in _result(entry, future, deadline_s):
+            message = check.message
+            if len(context.paths) == 1:  # the method has a column of its own
+                message = message.removeprefix(f"{context.paths[0]}: ")
+            known = found.get((check.name, message))
+            methods = [*(known.methods if known else ()), *context.paths]
+            found[check.name, message] = replace(
+                check, message=message, methods=tuple(dict.fromkeys(methods))
+            )
+    return list(found.values())
 
 
 def _findings(entry: _Entry, context: CheckContext) -> list[Check]:
