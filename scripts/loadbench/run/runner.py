@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from loadbench.errors import PreflightError
+from loadbench.errors import PreflightError, RunError
 from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.redaction import redacted_environment
 from loadbench.results.reports import write_run_files
@@ -166,7 +166,7 @@ def _log_lines(writer: RecordWriter) -> list[str]:
 
 @contextmanager
 def _circumstances(writer: RecordWriter, *, kept: bool) -> Iterator[None]:
-    """A failed run says after how long, in which step, whether everything is removed, and where the log is."""
+    """A failed run says after how long, in which step, whether all is removed, and where the log is."""
     try:
         yield
     except RunError as failure:

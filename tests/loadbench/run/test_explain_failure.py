@@ -59,7 +59,7 @@ def test_a_cause_that_the_service_named_is_not_overruled_by_the_log() -> None:
     reported = explained(
         RunError("Unable to provision requested ML compute capacity"), ["CUDA out of memory"]
     )
-    assert "no free instance" in reported.message
+    assert "no free capacity" in reported.message
 
 
 def test_an_unknown_failure_keeps_its_own_remedy_and_gets_the_last_lines() -> None:
