@@ -17,6 +17,7 @@ from loadbench.cli.options import (
     config_options,
     cost_of_run,
     make_ui,
+    method_options,
     open_bench,
     read_config,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_options
+@method_options
 @JSON_OPTION
 @FORMAT_OPTION
 @click.option(
@@ -106,6 +108,7 @@ def show_live_facts(context: RunContext, as_json: bool) -> None:
 @click.command()
 @PATH_ARGUMENT
 @config_options
+@method_options
 def render(load_path: LoadPath, **options: Any) -> None:
     """Print the Terraform variables that a run would use.
 

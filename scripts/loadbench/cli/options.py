@@ -67,8 +67,6 @@ def config_options(command: Any) -> Any:
         click.option(
             "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one key."
         ),
-        click.option("--instance-type", metavar="TYPE", help="Instance type of every loading method."),
-        click.option("--model", metavar="ID", help="Model of every loading method: a hub id or a folder."),
         click.option(
             "--target", type=click.Choice(["local", "aws"]), help="The embedded AWS, or a real account."
         ),
@@ -80,6 +78,16 @@ def config_options(command: Any) -> Any:
             show_default=True,
             help="The configuration file.",
         ),
+    ):
+        command = option(command)
+    return command
+
+
+def method_options(command: Any) -> Any:
+    """Options that change every method's section at once."""
+    for option in (
+        click.option("--instance-type", metavar="TYPE", help="Instance type of every loading method."),
+        click.option("--model", metavar="ID", help="Model of every loading method: a hub id or a folder."),
     ):
         command = option(command)
     return command

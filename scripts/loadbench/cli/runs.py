@@ -13,6 +13,7 @@ from loadbench.cli.options import (
     PATH_ARGUMENT,
     config_options,
     confirm_cost,
+    method_options,
     open_bench,
     show_plan,
     spending_options,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.command()
 @PATH_ARGUMENT
 @config_options
+@method_options
 @spending_options
 @JSON_OPTION
 @click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment up, to look at it.")
@@ -78,6 +80,7 @@ def run(
 
 @click.command()
 @config_options
+@method_options
 @spending_options
 @JSON_OPTION
 @click.argument("runs", nargs=-1)
@@ -211,6 +214,7 @@ def make_runs(
 
 @click.command()
 @config_options
+@method_options
 @spending_options
 @JSON_OPTION
 def optimize(yes: bool, max_usd: float | None, dry_run: bool, as_json: bool, **options: Any) -> None:

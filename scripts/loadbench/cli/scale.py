@@ -11,6 +11,7 @@ from loadbench.cli.options import (
     JSON_OPTION,
     config_options,
     cost_of_run,
+    method_options,
     open_bench,
     show_plan,
     spending_options,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.command("scale-out")
 @click.argument("load_paths", metavar="[PATH]...", nargs=-1, type=click.Choice(list(LOAD_PATHS)))
 @config_options
+@method_options
 @spending_options
 @JSON_OPTION
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Scale-outs of each method, in turn.")

@@ -172,7 +172,8 @@ def _circumstances(writer: RecordWriter, *, kept: bool) -> Iterator[None]:
     except RunError as failure:
         record, log = writer.record, writer.folder / "container.log"
         seconds = (record.finished_s or record.started_s) - record.started_s
-        failure.message = f"{record.path} failed after {seconds:.0f} s, in the step {writer.current_step}: {failure.message}"
+        when = f"after {seconds:.0f} s, in the step {writer.current_step}"
+        failure.message = f"{record.path} failed {when}: {failure.message}"
         left = "left running on request" if kept else "everything the run created is removed"
         lines = [*failure.details.splitlines(), f"Clean-up: {left}."]
         lines += [f"Container log: {log}"] if log.exists() else []
