@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -88,7 +89,12 @@ def own_handlers() -> Iterator[None]:
 
 def test_detail_is_shown_only_when_asked_for(own_handlers: None) -> None:
     quiet, normal, verbose = io.StringIO(), io.StringIO(), io.StringIO()
-    for text, asked in ((quiet, {"quiet": True}), (normal, {}), (verbose, {"verbose": True})):
+    cases: tuple[tuple[io.StringIO, Any], ...] = (
+        (quiet, {"quiet": True}),
+        (normal, {}),
+        (verbose, {"verbose": True}),
+    )
+    for text, asked in cases:
         ui = Ui(Console(file=text), **asked)
         with ui.step("deploy"):
             ui.detail("terraform: a · endpoint Creating", said="endpoint Creating")
