@@ -151,6 +151,14 @@ class Failure(_Model):
     log_lines: list[str] = Field(default_factory=list)
 
 
+class Restart(_Model):
+    """A server that ended before it was ready and was started again in the same container."""
+
+    stream: str
+    at_s: float = Field(description="first line of the next start, epoch seconds")
+    reason: str | None = Field(default=None, description="the last error in the log of the one that ended")
+
+
 class RunRecord(_Model):
     """Everything known of one run of one path."""
 
@@ -183,6 +191,9 @@ class RunRecord(_Model):
     steps: list[Step] = Field(default_factory=list)
     deployment: Deployment = Field(default_factory=Deployment)
     spans: list[Span] = Field(default_factory=list)
+    restarts: list[Restart] = Field(
+        default_factory=list, description="servers that ended before they were ready"
+    )
     invocations: list[Invocation] = Field(default_factory=list)
     answer_check: AnswerCheck | None = Field(default=None, description="null: nothing was expected")
     usage: Usage = Field(default_factory=Usage)

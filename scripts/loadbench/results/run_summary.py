@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.results.costs import Price, find_price
 from loadbench.results.run_record import Invocation, Optimization, Pair, RunRecord, RunStatus
-from loadbench.results.timeline import PhaseShare, busy_s, partition, weights_phases_of
+from loadbench.results.timeline import (
+    DetailShare,
+    PhaseShare,
+    busy_s,
+    divide_phases,
+    partition,
+    weights_phases_of,
+)
 
 
 class _Model(BaseModel):
@@ -49,6 +56,8 @@ class RunSummary(_Model):
     command: list[str]
     clocks: Clocks
     phases: list[PhaseShare] = Field(default_factory=list)
+    details: list[DetailShare] = Field(default_factory=list, description="finer phases within the phases")
+    restarts: int = Field(default=0, description="servers that ended before they were ready")
     weights_busy_s: float = Field(default=0, description="union of all spans that move weights, in seconds")
     first_response_s: float | None = None
     warm_latencies_s: list[float] = Field(default_factory=list)
@@ -84,6 +93,10 @@ class RunSummary(_Model):
         """Seconds of the phase's own spans, overlaps with other phases included."""
         share = self._shares.get(phase)
         return share.busy_s if share else 0.0
+
+    def detail_in(self, phase: str, name: str) -> float | None:
+        """A finer phase's share of its phase, None where no line told of it."""
+        return next((item.seconds for item in self.details if (item.phase, item.name) == (phase, name)), None)
 
     @cached_property
     def _shares(self) -> dict[str, PhaseShare]:
@@ -133,6 +146,10 @@ def point_of(record: RunRecord) -> RunSummary:
         command=record.command,
         clocks=_clocks(record),
         phases=[] if request_s is None or ready_s is None else partition(record.spans, request_s, ready_s),
+        details=[]
+        if request_s is None or ready_s is None
+        else divide_phases(record.spans, request_s, ready_s),
+        restarts=len(record.restarts),
         weights_busy_s=busy_s(span for span in record.spans if span.name in moving),
         first_response_s=first.latency_s if first else None,
         warm_latencies_s=[item.latency_s for item in answered if item.kind == "warm"],

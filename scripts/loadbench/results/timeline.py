@@ -7,7 +7,7 @@ ready, and the phases with `unattributed` add up to exactly that time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -19,6 +19,7 @@ PhaseName = Literal[
     "provision",
     "image_pull",
     "artifact_download",
+    "failed_start",
     "container_start",
     "weights_to_host",
     "weights_to_device",
@@ -29,8 +30,48 @@ PhaseName = Literal[
     "unattributed",
 ]
 
+DetailName = Literal[
+    "front_end_start",
+    "requirements",
+    "process_start",
+    "imports",
+    "engine_configuration",
+    "process_spawn",
+    "distributed_start",
+    "shard_start",
+    "model_construction",
+    "weights_processing",
+    "kv_cache_profiling",
+    "compilation",
+    "graph_capture",
+    "warm_up_run",
+    "server_start",
+]
+
 # In the order in which they happen; `first_response` comes after ready and is not part of the partition.
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
+# Finer phases, each within one of the phases: they divide its share, and never add to the total.
+DETAILS: dict[PhaseName, tuple[DetailName, ...]] = {
+    "container_start": (
+        "front_end_start",
+        "requirements",
+        "process_start",
+        "imports",
+        "engine_configuration",
+        "process_spawn",
+        "distributed_start",
+        "shard_start",
+        "model_construction",
+    ),
+    "engine_warmup": (
+        "weights_processing",
+        "kv_cache_profiling",
+        "compilation",
+        "graph_capture",
+        "warm_up_run",
+        "server_start",
+    ),
+}
 WEIGHTS_PHASES: tuple[PhaseName, ...] = (
     "artifact_download",
     "weights_to_host",
@@ -68,6 +109,16 @@ class PhaseShare:
     busy_s: float  # how long the phase's own spans lasted, overlaps with other phases included
 
 
+@dataclass(frozen=True)
+class DetailShare:
+    """A finer phase's share of the seconds that its phase has in the partition."""
+
+    phase: PhaseName
+    name: DetailName
+    seconds: float
+    certainty: Certainty
+
+
 def partition(spans: Iterable[Span], request_s: float, ready_s: float) -> list[PhaseShare]:
     """Divide the time from request to ready among the phases.
 
@@ -76,12 +127,8 @@ def partition(spans: Iterable[Span], request_s: float, ready_s: float) -> list[P
     imported). What no span covers is `unattributed`. The shares add up to `ready_s - request_s`.
     """
     known = [span for span in spans if _belongs(span, request_s, ready_s)]
-    inside = (edge for span in known for edge in (span.start_s, span.end_s) if request_s < edge < ready_s)
-    edges = sorted({request_s, *inside, max(request_s, ready_s)})
     seconds: dict[str, float] = {"unattributed": 0.0}
-    for left, right in itertools.pairwise(edges):
-        active = [span for span in known if span.start_s <= left and span.end_s >= right]
-        owner = max(active, key=lambda span: (span.end_s, span.start_s), default=None)
+    for left, right, owner in _owners(known, request_s, ready_s):
         name = owner.name if owner else "unattributed"
         seconds[name] = seconds.get(name, 0.0) + (right - left)
     return [
@@ -94,6 +141,43 @@ def partition(spans: Iterable[Span], request_s: float, ready_s: float) -> list[P
         for name in PHASES
         if name in seconds or any(span.name == name for span in known)
     ]
+
+
+def divide_phases(spans: Iterable[Span], request_s: float, ready_s: float) -> list[DetailShare]:
+    """Divide each phase's share among its finer phases, by the same rule within it.
+
+    An instant counts for a finer phase only where its phase owns it in `partition`. What no finer phase
+    covers is left out: a phase minus its details is the part of it that no line explains.
+    """
+    known = list(spans)
+    owners = list(_owners([span for span in known if _belongs(span, request_s, ready_s)], request_s, ready_s))
+    shares = []
+    for phase, names in DETAILS.items():
+        inner = [span for span in known if span.name in names]
+        seconds: dict[str, float] = {}
+        for left, right, owner in owners if inner else []:
+            if owner and owner.name == phase:
+                for first, last, detail in _owners(inner, left, right):
+                    if detail:
+                        seconds[detail.name] = seconds.get(detail.name, 0.0) + (last - first)
+        shares += [
+            DetailShare(
+                phase, name, seconds[name], weakest([span.certainty for span in inner if span.name == name])
+            )
+            for name in names
+            if name in seconds
+        ]
+    return shares
+
+
+def _owners(
+    spans: Sequence[Span], start_s: float, end_s: float
+) -> Iterator[tuple[float, float, Span | None]]:
+    """The time between two moments in pieces, each with the active span that ends last."""
+    inside = (edge for span in spans for edge in (span.start_s, span.end_s) if start_s < edge < end_s)
+    for left, right in itertools.pairwise(sorted({start_s, *inside, max(start_s, end_s)})):
+        active = [span for span in spans if span.start_s <= left and span.end_s >= right]
+        yield left, right, max(active, key=lambda span: (span.end_s, span.start_s), default=None)
 
 
 def weights_phases_of(spans: Iterable[Span]) -> tuple[PhaseName, ...]:

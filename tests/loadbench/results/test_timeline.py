@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadbench.results.timeline import PHASES, Span, busy_s, partition, weakest
+from loadbench.results.timeline import DETAILS, PHASES, Span, busy_s, divide_phases, partition, weakest
 
 moments_s = st.floats(min_value=-50, max_value=150, allow_nan=False)
 spans_of_phases = st.builds(
     lambda name, start_s, length_s: Span(
         name=name, start_s=start_s, end_s=start_s + length_s, clock="container"
     ),
-    st.sampled_from(PHASES),
+    st.sampled_from([*PHASES, *(name for names in DETAILS.values() for name in names)]),
     moments_s,
     st.floats(min_value=0, max_value=120),
 )
@@ -75,6 +75,29 @@ def test_the_first_response_and_unknown_names_are_not_partitioned() -> None:
     assert seconds([span("first_response", 50, 100), span("terraform apply", 0, 100)]) == {
         "unattributed": 100
     }
+
+
+def test_finer_phases_divide_what_their_phase_owns_and_nothing_else() -> None:
+    spans = [
+        span("container_start", 0, 60),
+        span("imports", 0, 30),
+        span("process_spawn", 30, 50),
+        # The stream outlasts the container's start and owns the time from 40 on.
+        span("weights_stream", 40, 90),
+    ]
+    assert [(item.phase, item.name, item.seconds) for item in divide_phases(spans, 10, 100)] == [
+        ("container_start", "imports", 20),
+        ("container_start", "process_spawn", 10),
+    ]
+    assert seconds(spans)["container_start"] == 40
+
+
+@given(st.lists(spans_of_phases, max_size=12), st.floats(min_value=0, max_value=100))
+def test_finer_phases_never_add_up_to_more_than_their_phase(spans: list[Span], ready_s: float) -> None:
+    owned = {share.name: share.seconds for share in partition(spans, 0, ready_s)}
+    for phase in DETAILS:
+        inner = sum(item.seconds for item in divide_phases(spans, 0, ready_s) if item.phase == phase)
+        assert inner <= owned.get(phase, 0.0) + 1e-6
 
 
 def test_a_phase_is_only_as_well_known_as_its_worst_span() -> None:

@@ -59,6 +59,14 @@ class Side(_Model):
         return [run for run in self.runs if not run.usable]
 
 
+class DetailRow(_Model):
+    """One finer phase on both sides, within its phase. Means over the runs, None where no run had it."""
+
+    name: str
+    a_s: float | None
+    b_s: float | None
+
+
 class PhaseRow(_Model):
     """One phase on both sides. Means, so that the rows add up to the total; ratios are of geometric means."""
 
@@ -74,6 +82,9 @@ class PhaseRow(_Model):
     )
     difference_interval_s: tuple[float, float] | None = Field(default=None, description="95 %, from pairs")
     estimate: Estimate | None = Field(default=None, description="None where a side is 0 in some run")
+    details: list[DetailRow] = Field(
+        default_factory=list, description="finer phases within this one; what no line tells is in none"
+    )
 
 
 class Measure(_Model):

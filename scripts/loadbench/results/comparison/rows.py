@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from loadbench.results.comparison.model import Measure, MeasureGroup, PhaseRow, Side
+from loadbench.results.comparison.model import DetailRow, Measure, MeasureGroup, PhaseRow, Side
 from loadbench.results.comparison.side import mean
 from loadbench.results.costs import cost_of
 from loadbench.results.formatting import Unit
@@ -18,7 +18,7 @@ from loadbench.results.statistics import (
     summarize,
     unpaired_ratio,
 )
-from loadbench.results.timeline import PHASES, WEIGHTS_PHASES, Certainty, weakest
+from loadbench.results.timeline import DETAILS, PHASES, WEIGHTS_PHASES, Certainty, PhaseName, weakest
 
 Value = Callable[[RunSummary], float | None]
 Seconds = Callable[[RunSummary], float]
@@ -120,8 +120,23 @@ def phase_rows(both: Match) -> list[PhaseRow]:
     return [_phase_row(both, name) for name in PHASES if any(name in known for known in both.known)]
 
 
-def _phase_row(both: Match, name: str) -> PhaseRow:
-    return _row(both, name, lambda run: run.seconds_in(name), lambda run: run.busy_in(name), (name,))
+def _phase_row(both: Match, name: PhaseName) -> PhaseRow:
+    row = _row(both, name, lambda run: run.seconds_in(name), lambda run: run.busy_in(name), (name,))
+    return row.model_copy(update={"details": _detail_rows(both, name)})
+
+
+def _detail_rows(both: Match, phase: PhaseName) -> list[DetailRow]:
+    """One row for each finer phase that any run had; a run without it counts 0, a side without it nothing."""
+    rows = []
+    for name in DETAILS.get(phase, ()):
+        values = [[run.detail_in(phase, name) for run in side.usable] for side in (both.a, both.b)]
+        a_s, b_s = (
+            mean(value or 0.0 for value in side) if any(value is not None for value in side) else None
+            for side in values
+        )
+        if a_s is not None or b_s is not None:
+            rows.append(DetailRow(name=name, a_s=a_s, b_s=b_s))
+    return rows
 
 
 def _row(both: Match, name: str, seconds: Seconds, busy: Seconds, phases: Sequence[str]) -> PhaseRow:

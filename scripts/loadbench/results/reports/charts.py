@@ -10,7 +10,7 @@ from loadbench.results import formatting
 from loadbench.results.comparison.model import Comparison, ShownRun, Side
 from loadbench.results.reports.svg import Drawing, Scale, ticks
 from loadbench.results.run_record import Series
-from loadbench.results.timeline import PHASES, Span, weights_phases_of
+from loadbench.results.timeline import DETAILS, PHASES, Span, weights_phases_of
 
 WIDE = 960
 NARROW = 360
@@ -88,8 +88,9 @@ def _waterfall_row(
 
 
 def _rows(run: ShownRun) -> list[tuple[str, list[Span]]]:
-    """Spans by name: phases in the order in which they happen, then what is no phase and lasted."""
-    names = [*PHASES, *dict.fromkeys(span.name for span in run.spans if span.name not in PHASES)]
+    """Spans by name: phases in the order in which they happen, each with its finer ones, then the rest."""
+    ordered = (name for phase in PHASES for name in (phase, *DETAILS.get(phase, ())))
+    names: dict[str, None] = dict.fromkeys([*ordered, *(span.name for span in run.spans)])
     rows = [(name, [span for span in run.spans if span.name == name]) for name in names]
     return [
         (name, spans)

@@ -34,7 +34,7 @@ def _part(comparison: Comparison) -> list[str]:
         "|:--|--:|--:|--:|--:|--:|",
     ]
     lines.append(_phase(f"**{formatting.COLD_START}**", comparison.total))
-    lines += [_phase(formatting.name(row.name), row) for row in comparison.phases]
+    lines += [line for row in comparison.phases for line in _phase_and_details(row)]
     lines.append(_phase(formatting.WEIGHT_LOADING, comparison.weights))
     for measure in comparison.measures:
         x, y = (side.median if side else None for side in (measure.a, measure.b))
@@ -71,8 +71,25 @@ def _scale_out(section: ScaleOutSection) -> list[str]:
         _line("adding one copy", a, b, "difference", f"{a} ÷ {b}", "95 %"),
         "|:--|--:|--:|--:|--:|--:|",
         _phase("**time to one more copy**", section.total),
-        *(_phase(formatting.name(row.name), row) for row in section.phases),
+        *(line for row in section.phases for line in _phase_and_details(row)),
         _phase(formatting.WEIGHT_LOADING, section.weights),
+    ]
+
+
+def _phase_and_details(row: PhaseRow) -> list[str]:
+    return [
+        _phase(formatting.name(row.name), row),
+        *(
+            _line(
+                f"– {formatting.name(item.name)}",
+                formatting.seconds(item.a_s),
+                formatting.seconds(item.b_s),
+                "",
+                "",
+                "",
+            )
+            for item in row.details
+        ),
     ]
 
 

@@ -88,6 +88,7 @@ def _scale_out(section: ScaleOutSection) -> RenderableType:
     figures.phases([section.total], "time to one more copy", style="bold")
     for item in section.phases:
         figures.phases([item], f"  {formatting.name(item.name)}")
+        figures.details([item])
     figures.phases([section.weights], formatting.WEIGHT_LOADING, style="italic")
     sent = [sum(run.sent_requests for run in side.runs) for side in sides]
     failed = [sum(run.failed_invocations for run in side.runs) for side in sides]
@@ -171,6 +172,21 @@ class _Figures:
             style,
         )
 
+    def details(self, items: Sequence[PhaseRow | None]) -> None:
+        """The finer phases of one phase, below it."""
+        known = [item for item in items if item is not None]
+        for name in dict.fromkeys(detail.name for item in known for detail in item.details):
+            rows = [
+                next((detail for detail in item.details if detail.name == name), None) if item else None
+                for item in items
+            ]
+            seconds = [
+                next((row.a_s for row in rows if row), None),
+                *(row.b_s if row else None for row in rows),
+            ]
+            cells = [formatting.seconds(value) for value in seconds[: self.sides]]
+            self.row(f"    {formatting.name(name)}", cells, style="dim")
+
 
 def _figures(comparison: Comparison, every_row: bool) -> Table:
     parts = comparison.parts
@@ -181,6 +197,7 @@ def _figures(comparison: Comparison, every_row: bool) -> Table:
             rows = [next((row for row in part.phases if row.name == name), None) for part in parts]
             if any(rows):
                 figures.phases(rows, f"  {formatting.name(name)}")
+                figures.details(rows)
     figures.phases([part.weights for part in parts], formatting.WEIGHT_LOADING, style="italic")
     for group in ("latency", "resources", "cost"):
         if every_row:

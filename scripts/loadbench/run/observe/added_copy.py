@@ -16,7 +16,7 @@ from botocore.config import Config
 from loadbench.results.run_record import ResourceNames
 from loadbench.results.scale_out_record import ScaleOutRecord
 from loadbench.results.timeline import Span
-from loadbench.run.observe import serving
+from loadbench.run.observe.engines import starts
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
 from loadbench.run.observe.spans import Seen, assemble
@@ -54,7 +54,7 @@ class AddedCopy:
             self._container.fetch()
             if self._platform:
                 self._platform.fetch()
-            if not patiently or serving.told_ready(self._lines()) or time.monotonic() > deadline_s:
+            if not patiently or starts.told_ready(self._lines()) or time.monotonic() > deadline_s:
                 return
             time.sleep(_LOGS_EVERY_S)
 

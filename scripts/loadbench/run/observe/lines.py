@@ -2,6 +2,7 @@
 
 In an LMI container a line of the engine may pass four hands: djl-serving's logger (two layouts), MPI, a
 terminal colour, and vLLM's own prefix with the process's name (docs/facts/sagemaker.md#log-lines-of-lmi).
+SGLang and TGI have prefixes of their own, and Ray puts one before vLLM's.
 """
 
 from __future__ import annotations
@@ -32,14 +33,30 @@ class Entry:
 
 # INFO  PyProcess W-252-model-stdout: … · [INFO ] PyProcess - W-210-model-stdout: … · INFO  ModelServer …
 _SERVING = re.compile(
-    r"^\[?(?:TRACE|DEBUG|INFO|WARN|ERROR)\s*\]?\s+\w+ (?:- )?(?:W-\d+-[\w.-]+-std(?:out|err): ?)?"
+    r"^\[?(?:TRACE|DEBUG|INFO|WARN|ERROR)\s*\]?\s+[A-Z]\w+ (?:- )?(?:W-\d+-[\w.-]+-std(?:out|err): ?)?"
 )
 _MPI = re.compile(r"^\[\d+,(?P<rank>\d+)\]<std(?:out|err)>: ?")
 # CloudWatch's agent writes the escape character as #033.
 _COLOUR = re.compile(r"(?:\x1b|#033)\[[0-9;]*m")
-_PROCESS = re.compile(r"^\((?P<name>[\w ]+?) pid=(?P<pid>\d+)\) ?")
+# (EngineCore_DP0 pid=212) … · Ray's (ServeReplica:app:LLMServer pid=9) …
+_PROCESS = re.compile(r"^\((?P<name>[\w :.-]+?) pid=(?P<pid>\d+)(?:, ip=[\d.]+)?\) ?")
 # INFO 08-06 01:39:18 model_runner.py:1110] …   ·   INFO 08-17 22:48:21 [default_loader.py:262] …
-_VLLM = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[?[\w/]+\.py:\d+\] ?")
+# From 0.19 on some have the folder too, and a log configuration may add the year.
+_VLLM = re.compile(
+    r"^(?:DEBUG|INFO|WARNING|ERROR) (?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? \[?[\w/.<>-]+:\d+\] ?"
+)
+# SGLang: [2026-02-01 00:05:03 TP0] … ; in a subclass of its logger INFO server_args.py:12: … follows.
+_SGLANG = re.compile(
+    r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?P<worker>(?: [A-Z]+\d+)*)\] "
+    r"(?:(?:INFO|WARNING|ERROR) \w+\.py:\d+: )?"
+)
+# TGI: 2024-12-11T18:26:36.207682Z  INFO shard-manager: text_generation_launcher: … rank=1
+_TGI = re.compile(
+    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z +(?:INFO|WARN|ERROR) "
+    r"(?:[\w-]+(?:\{[^}]*\})?: ?)*?(?P<target>text_generation_\w+)(?:::\w+)*: ?(?:[\w./-]+\.rs:\d+: )?"
+)
+_TGI_RANK = re.compile(r" rank=(?P<rank>\d+)$")
+_REPEATED = re.compile(r"\[repeated \d+x across cluster\]$")
 _STORED = re.compile(
     r"^(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})Z \[(?P<stream>[^\]]*)\] (?P<message>.*)$"
 )
@@ -47,13 +64,19 @@ _STORED = re.compile(
 
 def unwrap(line: LogLine) -> Entry:
     """The line as its writer wrote it, and which worker that was."""
-    text, worker = _SERVING.sub("", line.message), ""
+    text, worker = _SERVING.sub("", _COLOUR.sub("", line.message)), ""
     if mpi := _MPI.match(text):
         text, worker = text[mpi.end() :], f"rank {mpi['rank']}"
-    text = _COLOUR.sub("", text)
     while process := _PROCESS.match(text):
         text, worker = text[process.end() :], f"{process['name']} {process['pid']}"
-    return Entry(line.timestamp_s, worker, _VLLM.sub("", text).strip())
+    if sglang := _SGLANG.match(text):
+        text, worker = text[sglang.end() :], sglang["worker"].strip()
+    elif tgi := _TGI.match(text):
+        text = text[tgi.end() :]
+        if rank := _TGI_RANK.search(text):
+            text, worker = text[: rank.start()], f"rank {rank['rank']}"
+    text = _REPEATED.sub("", _VLLM.sub("", text))
+    return Entry(line.timestamp_s, worker, text.strip())
 
 
 def format_line(line: LogLine) -> str:

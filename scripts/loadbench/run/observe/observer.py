@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.load_paths import EndpointKind
 from loadbench.results.run_record import Deployment, ResourceNames, RunRecord, Usage
 from loadbench.results.timeline import Span
-from loadbench.run.observe import serving
+from loadbench.run.observe.engines import starts
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
-from loadbench.run.observe.spans import Seen, assemble, read_container
+from loadbench.run.observe.spans import Seen, assemble, find_restarts, read_container
 from loadbench.run.observe.status import StatusPoller
 from loadbench.run.observe.usage import read_usage
 
@@ -140,6 +140,7 @@ class Observer:
         """Complete a record after the requests: late log lines, the first response, usage."""
         self._fetch_late_lines()
         record.spans = [*self.spans(), *_first_response(record)]
+        record.restarts = find_restarts(self._container.lines)
         clocks = record.deployment
         if clocks.request_s is not None and clocks.ready_s is not None:
             record.usage = self.usage(clocks.request_s, clocks.ready_s)
@@ -153,7 +154,7 @@ class Observer:
         """Read on until the server's own word that it was ready, the last line a timeline needs."""
         deadline_s = time.monotonic() + _LATE_LINES_WITHIN_S
         self._fetch_logs()
-        while not serving.told_ready(self._container.lines) and time.monotonic() < deadline_s:
+        while not starts.told_ready(self._container.lines) and time.monotonic() < deadline_s:
             time.sleep(_LOGS_EVERY_S)
             self._fetch_logs()
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from loadbench.results.run_record import Restart
 from loadbench.results.timeline import Span
-from loadbench.run.observe import embedded, serving, vllm, vllm_legacy
+from loadbench.run.observe import embedded
+from loadbench.run.observe.engines import read_start, starts
+from loadbench.run.observe.engines.starts import Start
 from loadbench.run.observe.lines import LogLine, unwrap
 from loadbench.run.observe.status import ResourceTimes
 
@@ -35,29 +39,59 @@ def assemble(seen: Seen) -> list[Span]:
 
 
 def read_container(lines: Sequence[LogLine]) -> list[Span]:
-    """The phases in a container's log: stream by stream, and within one container after container."""
+    """The phases in a container's log: stream by stream, the first start of each that came to its end.
+
+    A start that failed before it is a phase of its own, `failed_start`, until the next one begins.
+    """
     spans: list[Span] = []
-    for stream in dict.fromkeys(line.stream for line in lines):
-        own = sorted((line for line in lines if line.stream == stream), key=lambda line: line.timestamp_s)
+    for own in by_stream(lines):
         if measured := embedded.read(own):
             spans += measured
-            continue
-        for entries in serving.attempts([unwrap(line) for line in own]):
-            fetched = serving.read(entries)
-            spans += [*fetched, *_around(fetched, vllm.read(entries) or vllm_legacy.read(entries))]
+        else:
+            spans += read_cold_start(cold_starts(own)[0])
     return spans
 
 
-def _around(fetched: Sequence[Span], spans: Sequence[Span]) -> list[Span]:
-    """The container's start happens before and after what its front end fetched, not meanwhile."""
-    pieces = list(spans)
-    for download in fetched:
-        for span in [span for span in pieces if span.name == "container_start"]:
-            if span.start_s < download.start_s and download.end_s < span.end_s:
-                pieces.remove(span)
-                pieces.append(span.model_copy(update={"end_s": download.start_s}))
-                pieces.append(span.model_copy(update={"start_s": download.end_s}))
-    return pieces
+def by_stream(lines: Sequence[LogLine]) -> list[list[LogLine]]:
+    """The lines of each stream, in the order of time."""
+    streams: dict[str, list[LogLine]] = {}
+    for line in lines:
+        streams.setdefault(line.stream, []).append(line)
+    return [sorted(own, key=lambda line: line.timestamp_s) for own in streams.values()]
+
+
+def cold_starts(lines: Sequence[LogLine]) -> list[list[Start]]:
+    """The starts in one stream: each that became ready, with those that failed before it."""
+    groups: list[list[Start]] = [[]]
+    for start in starts.starts([unwrap(line) for line in lines]):
+        if groups[-1] and groups[-1][-1].ready_s is not None:
+            groups.append([])
+        groups[-1].append(start)
+    return groups
+
+
+def read_cold_start(attempts: Sequence[Start]) -> list[Span]:
+    """The phases of one start, and the failed ones that came before it."""
+    if not attempts:
+        return []
+    *failed, last = attempts
+    return [
+        *(
+            Span(name="failed_start", start_s=start.began_s, end_s=following.began_s, clock="container")
+            for start, following in zip(failed, attempts[1:], strict=True)
+        ),
+        *read_start(last.entries),
+    ]
+
+
+def find_restarts(lines: Sequence[LogLine]) -> list[Restart]:
+    """Servers that ended before they were ready, with the reason where their lines name one."""
+    return [
+        Restart(stream=own[0].stream, at_s=following.began_s, reason=start.reason)
+        for own in by_stream(lines)
+        for attempts in cold_starts(own)[:1]
+        for start, following in itertools.pairwise(attempts)
+    ]
 
 
 def infer_platform(seen: Seen) -> list[Span]:
@@ -76,7 +110,7 @@ def infer_platform(seen: Seen) -> list[Span]:
         spans += _inferred("image_pull", seen.component.created_s, first_line_s)
     else:
         spans += _inferred("provision", seen.endpoint.created_s, first_line_s)
-    server_ready_s = serving.ready_time([unwrap(line) for line in seen.container])
+    server_ready_s = starts.ready_time([unwrap(line) for line in seen.container])
     return [*spans, *_inferred("health_check", server_ready_s, seen.ready_s)]
 
 

@@ -293,7 +293,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "lines-of-the-container",
         "An LMI container's log has the lines, and the wrapping, that public issues show.",
-        (f"{_RUN}/observe/lines.py:unwrap", f"{_RUN}/observe/vllm_legacy.py:read"),
+        (f"{_RUN}/observe/lines.py:unwrap", f"{_RUN}/observe/engines/vllm_legacy.py:read"),
     ),
     Fact(
         "capacity-of-components",
@@ -316,6 +316,6 @@ FACTS: tuple[Fact, ...] = (
         "lines-of-the-vllm-server",
         "The log of the vLLM server's image on SageMaker has the lines that public logs of vLLM 0.9 and later"
         " show.",
-        (f"{_RUN}/observe/vllm.py:read",),
+        (f"{_RUN}/observe/engines/vllm.py:read",),
     ),
 )

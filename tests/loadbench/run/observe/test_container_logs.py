@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from loadbench.results.timeline import Span, partition
+from loadbench.results.timeline import PHASES, Span, divide_phases, partition
 from loadbench.run.observe.lines import LogLine, format_line, parse_lines, unwrap
-from loadbench.run.observe.spans import read_container
+from loadbench.run.observe.spans import cold_starts, find_restarts, read_cold_start, read_container
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GIB = 2**30
@@ -23,7 +23,11 @@ def phases(name: str) -> dict[str, tuple[float, float]]:
     """Seconds from the first line, by phase, for logs with one span a phase."""
     lines, spans = read(name)
     zero_s = lines[0].timestamp_s
-    return {span.name: (round(span.start_s - zero_s, 3), round(span.end_s - zero_s, 3)) for span in spans}
+    return {
+        span.name: (round(span.start_s - zero_s, 3), round(span.end_s - zero_s, 3))
+        for span in spans
+        if span.name in PHASES
+    }
 
 
 def test_lmi_v14_pulling_from_the_hub_is_start_download_weights_and_warm_up() -> None:
@@ -39,7 +43,7 @@ def test_lmi_v14_pulling_from_the_hub_is_start_download_weights_and_warm_up() ->
 
 def test_a_download_that_no_line_names_is_marked_as_inferred() -> None:
     _, spans = read("lmi-v14-hub.log")
-    assert {span.name: span.certainty for span in spans} == {
+    assert {span.name: span.certainty for span in spans if span.name in PHASES} == {
         "container_start": "measured",
         "artifact_download": "inferred",
         "weights_to_device": "measured",
@@ -111,8 +115,9 @@ def test_vllms_own_server_streams_its_weights_with_the_model_streamer() -> None:
     }
 
 
-def test_a_container_that_died_leaves_its_time_unattributed() -> None:
+def test_a_container_that_died_is_a_failed_start_and_no_slow_one() -> None:
     assert phases("lmi-v14-retry.log") == {
+        "failed_start": (0.0, 60.0),
         "container_start": (60.0, 78.25),
         "weights_to_device": (78.25, 89.75),
         "engine_warmup": (89.75, 96.0),
@@ -127,6 +132,104 @@ def test_the_embedded_container_is_believed_about_its_own_clock() -> None:
         ("weights_to_device", 1795414536.341, 1795414536.488, "loader", 269060552),
         ("engine_warmup", 1795414536.488, 1795414536.9, "engine", 0),
     ]
+
+
+def details(name: str) -> dict[str, float]:
+    """Seconds by finer phase, from the first line of the start that became ready until it was."""
+    lines, _ = read(name)
+    (attempts, *_) = cold_starts(lines)
+    ready_s = attempts[-1].ready_s
+    assert ready_s is not None
+    shares = divide_phases(read_cold_start(attempts), attempts[-1].began_s, ready_s)
+    return {share.name: round(share.seconds, 3) for share in shares}
+
+
+def test_a_real_start_of_vllm_0_32_is_told_in_finer_phases_from_end_to_end() -> None:
+    # A start on two busy cores: 06:32:28.769 first line · 33:03.149 banner · 34:22.278 configured
+    # · 35:30.319 engine core imports · 35:42.332 initializing · 36:39.453 first weight · 36:56.325 ready
+    found = details("vllm-0.32-cpu.log")
+    assert list(found) == [
+        "imports",
+        "engine_configuration",
+        "process_spawn",
+        "distributed_start",
+        "model_construction",
+        "weights_processing",
+        "kv_cache_profiling",
+        "warm_up_run",
+        "server_start",
+    ]
+    lines, spans = read("vllm-0.32-cpu.log")
+    total_s = next(line.timestamp_s for line in lines if "startup complete" in line.message) - (
+        lines[0].timestamp_s
+    )
+    weights_s = next(span.duration_s for span in spans if span.name == "weights_to_device")
+    assert sum(found.values()) + weights_s >= 0.95 * total_s
+    # 34.431 of the API server, 68.041 of the engine core, 52.571 of the worker.
+    assert found["imports"] == pytest.approx(155.04, abs=0.05)
+
+
+def test_compilation_is_what_its_lines_say_and_the_rest_of_the_profile_is_profiling() -> None:
+    # Weights until 20:59:57.900 · processing 59.900 · Dynamo's 3.54 s end 21:00:16.300 · compiled for 14.4 s
+    # until 30.700 · "took 17.94 s in total" at 32.100, all of which is told of by then · cache 33.000
+    # · graphs 33.100 to 40.200 · init engine 40.900 · ready 21:00:45.000
+    found = details("vllm-compile.log")
+    assert found["compilation"] == pytest.approx(3.54 + 14.4)
+    assert found["kv_cache_profiling"] == pytest.approx(16.3 - 3.54 + 1.4 + 0.9 + 0.1)
+    assert found["graph_capture"] == pytest.approx(7.1)
+    assert found["warm_up_run"] == pytest.approx(0.7)
+    assert found["server_start"] == pytest.approx(4.1)
+    assert found["weights_processing"] == pytest.approx(2.0)
+
+
+def test_sglang_tells_begin_and_end_and_a_draft_model_is_weights_too() -> None:
+    # First line 10:00:00 · arguments 04 · distributed 20 to 26 · weights 27 to 47, files from 30 · cache 50
+    # · draft weights 51 to 54 · graphs 56 to 68 · uvicorn 70 · ready 73
+    assert phases("sglang.log")["container_start"] == (0.0, 30.0)
+    _, spans = read("sglang.log")
+    weights = [round(span.duration_s, 3) for span in spans if span.name == "weights_to_device"]
+    assert weights == [17.0, 3.0]
+    assert details("sglang.log") == {
+        "imports": 5.0,
+        "process_spawn": 16.0,
+        "distributed_start": 6.0,
+        "model_construction": 3.0,
+        "kv_cache_profiling": 4.0,
+        "graph_capture": 12.0,
+        "warm_up_run": 4.0,
+        "server_start": 2.0,
+    }
+
+
+def test_tgi_parts_its_download_from_its_shards_and_its_warm_up() -> None:
+    # Arguments 0 · download 3 to 24 · shard 25 to 80 · webserver 81 · warming up 82 to 97 · connected 98
+    assert phases("tgi.log")["artifact_download"] == (3.0, 24.0)
+    assert details("tgi.log") == {
+        "engine_configuration": 4.0,
+        "shard_start": 55.0,
+        "kv_cache_profiling": 15.0,
+        "warm_up_run": 1.0,
+        "server_start": 2.0,
+    }
+
+
+def test_a_server_that_a_supervisor_restarts_is_counted_with_its_reason() -> None:
+    lines, spans = read("vllm-supervised-restart.log")
+    (restart,) = find_restarts(lines)
+    assert restart.reason == "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
+    assert phases("vllm-supervised-restart.log")["failed_start"] == (0.0, 42.0)
+    start = next(span for span in spans if span.name == "container_start")
+    assert start.start_s == restart.at_s
+
+
+def test_a_server_whose_logger_hides_its_readiness_is_ready_with_its_first_answer() -> None:
+    lines = parse_lines((FIXTURES / "vllm-compile.log").read_text(encoding="utf-8").splitlines())
+    silent = [line for line in lines if "startup complete" not in line.message]
+    answer = LogLine(
+        lines[-1].timestamp_s + 2, lines[0].stream, 'INFO:     10.0.0.1:1 - "GET /ping HTTP/1.1" 200 OK'
+    )
+    (attempts,) = cold_starts([*silent, answer])
+    assert attempts[-1].ready_s == answer.timestamp_s
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.glob("*.log")))
@@ -162,6 +265,23 @@ def test_a_log_that_nobody_knows_has_no_phases() -> None:
         (
             "(EngineCore_0 pid=1) (VllmWorker TP1 pid=2) INFO 08-17 22:48:21 [a.py:2] words",
             "VllmWorker TP1 2",
+            "words",
+        ),
+        (
+            "#033[36m(ServeReplica:app:LLMServer:llama pid=7)#033[0m "
+            "#033[1;36m(EngineCore_DP0 pid=9)#033[0;0m"
+            " INFO 10-15 14:43:40 [core.py:97] words#033[32m [repeated 7x across cluster]#033[0m",
+            "EngineCore_DP0 9",
+            "words",
+        ),
+        ("INFO 08-17 07:03:43 [v1/core.py:97] words", "", "words"),
+        ("[2026-02-01 00:05:03 DP0 TP1] words", "DP0 TP1", "words"),
+        ("[2026-02-01 00:05:03] WARNING server_args.py:1780: words", "", "words"),
+        (
+            "#033[2m2026-04-18T22:43:58.111453Z#033[0m #033[32m INFO#033[0m #033[1mshard-manager#033[0m:"
+            " #033[2mtext_generation_launcher#033[0m#033[2m:#033[0m words "
+            "#033[2m#033[3mrank#033[0m#033[2m=#033[0m0",
+            "rank 0",
             "words",
         ),
         ("INFO:     Application startup complete.", "", "INFO:     Application startup complete."),

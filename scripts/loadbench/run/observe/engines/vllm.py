@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadbench.results.timeline import Span
+from loadbench.run.observe.engines.vllm_legacy import container_start, warm_up
 from loadbench.run.observe.lines import Entry
-from loadbench.run.observe.vllm_legacy import warm_up
 
 _FETCHED = re.compile(r"^Time spent downloading weights for .+: (?P<seconds>[\d.]+) seconds")
 _WEIGHTS = re.compile(r"^Loading weights took (?P<seconds>[\d.]+) seconds")
@@ -69,7 +69,7 @@ def read(entries: Sequence[Entry]) -> list[Span]:
     first_s = min(span.start_s for span in [*downloads, *weights])
     began_s = entries[0].timestamp_s
     return [
-        Span(name="container_start", start_s=began_s, end_s=max(began_s, first_s), clock="container"),
+        *container_start(entries, began_s, max(began_s, first_s)),
         *downloads,
         *weights,
         *warm_up(entries, max(load.end_s for load in loads), _WARM),

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 
 from loadbench.results.timeline import Span
-from loadbench.run.observe import serving
+from loadbench.run.observe.engines import starts
+from loadbench.run.observe.engines.milestones import find_details
+from loadbench.run.observe.engines.vllm_milestones import AFTER_WEIGHTS, BEFORE_WEIGHTS
 from loadbench.run.observe.lines import Entry
 
 _STARTS = re.compile(r"^Starting to load model ")
@@ -28,7 +30,7 @@ _SHORTEST_FETCH_S = 1.0
 
 def read(entries: Sequence[Entry]) -> list[Span]:
     """Phases of one container's start; none when its weights never arrived."""
-    loading_s = serving.first_time(entries, _STARTS)
+    loading_s = starts.first_time(entries, _STARTS)
     if loading_s is None:
         return []
     ends = [
@@ -39,8 +41,8 @@ def read(entries: Sequence[Entry]) -> list[Span]:
     if not ends:
         return []
     began_s, first_end_s = entries[0].timestamp_s, min(entry.timestamp_s for entry, _ in ends)
-    spans = [Span(name="container_start", start_s=began_s, end_s=loading_s, clock="container")]
-    first_file_s = serving.first_time(entries, _FIRST_FILE)
+    spans = container_start(entries, began_s, loading_s)
+    first_file_s = starts.first_time(entries, _FIRST_FILE)
     if first_file_s is not None and loading_s + _SHORTEST_FETCH_S <= first_file_s <= first_end_s:
         # Nothing says so in words: it is what the engine does between these two lines for a hub id.
         spans.append(
@@ -69,16 +71,35 @@ def read(entries: Sequence[Entry]) -> list[Span]:
     return [*spans, *warm_up(entries, max(entry.timestamp_s for entry, _ in ends), _WARM)]
 
 
+def container_start(entries: Sequence[Entry], began_s: float, loading_s: float) -> list[Span]:
+    """From the first line to the first weight, and what the lines between tell of it.
+
+    From the line that a model is being loaded to the first weight, its modules are made.
+    """
+    details = find_details(entries, BEFORE_WEIGHTS, began_s, loading_s)
+    known_s = max((span.end_s for span in details), default=began_s)
+    loading = any(_STARTS.match(entry.text) and entry.timestamp_s <= loading_s for entry in entries)
+    if loading and known_s < loading_s:
+        details.append(Span(name="model_construction", start_s=known_s, end_s=loading_s, clock="container"))
+    return [
+        Span(name="container_start", start_s=began_s, end_s=max(began_s, loading_s), clock="container"),
+        *details,
+    ]
+
+
 def warm_up(entries: Sequence[Entry], loaded_s: float, pattern: re.Pattern[str]) -> list[Span]:
     """From the last weight to the server's readiness: memory profile, cache blocks, graphs.
 
     A server that never said it was ready is believed as far as its last line about warming up.
     """
-    ready_s = serving.ready_time(entries)
+    ready_s = starts.ready_time(entries)
     reported = [
         entry.timestamp_s for entry in entries if pattern.match(entry.text) and entry.timestamp_s >= loaded_s
     ]
     end_s = ready_s if ready_s is not None else max(reported, default=None)
     if end_s is None or end_s < loaded_s:
         return []
-    return [Span(name="engine_warmup", start_s=loaded_s, end_s=end_s, clock="container")]
+    return [
+        Span(name="engine_warmup", start_s=loaded_s, end_s=end_s, clock="container"),
+        *find_details(entries, AFTER_WEIGHTS, loaded_s, end_s),
+    ]
