@@ -38,22 +38,29 @@ if TYPE_CHECKING:
 @click.option(
     "--live-facts", is_flag=True, help="Verify the unverified assumptions about AWS (read-only, free)."
 )
-def doctor(as_json: bool, form: str, live_facts: bool, **options: Any) -> None:
+@click.option(
+    "--rehearse", is_flag=True, help="Create everything of a run that is free, on the target, and remove it."
+)
+def doctor(as_json: bool, form: str, live_facts: bool, rehearse: bool, **options: Any) -> None:
     """Run the pre-flight checks and estimate the cost.
 
-    Creates nothing. Exit code 2 where a check fails; warnings are no failure.
+    Creates nothing, except with --rehearse. Exit code 2 where a check fails; warnings are no failure.
 
     \b
     Examples:
       loadbench doctor --config my.yaml
       loadbench doctor --target aws --format json
       loadbench doctor --target aws --live-facts
+      loadbench doctor --target aws --rehearse
     """
     from loadbench.run.preflight import Check, check_methods, estimate_cost
 
     form = "json" if as_json else form
     if live_facts:
         show_live_facts(open_bench(**options), form == "json")
+        return
+    if rehearse:
+        show_rehearsal(open_bench(**options), form == "json")
         return
     config, context, missing = read_config(**options), None, None
     try:
@@ -86,6 +93,18 @@ def doctor(as_json: bool, form: str, live_facts: bool, **options: Any) -> None:
         click.echo(f"\n{estimate.text}")
     if any(check.status == "failure" for check in checks):
         raise SystemExit(2)
+
+
+def show_rehearsal(context: RunContext, as_json: bool) -> None:
+    """One line a load path; what is refused ends it with the service's reason."""
+    from dataclasses import asdict
+
+    from loadbench.run.rehearsal import rehearse
+
+    for load_path in context.config.paths:
+        with context.path_lock(load_path):
+            done = rehearse(context, load_path)
+        click.echo(json.dumps(asdict(done)) if as_json else done.as_text())
 
 
 def show_live_facts(context: RunContext, as_json: bool) -> None:

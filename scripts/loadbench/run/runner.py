@@ -24,6 +24,7 @@ from loadbench.run.observe import Observer
 from loadbench.run.preflight import run_checks
 from loadbench.run.price_lookup import look_up_price
 from loadbench.run.record_writer import RecordWriter, system_description
+from loadbench.run.rehearsal import rehearse
 from loadbench.run.removal.deployed_runs import deployed_by, note_deployed
 from loadbench.run.removal.remove_run import remove_run
 from loadbench.run.removal.undo import Attempt, undone_on_failure
@@ -45,6 +46,8 @@ def run_path(
         with context.ui.step(f"{load_path}: checks before anything is created"):
             preflight(context, load_path)
         remove_earlier(context, load_path)
+        if context.config.target == "aws" and LOAD_PATHS[load_path].optimized:
+            rehearse(context, load_path)  # before the sharding job is paid for
         writer = begin(context, load_path, pair)
         with (
             _circumstances(writer, kept=keep_on_failure),

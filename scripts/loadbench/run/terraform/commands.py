@@ -14,7 +14,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -116,8 +116,12 @@ class Terraform:
             on_progress=on_progress,
         )
 
-    def apply(self, var_file: Path, on_event: OnEvent = ignore_event) -> dict[str, Any]:
+    def apply(
+        self, var_file: Path, on_event: OnEvent = ignore_event, *, targets: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Create what the root describes and return its outputs, None for one that is null.
+
+        With `targets` only these resources and modules, and what they depend on.
 
         Raises RunError with Terraform's diagnostics. Whatever interrupts this is raised again after Terraform
         has stopped in an orderly way and saved its state.
@@ -131,7 +135,8 @@ class Terraform:
                 outputs.update((name, item.get("value")) for name, item in event.raw["outputs"].items())
             on_event(event)
 
-        self._run("apply", take_outputs, self._code, {}, var_file=str(var_file.resolve()))
+        options: dict[str, Any] = {"target": list(targets)} if targets else {}
+        self._run("apply", take_outputs, self._code, {}, var_file=str(var_file.resolve()), **options)
         return outputs
 
     def destroy(self, var_file: Path, on_event: OnEvent = ignore_event) -> None:
