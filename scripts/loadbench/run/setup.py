@@ -87,7 +87,7 @@ def _terraform(binary: Path, arguments: list[str], folder: Path, workspace: Work
     )
     if done.returncode:
         raise RunError(
-            f"terraform {arguments[0]} failed in {folder}",
+            f"terraform {arguments[0]} failed",
             details=done.stdout + done.stderr,
             remedy="Fix what it names; `terraform fmt -recursive terraform` fixes the format.",
         )

@@ -223,7 +223,7 @@ class Terraform:
         else:
             cause = words[0].splitlines()[0] if words else f"it ended with code {code} and no word"
         return RunError(
-            f"terraform {name} failed in {self._root.name}: {cause}",
+            f"terraform {name} failed: {cause}",
             details="\n\n".join(words),
             remedy=f"Terraform's whole stream is in {self._log_file.name} beside the run's record.",
         )

@@ -269,7 +269,7 @@ def _run_init(
         words = _wait(process, Path(scratch), on_progress)
     if process.returncode != 0:
         raise RunError(
-            f"terraform init failed in {root.name}",
+            "terraform init failed",
             details=words,
             remedy=f"Without a way to {binary.registry}, name a folder that holds"
             f" {binary.registry}/{_PROVIDER_NAME} with {PLUGINS_VARIABLE}=.",

@@ -163,7 +163,7 @@ class TestInitialize:
         binary, data_dir = find_terraform(), tmp_path / "data"
         good = (tiny_root / "main.tf").read_text()
         (tiny_root / "main.tf").write_text('module "gone" {\n  source = "../gone"\n}\n')
-        with pytest.raises(RunError, match="terraform init failed in tiny") as caught:
+        with pytest.raises(RunError, match="terraform init failed") as caught:
             initialize(binary, tiny_root, data_dir, cache_dir=tmp_path)
         assert "gone" in caught.value.details
         with pytest.raises(RunError):
