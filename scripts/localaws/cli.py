@@ -110,6 +110,11 @@ def _print_status(report: dict[str, Any], as_json: bool) -> None:
         click.echo(f"not running ({report['state_dir']})")
         return
     click.echo(f"running: {report['endpoint_url']}, process {report['pid']}, {report['state_dir']}")
+    for name, amount in report["host"].items():
+        click.echo(f"{name.replace('_', ' ').removesuffix(' bytes')}: {_amounts(name, amount)}")
+    for item in report["instances"]:
+        where = f"{item['instance_type']} in {item['region']}"
+        click.echo(f"instances: {item['used']} of {item['quota']} {where}")
     for endpoint in report["endpoints"]:
         click.echo(f"endpoint {endpoint['name']}: {endpoint['status']}")
         for process in endpoint["processes"]:
@@ -117,3 +122,11 @@ def _print_status(report: dict[str, Any], as_json: bool) -> None:
             click.echo(
                 f"  {component} on {process['instance_id']}: {process['status']}, process {process['pid']}"
             )
+
+
+def _amounts(name: str, amount: dict[str, int]) -> str:
+    """What is used of what, with its unit."""
+    if name.endswith("_bytes"):
+        used, total = (f"{amount[part] / (1 << 30):.1f}" for part in ("used", "total"))
+        return f"{used} of {total} GiB used"
+    return f"{amount['used']} of {amount['total']} used"

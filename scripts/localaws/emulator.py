@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .faults import Faults
+from .host_guard import HostGuard
 from .network import Network
 from .settings import Settings, read_settings, write_settings
+from .shared_files import SharedFiles
 from .state.database import Database
-from .state.files import private_folder
+from .state.files import private_folder, sweep_temporary
 from .state.keys import KeyRing
 from .state.logs import LogStore
 from .state.metrics import MetricStore
@@ -33,6 +35,8 @@ class Emulator:
     keys: KeyRing
     network: Network
     faults: Faults
+    host: HostGuard
+    shared_files: SharedFiles
 
     def apply(self, settings: Settings) -> None:
         """Behave by these settings from now on, also after a restart."""
@@ -45,6 +49,7 @@ class Emulator:
 def open_emulator(state_dir: Path, endpoint_url: str) -> Emulator:
     """Open what lies in the folder; an empty or missing one becomes a new, empty AWS."""
     private_folder(state_dir)
+    sweep_temporary(state_dir)
     settings = read_settings(state_dir / "settings.json")
     database = Database(state_dir / "localaws.sqlite3")
     keys = KeyRing(state_dir / "keys.json")
@@ -60,4 +65,6 @@ def open_emulator(state_dir: Path, endpoint_url: str) -> Emulator:
         keys=keys,
         network=Network(settings.network, keys),
         faults=Faults(settings.faults),
+        host=HostGuard(state_dir),
+        shared_files=SharedFiles(state_dir / "shared-models"),
     )

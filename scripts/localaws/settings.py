@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -36,6 +37,10 @@ FaultKind = Literal[
     "flipped_byte",
     "slow_first_byte",
 ]
+
+
+# As small as those of a new account, and enough for an endpoint that is replaced while it serves.
+DEFAULT_QUOTA = 4
 
 
 class SettingsError(LocalAwsError):
@@ -93,8 +98,16 @@ class Settings(_Strict):
     provision_s: NonNegativeFloat | dict[str, NonNegativeFloat] = 0.0
     image_pull_s: NonNegativeFloat | dict[str, NonNegativeFloat] = 0.0
     faults: tuple[FaultSpec, ...] = ()
+    # How many instances of a type all endpoints of a region may have at once; a number goes for every type.
+    instance_quota: NonNegativeInt | dict[str, NonNegativeInt] = DEFAULT_QUOTA
+
     # Virtual environments of real serving engines by name; the stand-in serves for one that is missing.
     engines: dict[Literal["vllm"], str] = Field(default_factory=dict)
+
+    def quota(self, instance_type: str) -> int:
+        """How many instances of this type the account may have for endpoints."""
+        quota = self.instance_quota
+        return quota.get(instance_type, DEFAULT_QUOTA) if isinstance(quota, dict) else quota
 
     def simulated_provision_s(self, instance_type: str) -> float:
         """Seconds that provisioning an instance of this type pretends to take."""

@@ -9,14 +9,10 @@ import secrets
 import shutil
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..emulator import Emulator
 from ..errors import LocalAwsError
 from ..state.keys import Credentials
-
-if TYPE_CHECKING:
-    from .model_copy import ModelCopy
 
 # The kind of record that tells a later run which key pairs were a machine's.
 _KIND = "instance"
@@ -46,8 +42,6 @@ class Instance:
         self.place = place
         self.id = f"i-{secrets.token_hex(9)[:17]}"
         self.folder = emulator.state_dir / "instances" / self.id
-        # The copies that run here, or are about to.
-        self.copies: list[ModelCopy] = []
         self._credentials: Credentials | None = None
 
     async def provision(self, requested_s: float) -> None:
@@ -74,6 +68,7 @@ class Instance:
             self.emulator.keys.revoke(self._credentials.access_key_id)
             self.emulator.store.delete(self.place.region, _KIND, self.id)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.emulator.shared_files.sweep()
 
     def environment(self) -> dict[str, str]:
         """What every process on this machine gets: the machine's own AWS credentials and AWS's address."""
@@ -136,3 +131,4 @@ def remove_leftovers(emulator: Emulator) -> None:
             emulator.store.delete(region, _KIND, key["instance_id"])
     shutil.rmtree(emulator.state_dir / "instances", ignore_errors=True)
     (emulator.state_dir / "instances").mkdir(mode=0o700, exist_ok=True)
+    emulator.shared_files.sweep()

@@ -49,6 +49,8 @@ class ContainerSpec:
     accelerators: float = 0
     cpu_cores: float = 0
     memory_mib: int = 0
+    # More than this ends it, as the system ends a container of AWS; 0 is no limit.
+    max_memory_mib: int = 0
 
 
 class ModelCopy:
@@ -63,6 +65,8 @@ class ModelCopy:
     ) -> None:
         self.instance = instance
         self.spec = spec
+        # Its machine has its resources back.
+        self.is_released = False
         self.id = secrets.token_hex(8)
         self.status: Status = "Creating"
         self.port = 0
@@ -80,6 +84,11 @@ class ModelCopy:
         self.root = instance.folder / self.id if spec.inference_component else instance.folder
         self.model_dir = self.root / "opt" / "ml" / "model"
         self.log_path = self.root / "container.log"
+
+    @property
+    def inference_component(self) -> str | None:
+        """Whose copy it is; None for a variant's."""
+        return self.spec.inference_component
 
     @property
     def log_group(self) -> str:
@@ -132,8 +141,7 @@ class ModelCopy:
     async def stop(self) -> None:
         """End the process, if there is one, and wait until it is gone. The machine has its resources back."""
         self.status = "Stopped"
-        if self in self.instance.copies:
-            self.instance.copies.remove(self)
+        self.is_released = True
         child = self.child
         if child is not None:
             child.kill()
@@ -185,6 +193,8 @@ class ModelCopy:
                 data = await model_data.fetch(
                     spec.model_data, self.model_dir, self.instance.environment(), self._children.append
                 )
+            # After the clock: a machine of AWS shares with nobody.
+            self.instance.emulator.shared_files.share(data.shareable(), self.model_dir)
         except TimeoutError as error:
             raise DeploymentError(late) from error
         except DownloadError as error:
@@ -251,6 +261,9 @@ class ModelCopy:
     async def _sample(self) -> None:
         while True:
             usage.record(self)
+            limit_mib = self.spec.max_memory_mib
+            if limit_mib and self.child is not None and self.child.usage().memory_bytes > limit_mib << 20:
+                self.child.kill()
             await asyncio.sleep(usage.SAMPLE_INTERVAL_S)
 
     def _environment(self, data: ModelData, spawned_s: float, fault: FaultSpec | None) -> dict[str, str]:

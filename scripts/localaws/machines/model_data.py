@@ -21,6 +21,14 @@ class ModelData:
 
     size_bytes: int
     shards: str | None
+    # What lies in the folder as it lies in S3.
+    objects: tuple[RemoteObject, ...] = ()
+
+    def shareable(self) -> list[tuple[str, str]]:
+        """(name, what tells its bytes from any others) of each file: an object's address, ETag and size."""
+        return [
+            (item.name, f"{item.url} {item.etag} {item.size_bytes}") for item in self.objects if item.etag
+        ]
 
 
 async def fetch(url: str, folder: Path, environment: Mapping[str, str], started: Started) -> ModelData:
@@ -39,7 +47,8 @@ async def fetch(url: str, folder: Path, environment: Mapping[str, str], started:
         await s5cmd.download(wanted, folder, environment, started)
     if len(shards) > 1:
         raise DownloadError(f"{prefix} holds more than one set of shards: {', '.join(shards)}")
-    return ModelData(sum(item.size_bytes for item in wanted), f"{prefix}{shards[0]}/" if shards else None)
+    size_bytes = sum(item.size_bytes for item in wanted)
+    return ModelData(size_bytes, f"{prefix}{shards[0]}/" if shards else None, tuple(wanted))
 
 
 def _shard_folder(item: RemoteObject) -> str | None:

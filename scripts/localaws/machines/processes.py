@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 _PR_SET_PDEATHSIG = 1
+_NICENESS = 5
 # Below what CloudWatch Logs takes as one event (docs/facts/sagemaker.md#request-limits).
 _LONGEST_LINE_BYTES = 250_000
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -59,7 +60,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             process_group=0,
-            preexec_fn=_die_with_parent,  # one system call, which takes no lock
+            preexec_fn=_prepare_child,
         )
         self.pid = self._process.pid
         self._loop = asyncio.get_running_loop()
@@ -153,6 +154,9 @@ def _text(line: bytes) -> str:
     return line.decode(errors="replace").rstrip("\r")
 
 
-def _die_with_parent() -> None:
+def _prepare_child() -> None:
+    """Runs in the child before its program: system calls only, none of which takes a lock."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The control plane must answer, and the computer stay usable, whatever model servers do.
+    os.nice(_NICENESS)

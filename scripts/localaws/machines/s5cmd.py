@@ -32,6 +32,7 @@ class RemoteObject:
     url: str
     name: str
     size_bytes: int
+    etag: str = ""
 
 
 Started = Callable[[Child], None]
@@ -58,7 +59,9 @@ async def list_objects(prefix: str, environment: Mapping[str, str], started: Sta
     for entry in map(json.loads, lines):
         if entry.get("type") != "directory":
             url: str = entry["key"]
-            found.append(RemoteObject(url, url.removeprefix(prefix), entry.get("size", 0)))
+            found.append(
+                RemoteObject(url, url.removeprefix(prefix), entry.get("size", 0), entry.get("etag", ""))
+            )
     return found
 
 

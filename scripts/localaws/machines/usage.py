@@ -10,22 +10,46 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from .instance import Instance
 from .instance_types import machine_type
 from .processes import Usage
-
-if TYPE_CHECKING:
-    from .model_copy import ModelCopy
 
 SAMPLE_INTERVAL_S = 1.0
 
 
-def record(copy: ModelCopy) -> None:
+class Measured(Protocol):
+    """What is measured: a copy of a model on its instance."""
+
+    @property
+    def instance(self) -> Instance:
+        """Its machine."""
+
+    @property
+    def inference_component(self) -> str | None:
+        """Whose copy it is; None for a variant's."""
+
+    @property
+    def meter(self) -> Meter:
+        """Its CPU meter."""
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+
+    def usage(self) -> Usage:
+        """What it has used."""
+
+    def peak_memory_bytes(self) -> int:
+        """The most memory that one of its processes held."""
+
+
+def record(copy: Measured) -> None:
     """Write one sample of a copy, now."""
     instance = copy.instance
     emulator, place = instance.emulator, instance.place
-    component = copy.spec.inference_component
+    component = copy.inference_component
     now_s = time.time()
     used = copy.usage()
     machine = machine_type(place.instance_type)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from urllib.parse import quote, unquote
 
 from ..errors import LocalAwsError
@@ -24,6 +24,8 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 _MAX_PRESIGNED_S = 604_800
 _UNRESERVED = "-_.~"
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _AUTHORIZATION_PART = re.compile(r"\s*(Credential|SignedHeaders|Signature)=([^,\s]+)\s*")
 
 Headers = Mapping[str, Sequence[str]]
@@ -64,6 +66,16 @@ class Signed:
     def scope(self) -> str:
         """The credential scope."""
         return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+
+@cache
+def known_regions() -> frozenset[str]:
+    """Every region of every partition, as botocore lists them."""
+    # Only a server checks signatures; who signs must not wait for this import.
+    from botocore.loaders import Loader
+
+    partitions = Loader().load_data("partitions")["partitions"]
+    return frozenset(name for partition in partitions for name in partition["regions"])
 
 
 def split_target(raw_target: str) -> tuple[str, str]:
@@ -187,8 +199,8 @@ def _from_query(query: Mapping[str, str]) -> Signed:
     try:
         if query["X-Amz-Algorithm"] != ALGORITHM:
             raise SignatureError("malformed", "X-Amz-Algorithm must be AWS4-HMAC-SHA256.")
-        expires_s = int(query["X-Amz-Expires"])
-        if not 0 < expires_s <= _MAX_PRESIGNED_S:
+        expires = query["X-Amz-Expires"]
+        if not _NUMBER.fullmatch(expires) or not 0 < (expires_s := int(expires)) <= _MAX_PRESIGNED_S:
             raise SignatureError("malformed", "X-Amz-Expires must lie between 1 and 604800 seconds.")
         return _signed(
             query["X-Amz-Credential"],
@@ -214,12 +226,17 @@ def _signed(credential: str, names: str, signature: str, timestamp: str, expires
     if not signature.isascii():
         raise SignatureError("malformed", "The signature is not hexadecimal.")
     access_key_id, date, region, service, _ = parts
+    if region not in known_regions():
+        text = f"Credential should be scoped to a valid region, not {region[:50]!r}."
+        raise SignatureError("unknown region", text)
     names_signed = tuple(names.lower().split(";"))
     return Signed(access_key_id, date, region, service, names_signed, signature, timestamp, expires_s)
 
 
 def _check_age(signed: Signed, now: datetime) -> None:
     try:
+        if not _TIMESTAMP.fullmatch(signed.timestamp):
+            raise ValueError(signed.timestamp)
         made = datetime.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
         raise SignatureError("malformed", "The date is not of the form 20260102T030405Z.") from error

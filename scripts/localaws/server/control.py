@@ -41,6 +41,8 @@ def status(call: Call) -> dict[str, Any]:
         "account_id": emulator.account_id,
         "settings": emulator.settings.model_dump(mode="json"),
         "endpoints": sagemaker_api.endpoint_report(emulator),
+        "host": emulator.host.report(),
+        "instances": sagemaker_api.instance_report(emulator),
     }
 
 

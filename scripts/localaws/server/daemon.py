@@ -17,7 +17,8 @@ from aiohttp.http import HttpProcessingError
 from ..emulator import open_emulator
 from ..errors import LocalAwsError
 from ..services.sagemaker import api as sagemaker_api
-from ..state.files import private_folder, write_private
+from ..state.files import state_folder, write_private
+from .daemon_file import DaemonFileError, read_daemon_file
 from .gateway import Gateway
 from .lock import EXIT_ALREADY_RUNNING, lock
 
@@ -56,8 +57,8 @@ def listen(kept_port: int | None) -> socket.socket:
 def kept_port(state_dir: Path) -> int | None:
     """The port of the last start."""
     try:
-        return int(json.loads((state_dir / "daemon.json").read_text())["port"])
-    except (FileNotFoundError, ValueError, KeyError):
+        return read_daemon_file(state_dir)["port"]
+    except (FileNotFoundError, DaemonFileError):
         return None
 
 
@@ -96,16 +97,20 @@ def _is_not_bad_http(record: logging.LogRecord) -> bool:
 
 def main() -> None:
     """Run as `python -m localaws.server.daemon STATE_DIR`, with stdout and stderr on the log file."""
-    state_dir = private_folder(Path(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # What is no HTTP gets its 400; a traceback of the parser for each would only fill the disk.
     logging.getLogger("aiohttp.server").addFilter(_is_not_bad_http)
     os.umask(0o077)
     try:
+        state_dir = state_folder(Path(sys.argv[1]))
         lock(state_dir)  # held until this process is gone, and its files with it
+        asyncio.run(serve(state_dir))
     except BlockingIOError:
         sys.exit(EXIT_ALREADY_RUNNING)
-    asyncio.run(serve(state_dir))
+    except LocalAwsError as error:
+        # The command that started this process shows the end of the log: one sentence, no traceback.
+        _log.error("cannot start: %s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
+import shutil
+import sqlite3
 import time
 import uuid
 from datetime import UTC, datetime
@@ -30,6 +33,8 @@ _log = logging.getLogger(__name__)
 # service refuses what is over it.
 MAX_BODY_BYTES = 16 << 20
 _MAX_HEADERS = 100
+# Headers that say what to do: the operation, its protocol, its parameters.
+_MUST_BE_SIGNED = ("x-amz-", "x-amzn-sagemaker-", "smithy-protocol")
 
 # How each kind of service words a refused signature: for S3, for JSON and CBOR services, for query services.
 _REFUSALS = {
@@ -38,6 +43,8 @@ _REFUSALS = {
     "mismatch": ("SignatureDoesNotMatch", "InvalidSignatureException", "SignatureDoesNotMatch"),
     "malformed": ("AuthorizationHeaderMalformed", "IncompleteSignatureException", "IncompleteSignature"),
     "skewed": ("RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch"),
+    "unsigned": ("AccessDenied", "InvalidSignatureException", "SignatureDoesNotMatch"),
+    "unknown region": ("AuthorizationHeaderMalformed", "InvalidSignatureException", "SignatureDoesNotMatch"),
     "expired": ("AccessDenied", "InvalidSignatureException", "RequestExpired"),
 }
 
@@ -46,9 +53,9 @@ class Gateway:
     """Serves HTTP/1.1 requests of any AWS service for one emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
-        self._world = emulator
+        self._emulator = emulator
         self._s3 = s3.ObjectStore(s3.Index(emulator.database, emulator.state_dir / "objects"))
-        self._moto = moto_bridge.MotoBridge(emulator.state_dir / "moto")
+        self._moto = moto_bridge.MotoBridge(emulator.database)
         self._recorder = Recorder(emulator.keys)
         self._handlers: dict[str, Handler] = {
             "s3": self._s3.handle,
@@ -94,6 +101,8 @@ class Gateway:
             response = self._failed(request, error, request_id, path, service)
         except (ConnectionError, asyncio.CancelledError):
             raise
+        except (OSError, sqlite3.OperationalError) as error:
+            response = self._failed(request, self._of_system(error, request_id), request_id, path, service)
         except Exception:  # noqa: BLE001 (the last line of defence: the client gets a 500, the log the cause)
             _log.exception("request %s to %s failed", request_id, service)
             failure = AwsError("InternalFailure", "Internal error; `localaws logs` shows the cause.", 500)
@@ -108,6 +117,21 @@ class Gateway:
             what = _operation(request, b"") or request.method
             _log.info("%s %s %s %d %.1f ms", service or "?", what, path, response.status, elapsed_ms)
         return response
+
+    def _of_system(self, error: OSError | sqlite3.OperationalError, request_id: str) -> AwsError:
+        """What a client is told where the system refuses."""
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "is full" in str(error)
+        if is_full:
+            folder = self._emulator.state_dir
+            free_mib = shutil.disk_usage(folder).free >> 20
+            _log.error("request %s: the disk of %s is full", request_id, folder)
+            text = (
+                f"The disk of the embedded AWS is full: {free_mib} MiB are free in {folder}. Free some space."
+            )
+            # Not a code that clients try again at once: it would not help.
+            return AwsError("InsufficientStorage", text, 507)
+        _log.exception("request %s failed", request_id)
+        return AwsError("InternalFailure", "The request failed inside; `localaws logs` has the cause.", 500)
 
     def _failed(
         self, request: web.BaseRequest, error: AwsError, request_id: str, path: str, service: str
@@ -129,9 +153,10 @@ class Gateway:
     async def _verified(self, sent: sigv4.Request, request: web.BaseRequest, signed: sigv4.Signed) -> Call:
         """The call, once its signature is known to be good. S3 checks the body itself, while it arrives."""
         try:
-            key = self._world.keys.get(signed.access_key_id)
+            key = self._emulator.keys.get(signed.access_key_id)
             if key is None:
                 raise sigv4.SignatureError("unknown key", "The access key ID is not one of this server's.")
+            _check_signed_headers(sent, signed)
             if signed.service == "s3":
                 body = None
                 payload_hash = _s3_payload_hash(sent, signed)
@@ -142,7 +167,7 @@ class Gateway:
         except sigv4.SignatureError as error:
             raise _refusal(error, protocol_of(request, sent.raw_path, signed.service)) from error
         return Call(
-            self._world, signed.service, signed.region, signed.access_key_id, request, body, signed=signed
+            self._emulator, signed.service, signed.region, signed.access_key_id, request, body, signed=signed
         )
 
     def _strike(self, call: Call) -> None:
@@ -152,13 +177,13 @@ class Gateway:
             "access_key_id": call.access_key_id,
         }
         is_query = protocol_of(call.request, "", call.service) == "query"
-        if self._world.faults.take("expired_token", **match):
+        if self._emulator.faults.take("expired_token", **match):
             code = "ExpiredToken" if is_query else "ExpiredTokenException"
             raise AwsError(code, "The security token included in the request is expired", 403)
-        if self._world.faults.take("access_denied", **match):
+        if self._emulator.faults.take("access_denied", **match):
             code = "AccessDenied" if is_query else "AccessDeniedException"
             raise AwsError(code, "User is not authorized to perform this action.", 403)
-        if self._world.faults.take("throttling", **match):
+        if self._emulator.faults.take("throttling", **match):
             raise AwsError("Throttling" if is_query else "ThrottlingException", "Rate exceeded")
 
     def _handler(self, call: Call, path: str) -> Handler:
@@ -178,14 +203,21 @@ def _headers(request: web.BaseRequest) -> dict[str, list[str]]:
     return headers
 
 
+def _check_signed_headers(sent: sigv4.Request, signed: sigv4.Signed) -> None:
+    """Raise SignatureError for a header that changes what a request means and that nobody signed."""
+    unsigned = [
+        name
+        for name in sent.headers
+        if name.startswith(_MUST_BE_SIGNED) and name not in signed.signed_headers
+    ]
+    if unsigned:
+        text = "There were headers present in the request which were not signed"
+        raise sigv4.SignatureError("unsigned", f"{text}: {', '.join(sorted(unsigned))}")
+
+
 def _s3_payload_hash(sent: sigv4.Request, signed: sigv4.Signed) -> str:
     if signed.expires_s is not None:
         return sigv4.UNSIGNED_PAYLOAD
-    unsigned = [
-        name for name in sent.headers if name.startswith("x-amz-") and name not in signed.signed_headers
-    ]
-    if unsigned:
-        raise sigv4.SignatureError("malformed", f"Headers were not signed: {', '.join(unsigned)}")
     values = sent.headers.get("x-amz-content-sha256")
     if values is None:
         raise sigv4.SignatureError("malformed", "The request lacks its required header x-amz-content-sha256")

@@ -17,9 +17,10 @@ from typing import Any
 from ..errors import LocalAwsError
 from ..protocol import sigv4
 from ..settings import Settings
-from ..state.files import private_folder
-from ..state.keys import Credentials
+from ..state.files import state_folder
+from ..state.keys import Credentials, read_keys
 from . import lock
+from .daemon_file import DaemonFileError, read_daemon_file
 
 REGION = "us-east-1"
 _START_S = 60.0
@@ -34,7 +35,7 @@ class LifecycleError(LocalAwsError):
 
 def up(state_dir: Path, settings: Settings | None) -> dict[str, Any]:
     """Start the server unless it runs, apply the settings if given, and return its status."""
-    state_dir = private_folder(state_dir).resolve()
+    state_dir = state_folder(state_dir).resolve()
     process = None if lock.is_locked(state_dir) else _spawn(state_dir)
     report = _await_answer(state_dir, process)
     if settings is not None:
@@ -155,8 +156,6 @@ def _holder(state_dir: Path) -> int:
 
 def _request(state_dir: Path, method: str, action: str, body: bytes = b"") -> dict[str, Any]:
     described = _daemon_file(state_dir)
-    if not lock.is_locked(state_dir) or described["pid"] != lock.holder(state_dir):
-        raise LifecycleError(f"the embedded AWS in {state_dir} does not listen yet")
     host = f"127.0.0.1:{described['port']}"
     path = f"/_localaws/{action}"
     headers = sigv4.signed_headers(
@@ -182,20 +181,27 @@ def _request(state_dir: Path, method: str, action: str, body: bytes = b"") -> di
 
 
 def _daemon_file(state_dir: Path) -> dict[str, int]:
+    """What the server that holds the folder wrote; a file that another process left is not believed."""
     try:
-        described: dict[str, int] = json.loads((state_dir / "daemon.json").read_text())
+        described = read_daemon_file(state_dir)
     except FileNotFoundError as error:
         raise LifecycleError(f"the embedded AWS in {state_dir} has not started yet") from error
+    except DaemonFileError as error:
+        raise LifecycleError(str(error)) from error
+    if not lock.is_locked(state_dir) or described["pid"] != lock.holder(state_dir):
+        raise LifecycleError(f"the embedded AWS in {state_dir} does not listen yet")
     return described
 
 
 def _user(state_dir: Path) -> Credentials:
     try:
-        keys = json.loads((state_dir / "keys.json").read_text())
+        keys = read_keys(state_dir / "keys.json")
     except FileNotFoundError as error:
         raise LifecycleError(f"the embedded AWS in {state_dir} has not made its key pair yet") from error
-    user = next(key for key in keys if key["label"] == "user")
-    return Credentials(user["access_key_id"], user["secret_access_key"])
+    user = next((key for key in keys if key.label == "user"), None)
+    if user is None:
+        raise LifecycleError(f"the embedded AWS in {state_dir} has not made its key pair yet")
+    return Credentials(user.access_key_id, user.secret_access_key)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

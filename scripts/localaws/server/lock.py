@@ -45,5 +45,5 @@ def is_locked(state_dir: Path) -> bool:
 
 def holder(state_dir: Path) -> int | None:
     """The process id of the server that holds the folder; None while it is only about to write it."""
-    text = (state_dir / "daemon.lock").read_text()
-    return int(text) if text else None
+    text = (state_dir / "daemon.lock").read_text(errors="replace")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

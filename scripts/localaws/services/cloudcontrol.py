@@ -148,7 +148,9 @@ def _get(context: Context, request: Document) -> Document:
 
 def _list(context: Context, request: Document) -> Document:
     resource_type = _type(request)
-    found, token = page(request, context.records.all(resource_type.kind), size=20)
+    records = context.records.all(resource_type.kind)
+    name = resource_type.identifier
+    found, token = page(request, records, lambda item: (item["CreationTime"], item[name]), size=20)
     described = [_description(context, resource_type, record) for record in found]
     return _present({"TypeName": resource_type.name, "ResourceDescriptions": described, "NextToken": token})
 
@@ -159,8 +161,10 @@ def _status(context: Context, request: Document) -> Document:
 
 def _requests(context: Context, request: Document) -> Document:
     kept = context.platform.emulator.store.list(context.region, _KIND)
-    events = [_progress(context, item)["ProgressEvent"] for item in reversed(kept)]
-    found, token = page(request, events, size=20)
+    events = [_progress(context, item)["ProgressEvent"] for item in kept]
+    found, token = page(
+        request, events, lambda item: (item["EventTime"], item["RequestToken"]), size=20, descending=True
+    )
     return _present({"ResourceRequestStatusSummaries": found, "NextToken": token})
 
 

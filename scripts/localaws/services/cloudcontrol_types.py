@@ -21,6 +21,7 @@ from ..protocol.service_models import operation_model
 from ..state.store import Document
 from .sagemaker import components, models
 from .sagemaker.context import Context
+from .sagemaker.honoured import check_members
 from .sagemaker.records import ARN_MEMBER, NAME_MEMBER, Kind, merged_tags
 from .sagemaker.validation import checked_input, shaped
 
@@ -125,7 +126,9 @@ def create(context: Context, resource_type: ResourceType, properties: Properties
     """Run the create handler. Raises AwsError as the service's own operation does."""
     model = operation_model("sagemaker", resource_type.create)
     assert model is not None  # the table above names operations of the service model
-    return resource_type.create_with(context, checked_input(model, properties))
+    request = checked_input(model, properties)
+    check_members(model, properties)
+    return resource_type.create_with(context, request)
 
 
 def read(context: Context, resource_type: ResourceType, record: Document) -> Properties:

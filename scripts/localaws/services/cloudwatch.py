@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,18 +14,12 @@ from ..errors import AwsError
 from ..protocol import cbor
 from ..protocol.call import Call
 from ..state.metrics import Datapoint
-
-_STATISTICS: dict[str, Callable[[list[float]], float]] = {
-    "SampleCount": lambda values: float(len(values)),
-    "Average": lambda values: sum(values) / len(values),
-    "Sum": sum,
-    "Minimum": min,
-    "Maximum": max,
-}
+from . import cloudwatch_alarms
+from .cloudwatch_alarms import STATISTICS
 
 
 async def handle(call: Call) -> web.StreamResponse:
-    """Run ListMetrics, GetMetricStatistics or GetMetricData."""
+    """Run an operation on metrics or alarms."""
     is_cbor = call.request.headers.get("smithy-protocol") == "rpc-v2-cbor"
     name = call.request.path.rpartition("/")[2] if is_cbor else call.operation
     operation = _OPERATIONS.get(name)
@@ -70,8 +64,8 @@ def _list_metrics(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 def _get_metric_statistics(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name = _need(request, "MetricName", str)
     wanted = _need(request, "Statistics", list)
-    if not wanted or any(str(statistic) not in _STATISTICS for statistic in wanted):
-        raise AwsError("InvalidParameterValue", f"Statistics must be of {', '.join(_STATISTICS)}.")
+    if not wanted or any(str(statistic) not in STATISTICS for statistic in wanted):
+        raise AwsError("InvalidParameterValue", f"Statistics must be of {', '.join(STATISTICS)}.")
     points = call.emulator.metrics.datapoints(
         call.region,
         _need(request, "Namespace", str),
@@ -86,7 +80,7 @@ def _get_metric_statistics(call: Call, request: dict[str, Any]) -> dict[str, Any
             {
                 "Timestamp": datetime.fromtimestamp(start_s, UTC),
                 "Unit": unit,
-                **{statistic: _STATISTICS[statistic](values) for statistic in map(str, wanted)},
+                **{statistic: STATISTICS[statistic](values) for statistic in map(str, wanted)},
             }
             for start_s, unit, values in _by_period(points, _period_s(request))
         ],
@@ -101,9 +95,9 @@ def _get_metric_data(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         stat = _need(query, "MetricStat", dict)
         metric = _need(stat, "Metric", dict)
         name = _need(metric, "MetricName", str)
-        statistic = _STATISTICS.get(_need(stat, "Stat", str))
+        statistic = STATISTICS.get(_need(stat, "Stat", str))
         if statistic is None:
-            raise AwsError("ValidationError", f"Stat must be one of {', '.join(_STATISTICS)}.")
+            raise AwsError("ValidationError", f"Stat must be one of {', '.join(STATISTICS)}.")
         points = call.emulator.metrics.datapoints(
             call.region, _need(metric, "Namespace", str), name, _dimensions(metric), start_s, end_s
         )
@@ -169,7 +163,11 @@ def _need(request: Any, member: str, kind: type[Any]) -> Any:
 
 
 _OPERATIONS = {
+    "DeleteAlarms": cloudwatch_alarms.delete_alarms,
+    "DescribeAlarms": cloudwatch_alarms.describe_alarms,
     "GetMetricData": _get_metric_data,
     "GetMetricStatistics": _get_metric_statistics,
     "ListMetrics": _list_metrics,
+    "PutMetricAlarm": cloudwatch_alarms.put_metric_alarm,
+    "SetAlarmState": cloudwatch_alarms.set_alarm_state,
 }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -11,7 +10,9 @@ from aiohttp import web
 from ..errors import AwsError
 from ..protocol.call import Call
 from ..protocol.responses import json_response
-from ..state.logs import LogEvent
+from ..state.logs import LogEvent, LogStream
+from .log_patterns import parse_pattern
+from .page_tokens import Place, page_of
 
 _Item = TypeVar("_Item")
 _MAX_EVENTS = 10_000
@@ -59,7 +60,7 @@ def _describe_log_groups(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     pattern = _optional(request, "logGroupNamePattern", str)
     if pattern is not None:
         groups = [group for group in groups if pattern in group.name]
-    page, answer = _page(groups, request)
+    page, answer = _page(groups, request, lambda group: (group.name,))
     answer["logGroups"] = [
         {
             "logGroupName": group.name,
@@ -80,11 +81,12 @@ def _describe_log_streams(call: Call, request: dict[str, Any]) -> dict[str, Any]
     streams = call.emulator.logs.streams(
         call.region, group, _optional(request, "logStreamNamePrefix", str) or ""
     )
-    if request.get("orderBy") == "LastEventTime":
-        streams.sort(key=lambda stream: stream.last_event_ms or 0)
-    if request.get("descending") is True:
-        streams.reverse()
-    page, answer = _page(streams, request)
+    by_time = request.get("orderBy") == "LastEventTime"
+
+    def place(stream: LogStream) -> Place:
+        return (stream.last_event_ms or 0, stream.name) if by_time else (stream.name,)
+
+    page, answer = _page(streams, request, place, descending=request.get("descending") is True)
     answer["logStreams"] = [
         {
             "logStreamName": stream.name,
@@ -162,7 +164,7 @@ def _filter_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     after = _place(token) if token is not None else (-1, 0)
     window = _window(request, "endTime")
     found = call.emulator.logs.events(call.region, group, names, *window, after, limit + 1)
-    terms = _terms(_optional(request, "filterPattern", str) or "")
+    fits = parse_pattern(_optional(request, "filterPattern", str) or "")
     answer: dict[str, Any] = {
         "events": [
             {
@@ -173,7 +175,7 @@ def _filter_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
                 "eventId": f"{event.event_id:056d}",
             }
             for event in found[:limit]
-            if all(term in event.message for term in terms)
+            if fits(event.message)
         ],
         "searchedLogStreams": [],
     }
@@ -217,14 +219,19 @@ def _window(request: dict[str, Any], end: str) -> tuple[int, int]:
     return times[0] or 0, 2**62 if times[1] is None else times[1]
 
 
-def _page(items: Sequence[_Item], request: dict[str, Any]) -> tuple[Sequence[_Item], dict[str, Any]]:
-    token = _optional(request, "nextToken", str)
-    if token is not None and not (token.isascii() and token.isdigit() and len(token) < 10):
-        raise AwsError("InvalidParameterException", "The specified nextToken is invalid.")
-    start = int(token or 0)
-    limit = _limit(request, _MAX_LISTED)
-    more = {"nextToken": str(start + limit)} if start + limit < len(items) else {}
-    return items[start : start + limit], more
+def _page(
+    items: Sequence[_Item],
+    request: dict[str, Any],
+    place: Callable[[_Item], Place],
+    *,
+    descending: bool = False,
+) -> tuple[Sequence[_Item], dict[str, Any]]:
+    token, limit = _optional(request, "nextToken", str), _limit(request, _MAX_LISTED)
+    try:
+        shown, more = page_of(items, place, token, limit, descending=descending)
+    except ValueError as error:
+        raise AwsError("InvalidParameterException", "The specified nextToken is invalid.") from error
+    return shown, {} if more is None else {"nextToken": more}
 
 
 def _token(event: LogEvent | None) -> str:
@@ -239,14 +246,6 @@ def _place(token: str) -> tuple[int, int]:
     if not (-1 <= timestamp_ms < 2**62 and 0 <= event_id < 2**62):
         raise AwsError("InvalidParameterException", "The specified nextToken is invalid.")
     return timestamp_ms, event_id
-
-
-def _terms(pattern: str) -> list[str]:
-    """The words that a line must hold; the full pattern language (JSON, columns) is not served."""
-    try:
-        return shlex.split(pattern)
-    except ValueError as error:
-        raise AwsError("InvalidParameterException", "Invalid filter pattern") from error
 
 
 def _arn(call: Call, group: str) -> str:

@@ -1,7 +1,7 @@
 """STS, IAM and whatever else is not this package's own: served by moto, in this process, kept over restarts.
 
-After every request that may have changed something, that service's backends are pickled. Only the key pair's
-owner can write the folder they lie in, so reading them back is as safe as importing this package.
+Requests that changed something are records, and are asked again of a new moto at the next start, with the
+same random numbers: data only, nothing that runs when it is read.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import io
+import json
 import logging
-import pickle
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +21,7 @@ from aiohttp import web
 from ..errors import AwsError
 from ..protocol.call import Call
 from ..protocol.sigv4 import split_target
-from ..state.files import private_folder, write_private
+from ..state.database import Database
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +31,39 @@ _PRELOADED = ("sts", "iam")
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
+_TABLE = """
+CREATE TABLE IF NOT EXISTS moto_requests (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, seed INTEGER NOT NULL, environ TEXT NOT NULL,
+  body BLOB NOT NULL);
+"""
+# What a WSGI application wants to know of its server.
+_GATEWAY: dict[str, Any] = {
+    "SERVER_NAME": "127.0.0.1",
+    "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.url_scheme": "http",
+    "wsgi.version": (1, 0),
+    "wsgi.multithread": False,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+# What of a request moto looks at.
+_KEPT_VARIABLES = ("REQUEST_METHOD", "PATH_INFO", "RAW_URI", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH")
+_KEPT_HEADERS = (
+    "HTTP_HOST",
+    "HTTP_AUTHORIZATION",
+    "HTTP_X_AMZ_TARGET",
+    "HTTP_X_AMZ_DATE",
+    "HTTP_CONTENT_TYPE",
+)
+
+
 class MotoBridge:
     """Runs moto's WSGI applications in one thread: they share global state and are slow to import."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = private_folder(folder)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.script(_TABLE)
         self._apps: dict[str, WsgiApp] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
 
@@ -53,26 +81,33 @@ class MotoBridge:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, call)
 
     def _answer(self, call: Call) -> web.Response:
-        app = self._app(call.service)
-        started: list[tuple[str, list[tuple[str, str]]]] = []
+        self._app(call.service)
+        seed, environ = secrets.randbits(31), _environ(call)
         try:
-            body = b"".join(
-                app(_environ(call), lambda status, headers, _=None: started.append((status, headers)))
-            )
+            status, content_type, body = self._ask(call.service, environ, call.body or b"", seed)
         except Exception as error:
             # moto raises anything from KeyError to RecursionError at requests that AWS would call invalid.
             _log.warning("moto failed at a %s request", call.service, exc_info=True)
             raise _not_understood(call) from error
-        status, headers = started[0]
-        if status.startswith("5"):
-            _log.warning("moto answered a %s request with %s: %s", call.service, status, body[:500])
+        if status >= 500:
+            _log.warning("moto answered a %s request with %d: %s", call.service, status, body[:500])
             raise _not_understood(call)
-        if call.request.method not in ("GET", "HEAD") and not any(
-            word in (call.body or b"") for word in _READING
-        ):
-            self._keep(call.service)
-        content_type = dict(headers).get("Content-Type", "text/xml")
-        return web.Response(body=body, status=int(status[:3]), headers={"Content-Type": content_type})
+        is_reading = any(word in (call.body or b"") for word in _READING)
+        if status < 400 and call.request.method not in ("GET", "HEAD") and not is_reading:
+            self._keep(call.service, seed, environ, call.body or b"")
+        return web.Response(body=body, status=status, headers={"Content-Type": content_type})
+
+    def _ask(self, service: str, environ: dict[str, Any], body: bytes, seed: int) -> tuple[int, str, bytes]:
+        """(status, content type, body) of moto's answer; its random numbers are those of the seed."""
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+        _moto("moto_api._internal").mock_random.seed(seed)
+        answer = self._apps[service](
+            {**environ, **_GATEWAY, "wsgi.input": io.BytesIO(body), "wsgi.errors": io.StringIO()},
+            lambda status, headers, _=None: started.append((status, headers)),
+        )
+        content = b"".join(answer)
+        status, headers = started[0]
+        return int(status[:3]), dict(headers).get("Content-Type", "text/xml"), content
 
     def _app(self, service: str) -> WsgiApp:
         if service not in self._apps:
@@ -86,24 +121,45 @@ class MotoBridge:
             except ImportError as error:
                 text = f"The embedded AWS has no service {service!r}: {error}."
                 raise AwsError("UnknownOperationException", text, 404) from error
-            self._restore(service)
             # An exception must reach the bridge, not become Flask's page for developers.
             app.config["PROPAGATE_EXCEPTIONS"] = True
             self._apps[service] = app.wsgi_app
+            self._restore(service)
         return self._apps[service]
 
-    def _keep(self, service: str) -> None:
-        accounts = {name: dict(regions) for name, regions in _moto("backends").get_backend(service).items()}
-        try:
-            write_private(self._folder / f"{service}.pickle", pickle.dumps(accounts))
-        except (pickle.PicklingError, AttributeError, TypeError):
-            _log.warning("%s cannot be kept over a restart", service, exc_info=True)
+    def _keep(self, service: str, seed: int, environ: dict[str, Any], body: bytes) -> None:
+        kept = {name: environ[name] for name in (*_KEPT_VARIABLES, *_KEPT_HEADERS) if name in environ}
+        self._database.execute(
+            "INSERT INTO moto_requests (service, seed, environ, body) VALUES (?, ?, ?, ?)",
+            (service, seed, json.dumps(kept), body),
+        )
+        if self._is_empty(service):
+            # Nothing is left of all that was asked: the next start need not ask it again.
+            self._database.execute("DELETE FROM moto_requests WHERE service = ?", (service,))
+
+    def _is_empty(self, service: str) -> bool:
+        """Whether IAM holds nothing; of other services it is not known."""
+        if service != "iam":
+            return False
+        backends = [
+            backend
+            for regions in _moto("backends").get_backend("iam").values()
+            for backend in regions.values()
+        ]
+        kinds = ("roles", "users", "groups", "instance_profiles", "customer_policies", "open_id_providers")
+        return not any(len(getattr(backend, kind, ())) for backend in backends for kind in kinds)
 
     def _restore(self, service: str) -> None:
-        path = self._folder / f"{service}.pickle"
-        if path.exists():
-            for account, regions in pickle.loads(path.read_bytes()).items():  # noqa: S301 (see the module's text)
-                _moto("backends").get_backend(service)[account].update(regions)
+        rows = self._database.query(
+            "SELECT seed, environ, body FROM moto_requests WHERE service = ? ORDER BY id", (service,)
+        )
+        for seed, environ, body in rows:
+            try:
+                status, _, _ = self._ask(service, json.loads(environ), body, seed)
+            except Exception:  # noqa: BLE001 (whatever moto raises, the other requests are still good)
+                status = 500
+            if status >= 400:
+                _log.warning("a kept %s request does not succeed any more: %s", service, body[:200])
 
 
 def _moto(module: str) -> Any:
@@ -128,15 +184,5 @@ def _environ(call: Call) -> dict[str, Any]:
         "QUERY_STRING": query,
         "CONTENT_TYPE": call.request.headers.get("Content-Type", ""),
         "CONTENT_LENGTH": str(len(body)),
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.version": (1, 0),
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
         **headers,
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import urllib.parse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -15,8 +16,14 @@ from ..errors import AwsError
 from ..machines.model_copy import ModelCopy
 from ..protocol import eventstream
 from ..protocol.call import Call
+from ..protocol.responses import json_response
+from ..protocol.service_models import service_model
+from ..state.store import Document
+from .sagemaker import async_inference
 from .sagemaker.api import platform_of
-from .sagemaker.fleet import Fleet, least_busy
+from .sagemaker.data_capture import Exchange, capture
+from .sagemaker.fleet import Fleet, least_busy, random_copy
+from .sagemaker.honoured import check_headers
 from .sagemaker.platform import Platform
 
 # Limits of InvokeEndpoint: body, and how long a model may take (docs/facts/sagemaker.md#request-limits).
@@ -26,37 +33,98 @@ _TIMEOUT_S = 60.0
 _COMPONENT = "X-Amzn-SageMaker-Inference-Component"
 _TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+_INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+_OPERATIONS = {
+    "invocations": "InvokeEndpoint",
+    "invocations-response-stream": "InvokeEndpointWithResponseStream",
+    "async-invocations": "InvokeEndpointAsync",
+}
 
 
 async def handle(call: Call) -> web.StreamResponse:
-    """`POST /endpoints/{name}/invocations` and `…/invocations-response-stream`."""
+    """`POST /endpoints/{name}/invocations`, `…/invocations-response-stream` and `…/async-invocations`."""
     parts = call.request.path.split("/")
-    if call.request.method != "POST" or len(parts) != 4 or parts[1] != "endpoints":
+    action = parts[3] if len(parts) == 4 else ""
+    if call.request.method != "POST" or parts[1] != "endpoints" or action not in _OPERATIONS:
         raise AwsError("UnknownOperationException", f"No operation at {call.request.path}.", 404)
-    name, action = urllib.parse.unquote(parts[2]), parts[3]
+    operation = service_model("sagemaker-runtime").operation_model(_OPERATIONS[action])
+    check_headers(operation, call.request.headers)
+    name = urllib.parse.unquote(parts[2])
     if len(call.body or b"") > _MAX_BODY_BYTES:
         message = f"The body has {len(call.body or b'')} bytes; InvokeEndpoint takes {_MAX_BODY_BYTES}."
         raise AwsError("ValidationError", message, 413)
-    copy, variant = _choose(call, platform_of(call.emulator), name)
+    platform = platform_of(call.emulator)
+    endpoint = _endpoint(call, platform, name)
+    is_async = bool(endpoint.get("AsyncInferenceConfig"))
+    if is_async != (action == "async-invocations"):
+        kind = "asynchronous: use InvokeEndpointAsync" if is_async else "not asynchronous: use InvokeEndpoint"
+        raise AwsError("ValidationError", f"Endpoint {name} is {kind}.")
+    if is_async:
+        return _invoke_async(call, platform, endpoint)
+    copy, variant = _choose(call, platform, name)
     if action == "invocations":
-        return await _invoke(call, copy, variant)
-    if action == "invocations-response-stream":
-        return await _invoke_stream(call, copy, variant)
-    raise AwsError("UnknownOperationException", f"No operation at {call.request.path}.", 404)
+        return await _invoke(call, copy, variant, endpoint)
+    return await _invoke_stream(call, copy, variant)
+
+
+def _endpoint(call: Call, platform: Platform, name: str) -> Document:
+    """The endpoint's record. Raises ValidationError unless it serves."""
+    endpoint = platform.records(call.region).find("endpoint", name)
+    if endpoint is None:
+        account = call.emulator.account_id
+        raise AwsError("ValidationError", f"Endpoint {name} of account {account} not found.", 400)
+    serves = endpoint["EndpointStatus"] in ("InService", "Updating", "RollingBack")
+    if not serves or not platform.fleets.get((call.region, name)):
+        raise AwsError(
+            "ValidationError", f"Endpoint {name} is not in service ({endpoint['EndpointStatus']}).", 400
+        )
+    return endpoint
+
+
+def _invoke_async(call: Call, platform: Platform, endpoint: Document) -> web.Response:
+    headers = call.request.headers
+    location = headers.get("X-Amzn-SageMaker-InputLocation")
+    if location is None or call.body:
+        text = "InvokeEndpointAsync takes an InputLocation in S3, and no body of its own."
+        raise AwsError("ValidationError", text)
+    record = async_inference.accept(
+        platform,
+        call.region,
+        endpoint,
+        {
+            "input_location": location,
+            "inference_id": headers.get(_INFERENCE_ID),
+            "content_type": headers.get("X-Amzn-SageMaker-Content-Type"),
+            "accept": headers.get("X-Amzn-SageMaker-Accept"),
+            "custom_attributes": headers.get(_CUSTOM_ATTRIBUTES),
+            "ttl_s": _seconds(headers, "X-Amzn-SageMaker-RequestTTLSeconds", 60, 21_600),
+            "timeout_s": _seconds(headers, "X-Amzn-SageMaker-InvocationTimeoutSeconds", 1, 3600),
+        },
+    )
+    answer = json_response({"InferenceId": record["inference_id"]}, 202)
+    answer.headers["X-Amzn-SageMaker-OutputLocation"] = record["output"]
+    if record["failure"]:
+        answer.headers["X-Amzn-SageMaker-FailureLocation"] = record["failure"]
+    return answer
+
+
+def _seconds(headers: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+    text = headers.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and least <= int(text) <= most):
+        raise AwsError("ValidationError", f"{name} must lie between {least} and {most}.")
+    return int(text)
 
 
 def _choose(call: Call, platform: Platform, name: str) -> tuple[ModelCopy, str]:
     """The copy that answers, and its variant. Raises ValidationError as AWS words it."""
     headers = call.request.headers
-    endpoint = platform.records(call.region).find("endpoint", name)
-    if endpoint is None:
-        account = call.emulator.account_id
-        raise AwsError("ValidationError", f"Endpoint {name} of account {account} not found.", 400)
-    fleets = platform.fleets.get((call.region, name), {})
-    if endpoint["EndpointStatus"] not in ("InService", "Updating", "RollingBack") or not fleets:
-        raise AwsError(
-            "ValidationError", f"Endpoint {name} is not in service ({endpoint['EndpointStatus']}).", 400
-        )
+    fleets = platform.fleets[call.region, name]
+    shift = platform.shifts.get((call.region, name))
+    # Spreading load needs no secrecy.
+    if shift is not None and random.random() < shift.share:  # noqa: S311
+        fleets = shift.fleets
     component = headers.get(_COMPONENT)
     with_models = any(fleet.spec is not None for fleet in fleets.values())
     if component is not None:
@@ -68,10 +136,27 @@ def _choose(call: Call, platform: Platform, name: str) -> tuple[ModelCopy, str]:
             "components. Please include Inference Component Name header or consider using SageMaker models.",
         )
     fleet = _weighted(fleets, headers.get(_TARGET_VARIANT))
-    copy = least_busy(fleet.copies())
+    copy = (random_copy if fleet.routes_at_random else least_busy)(fleet.copies())
     if copy is None:
         raise AwsError("ServiceUnavailable", f"No copy of variant {fleet.place.variant} is in service.", 503)
+    _mirror(call, platform, fleets, fleet)
     return copy, fleet.place.variant
+
+
+def _mirror(call: Call, platform: Platform, fleets: dict[str, Fleet], chosen: Fleet) -> None:
+    """Send a shadow variant its share of the requests; nobody waits for its answers."""
+    for shadow in fleets.values():
+        copy = least_busy(shadow.copies()) if shadow.is_shadow else None
+        share = shadow.weight / chosen.weight if chosen.weight else 0.0
+        if copy is not None and random.random() < share:  # noqa: S311
+            platform.in_background(_ask_shadow(call, copy))
+
+
+async def _ask_shadow(call: Call, copy: ModelCopy) -> None:
+    # A shadow that fails is seen in its log and metrics, never by the caller.
+    with contextlib.suppress(AwsError, TimeoutError):
+        async with asyncio.timeout(_TIMEOUT_S), _asked(call, copy) as answer:
+            await answer.read()
 
 
 def _component_copy(call: Call, platform: Platform, endpoint: str, component: str) -> tuple[ModelCopy, str]:
@@ -94,6 +179,7 @@ def _component_copy(call: Call, platform: Platform, endpoint: str, component: st
 
 def _weighted(fleets: dict[str, Fleet], wanted: str | None) -> Fleet:
     """The variant asked for, or one by its weight."""
+    fleets = {name: fleet for name, fleet in fleets.items() if not fleet.is_shadow}
     if wanted is not None:
         if wanted not in fleets:
             raise AwsError("ValidationError", f"Variant {wanted} not found for Request.")
@@ -135,7 +221,7 @@ async def _asked(call: Call, copy: ModelCopy) -> AsyncIterator[aiohttp.ClientRes
         copy.outstanding -= 1
 
 
-async def _invoke(call: Call, copy: ModelCopy, variant: str) -> web.Response:
+async def _invoke(call: Call, copy: ModelCopy, variant: str, endpoint: Document) -> web.Response:
     try:
         async with asyncio.timeout(_TIMEOUT_S), _asked(call, copy) as answer:
             body = await answer.read()
@@ -149,6 +235,17 @@ async def _invoke(call: Call, copy: ModelCopy, variant: str) -> web.Response:
     }
     if _CUSTOM_ATTRIBUTES in answer.headers:
         headers[_CUSTOM_ATTRIBUTES] = answer.headers[_CUSTOM_ATTRIBUTES]
+    exchange = Exchange(
+        endpoint["EndpointName"],
+        variant,
+        call.body or b"",
+        call.request.headers.get("Content-Type", "application/octet-stream"),
+        body,
+        headers["Content-Type"],
+        call.request.headers.get(_INFERENCE_ID),
+        answer.headers.get(_CUSTOM_ATTRIBUTES),
+    )
+    capture(platform_of(call.emulator), endpoint.get("_capture"), exchange)
     return web.Response(body=body, headers=headers)
 
 

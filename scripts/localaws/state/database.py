@@ -13,7 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..errors import LocalAwsError
+
 _CHECKPOINT_INTERVAL_S = 5.0
+
+
+class DatabaseError(LocalAwsError):
+    """The file cannot be used."""
 
 
 class Database:
@@ -24,13 +30,26 @@ class Database:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         path.chmod(0o600)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        # A checkpoint waits for the disk, for seconds while gigabytes are being written: not in a request.
-        self._connection.execute("PRAGMA wal_autocheckpoint=0")
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            # A checkpoint waits for the disk, for seconds while gigabytes are written: not in a request.
+            self._connection.execute("PRAGMA wal_autocheckpoint=0")
+            (outcome,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+        if outcome != "ok":
+            raise self._damaged(outcome)
         self._closed = threading.Event()
         self._checkpoints = threading.Thread(target=self._checkpoint, name="checkpoint", daemon=True)
         self._checkpoints.start()
+
+    def _damaged(self, reason: str) -> DatabaseError:
+        self._connection.close()
+        return DatabaseError(
+            f"{self._path} is damaged ({reason.splitlines()[0]}). Move the state folder {self._path.parent} "
+            "away and start again: what it held is lost, unless you have a copy of this file"
+        )
 
     def script(self, statements: str) -> None:
         """Create tables and indexes (`CREATE … IF NOT EXISTS`)."""

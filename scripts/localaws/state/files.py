@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import stat
 from pathlib import Path
+
+from ..errors import LocalAwsError
+
+# What `write_private` leaves when its process dies in it.
+_TEMPORARY = re.compile(r"\..+\.\d+")
+
+
+class StateFolderError(LocalAwsError):
+    """A state folder that must not be used; the text says why, and what to do."""
 
 
 def private_folder(path: Path) -> Path:
@@ -12,11 +24,54 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def state_folder(path: Path) -> Path:
+    """A folder that holds an embedded AWS, made if needed.
+
+    Raises StateFolderError where another user owns it, or could have put something into it: what lies there
+    is believed. A folder that others could only read is closed to them.
+    """
+    try:
+        private_folder(path)
+        found = path.stat()
+    except OSError as error:
+        raise StateFolderError(f"the state folder {path} cannot be used: {error.strerror}") from error
+    if found.st_uid != os.geteuid():
+        raise StateFolderError(
+            f"the state folder {path} belongs to another user (uid {found.st_uid}); choose your own"
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and any(path.iterdir()):
+        raise StateFolderError(
+            f"others may write to the state folder {path}, so what lies in it may not be yours; if you "
+            f"trust it, close it with `chmod 700 {path}`, otherwise remove it"
+        )
+    foreign = [entry.name for entry in path.iterdir() if entry.lstat().st_uid != os.geteuid()]
+    if foreign:
+        raise StateFolderError(
+            f"{foreign[0]} in the state folder {path} belongs to another user; remove it, or choose "
+            "another folder"
+        )
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        path.chmod(0o700)
+    return path
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Remove what a killed server was about to put in place."""
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Replace a file in one step, with mode 0600."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -9,6 +9,7 @@ import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ..errors import LocalAwsError
 from .files import write_private
 
 _ID_ALPHABET = string.ascii_uppercase + "234567"
@@ -32,6 +33,28 @@ class Key:
     instance_type: str | None
 
 
+class KeyFileError(LocalAwsError):
+    """The file of the key pairs is damaged."""
+
+
+def read_keys(path: Path) -> list[Key]:
+    """The key pairs in a file. Raises KeyFileError where it is damaged."""
+    try:
+        keys = [Key(**item) for item in json.loads(path.read_bytes())]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path) from error
+    if not all(isinstance(text, str) for key in keys for text in (key.access_key_id, key.secret_access_key)):
+        raise _damaged(path)
+    return keys
+
+
+def _damaged(path: Path) -> KeyFileError:
+    return KeyFileError(
+        f"{path} is damaged: its key pairs cannot be read. Stop the embedded AWS, remove the file and start "
+        "again: it makes a new key pair and keeps everything else"
+    )
+
+
 class KeyRing:
     """All valid key pairs, kept in one 0600 file. The first is the user's."""
 
@@ -40,7 +63,7 @@ class KeyRing:
         self._lock = threading.Lock()
         self._keys: dict[str, Key] = {}
         if path.exists():
-            self._keys = {item["access_key_id"]: Key(**item) for item in json.loads(path.read_text())}
+            self._keys = {key.access_key_id: key for key in read_keys(path)}
         if not any(key.label == "user" for key in self._keys.values()):
             self.issue("user", None)
 

@@ -14,10 +14,12 @@ from ...protocol.call import Call
 from ...protocol.responses import json_response
 from ...protocol.service_models import operation_model
 from ...state.store import Document
-from . import component_lifecycle, components, endpoint_lifecycle, endpoints, jobs, models
+from . import async_inference, component_lifecycle, components, endpoint_lifecycle, endpoints, jobs, models
 from .context import Context, Operation
+from .honoured import check_members
 from .long_poll import hold, remember_status
 from .platform import Platform
+from .quotas import instances_in_use
 from .records import NAME_MEMBER, Kind, Records
 from .validation import checked_input, shaped_output
 
@@ -75,6 +77,7 @@ async def handle(call: Call) -> web.StreamResponse:
         known = "is not served by this AWS" if model else "is not known"
         raise AwsError("UnknownOperationException", f"The operation {call.operation or '(none)'} {known}.")
     request = checked_input(model, call.json())
+    check_members(model, call.json())
     context = Context(platform_of(call.emulator), platform_of(call.emulator).records(call.region))
     document = function(context, request)
     if call.operation in _HELD:
@@ -92,6 +95,7 @@ async def start(emulator: Emulator) -> None:
     for region in emulator.store.regions():
         records = platform.records(region)
         jobs.end_interrupted(records)
+        async_inference.resume(platform, region)
         for record in records.all("endpoint"):
             _resume_endpoint(platform, records, record)
 
@@ -127,6 +131,15 @@ def endpoint_report(emulator: Emulator) -> list[dict[str, Any]]:
                 {"name": name, "region": region, "status": record["EndpointStatus"], "processes": processes}
             )
     return report
+
+
+def instance_report(emulator: Emulator) -> list[dict[str, Any]]:
+    """How many instances of a type are in use of how many, by region, for `localaws status`."""
+    return [
+        {"region": region, "instance_type": kind, "used": used, "quota": emulator.settings.quota(kind)}
+        for region in emulator.store.regions()
+        for kind, used in sorted(instances_in_use(emulator, region).items())
+    ]
 
 
 def _resume_endpoint(platform: Platform, records: Records, record: Document) -> None:

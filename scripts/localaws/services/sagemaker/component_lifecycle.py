@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from ...machines.instance import DeploymentError
 from ...machines.model_copy import ContainerSpec, ModelCopy
 from ...state.store import Document
+from . import managed_scaling
 from .containers import component_spec
-from .fleet import Died, Fleet, together
-from .platform import Platform
+from .deployment_policy import Policy, parse_policy
+from .fleet import Died, Fleet, capacity_on_host, together
+from .platform import Key, Platform
 from .records import Records
+from .traffic import bake
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +43,17 @@ async def update(platform: Platform, region: str, name: str) -> None:
     record = records.get("inference-component", name)
     count = record["RuntimeConfig"]["DesiredCopyCount"]
     requested_s = record["LastModifiedTime"]
+    policy = parse_policy(record.get("_policy"), max(1, count))
     try:
-        if record["_pending"]:
-            await _replace(platform, region, {**record, **record["_pending"]}, count, requested_s)
-            record |= record["_pending"]
-        else:
-            await _recount(platform, region, record, count, requested_s)
-    except DeploymentError as error:
-        record["FailureReason"] = str(error)[:1024]
+        async with asyncio.timeout(policy.timeout_s):
+            if record["_pending"]:
+                await _replace(platform, region, {**record, **record["_pending"]}, count, requested_s, policy)
+                record |= record["_pending"]
+            else:
+                await _recount(platform, region, record, count, requested_s)
+    except (DeploymentError, TimeoutError) as error:
+        late = f"The update took longer than MaximumExecutionTimeoutInSeconds ({policy.timeout_s} s)."
+        record["FailureReason"] = (str(error) or late)[:1024]
         record["RuntimeConfig"]["DesiredCopyCount"] = record["_copies_before"]
         if not platform.components.get((region, name)):
             await _failed(platform, region, name, str(error))
@@ -114,6 +121,7 @@ async def stop_copies(platform: Platform, region: str, name: str) -> None:
     """Stop everything that runs for a component."""
     copies = platform.components.pop((region, name), [])
     await together(*(copy.stop() for copy in copies))
+    await managed_scaling.shrink(platform, region, platform.records(region).find("inference-component", name))
 
 
 async def _recount(platform: Platform, region: str, record: Document, count: int, requested_s: float) -> None:
@@ -127,25 +135,62 @@ async def _recount(platform: Platform, region: str, record: Document, count: int
     del present[count:]
     await together(*(copy.drain() for copy in surplus))
     await together(*(copy.stop() for copy in surplus))
+    await managed_scaling.shrink(platform, region, record)
 
 
-async def _replace(platform: Platform, region: str, record: Document, count: int, requested_s: float) -> None:
-    """Copies of the new specification for the old ones: beside them if there is capacity, else one by one."""
+async def _replace(
+    platform: Platform, region: str, record: Document, count: int, requested_s: float, policy: Policy
+) -> None:
+    """Copies of the new specification for the old ones, a batch at a time, each with its wait.
+
+    Where they do not fit beside the old copies, as many of these go first. What fails goes back to the old
+    specification, whose copies that went already are started again.
+    """
     key = (region, record["InferenceComponentName"])
-    old = list(platform.components.get(key, []))
-    for _ in range(count):
-        try:
-            await _add_copies(platform, region, record, 1, requested_s)
-        except _NoRoomError:
-            if not old:
-                raise
-            retired = old.pop(0)
-            platform.components[key].remove(retired)
-            await retired.stop()
-            await _add_copies(platform, region, record, 1, requested_s)
-    for copy in old:
-        platform.components[key].remove(copy)
-    await together(*(copy.stop() for copy in old))
+    before = list(platform.components.get(key, []))
+    old, fresh = list(before), 0
+    size = policy.batch_size(count) if policy.batch is not None else 1
+    try:
+        while fresh < count:
+            batch = min(size, count - fresh)
+            try:
+                await _add_copies(platform, region, record, batch, requested_s)
+            except _NoRoomError:
+                if not old:
+                    raise
+                await _retire(platform, key, old, batch)
+                await _add_copies(platform, region, record, batch, requested_s)
+            fresh += batch
+            if policy.batch is not None:
+                kept = len(before) - len(before) * fresh // count
+                await _retire(platform, key, old, max(0, len(old) - kept))
+                await bake(platform, region, policy, policy.wait_s)
+    except (DeploymentError, asyncio.CancelledError):
+        await _restore_old(platform, key, before)
+        raise
+    await _retire(platform, key, old, len(old))
+
+
+async def _retire(platform: Platform, key: Key, old: list[ModelCopy], count: int) -> None:
+    """Stop that many of the old copies once they have answered what they were asked."""
+    gone = old[:count]
+    del old[: len(gone)]
+    platform.components[key] = [copy for copy in platform.components[key] if copy not in gone]
+    await together(*(copy.drain() for copy in gone))
+    await together(*(copy.stop() for copy in gone))
+
+
+async def _restore_old(platform: Platform, key: Key, before: list[ModelCopy]) -> None:
+    """Only copies of the old specification, as many as there were, as far as they can be had."""
+    serving = platform.components.get(key, [])
+    fresh = [copy for copy in serving if copy not in before]
+    platform.components[key] = [copy for copy in serving if copy in before]
+    await together(*(copy.stop() for copy in fresh))
+    missing = len(before) - len(platform.components[key])
+    record = platform.records(key[0]).find("inference-component", key[1])
+    if missing > 0 and record is not None:
+        with contextlib.suppress(DeploymentError):
+            await _add_copies(platform, key[0], record, missing, record["LastModifiedTime"])
 
 
 class _NoRoomError(DeploymentError):
@@ -172,10 +217,12 @@ async def _add_copies(
             death.set_result(reason)
 
     spec = component_spec(record)
+    await managed_scaling.grow(platform, region, record, fleet, spec, count)
     try:
-        for _ in range(count):
-            added.append(_place(fleet, spec, died))
-        await together(*(copy.start(requested_s) for copy in added), alarm=death)
+        with capacity_on_host(platform.emulator, spec, count):
+            for _ in range(count):
+                added.append(_place(fleet, spec, died))
+            await together(*(copy.start(requested_s) for copy in added), alarm=death)
     except BaseException:
         await asyncio.gather(*(copy.stop() for copy in added))
         raise

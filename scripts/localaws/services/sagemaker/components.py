@@ -8,8 +8,9 @@ from ...errors import AwsError
 from ...machines.instance import DeploymentError
 from ...state.store import Document
 from . import component_lifecycle
-from .containers import component_spec, deployed_image
+from .containers import check_image, component_spec, deployed_image
 from .context import Context
+from .deployment_policy import check_policy
 from .listing import listed
 from .records import now
 
@@ -66,8 +67,11 @@ def update_component(context: Context, request: Request) -> Document:
     if "Specification" in request or "Specifications" in request:
         pending = _deployable(context, record["InferenceComponentName"], _specification(request))
     copies = request.get("RuntimeConfig", {}).get("CopyCount", record["RuntimeConfig"]["DesiredCopyCount"])
-    if "DeploymentConfig" in request:
-        record["LastDeploymentConfig"] = request["DeploymentConfig"]
+    policy = request.get("DeploymentConfig")
+    check_policy(context.platform.emulator, context.region, policy)
+    if policy is not None:
+        record["LastDeploymentConfig"] = policy
+    record["_policy"] = policy
     return _begin_update(context, record, pending, copies)
 
 
@@ -132,6 +136,8 @@ def _specification(request: Request) -> Document:
         raise AwsError(
             "ValidationException", "A Specification needs a ModelName, or a Container with an Image."
         )
+    if "Image" in specification.get("Container", {}):
+        check_image(specification["Container"]["Image"])
     if "ComputeResourceRequirements" not in specification:
         raise AwsError("ValidationException", "A Specification needs ComputeResourceRequirements.")
     return specification

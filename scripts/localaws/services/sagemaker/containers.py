@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from ...errors import AwsError
 from ...machines.instance import DeploymentError
 from ...machines.model_copy import ContainerSpec
 from ...state.store import Document
@@ -13,6 +14,19 @@ from ...state.store import Document
 # (SageMaker's developer guide, "Your own inference code with hosting services", and CreateEndpointConfig).
 _STARTUP_TIMEOUT_S = 480.0
 _DOWNLOAD_TIMEOUT_S = 3600.0
+# What a repository's name holds where the container can stand in for its images.
+_KNOWN_IMAGES = ("djl-inference", "djl-serving", "lmi", "vllm")
+
+
+def check_image(image: str) -> None:
+    """Raise ValidationException for an image that nothing here can stand in for."""
+    repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+    if not any(name in repository for name in _KNOWN_IMAGES):
+        raise AwsError(
+            "ValidationException",
+            f"Requested image {image} not found: the embedded AWS runs images of LMI (djl-inference) and of "
+            "the vLLM server, recognised by the repository's name.",
+        )
 
 
 def variant_spec(variant: Document, model: Document) -> ContainerSpec:
@@ -77,6 +91,7 @@ def _spec(
         accelerators=requirements.get("NumberOfAcceleratorDevicesRequired", 0),
         cpu_cores=requirements.get("NumberOfCpuCoresRequired", 0),
         memory_mib=requirements.get("MinMemoryRequiredInMb", 0),
+        max_memory_mib=requirements.get("MaxMemoryRequiredInMb", 0),
     )
 
 

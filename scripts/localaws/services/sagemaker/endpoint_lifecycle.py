@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -13,9 +14,11 @@ from ...machines.instance import DeploymentError, Place
 from ...machines.model_copy import ModelCopy
 from ...state.store import Document
 from .containers import deployed_image, variant_spec
+from .deployment_policy import parse_policy
 from .fleet import Fleet, together
 from .platform import Platform
 from .records import Records, now
+from .traffic import blue_green_update, rolling_update
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +30,7 @@ async def create(platform: Platform, region: str, name: str) -> None:
     records = platform.records(region)
     record = records.get("endpoint", name)
     try:
-        platform.fleets[region, name] = await _start_fleets(platform, region, record, record["CreationTime"])
+        platform.fleets[region, name] = await start_fleets(platform, region, record, record["CreationTime"])
     except DeploymentError as error:
         mark_failed(records, name, str(error))
         return
@@ -35,6 +38,7 @@ async def create(platform: Platform, region: str, name: str) -> None:
         _log.exception("endpoint %s could not be created", name)
         mark_failed(records, name, f"InternalFailure: {error!r}")
         return
+    _serve(platform.fleets[region, name])
     _in_service(platform, records, name)
 
 
@@ -43,20 +47,29 @@ async def update(platform: Platform, region: str, name: str) -> None:
     records = platform.records(region)
     record = records.get("endpoint", name)
     pending: Document = record["_pending"]
+    total = sum(variant["InitialInstanceCount"] for variant in pending["_variants"])
+    policy = parse_policy(pending.get("LastDeploymentConfig"), total)
+    change = rolling_update if policy.batch is not None else blue_green_update
     try:
-        fresh = await _start_fleets(
-            platform, region, {**record, **pending}, record["PendingDeploymentSummary"]["StartTime"]
-        )
+        async with asyncio.timeout(policy.timeout_s):
+            fresh = await change(platform, records, {**record, **pending}, policy, start_fleets)
+    except TimeoutError:
+        reason = f"The update took longer than MaximumExecutionTimeoutInSeconds ({policy.timeout_s} s)."
+        _rolled_back(platform, records, name, reason)
+        return
     except DeploymentError as error:
         _rolled_back(platform, records, name, str(error))
         return
-    # The old variant has served until here; requests go to the new one before the old one is stopped.
     old = platform.fleets.pop((region, name), {})
     platform.fleets[region, name] = fresh
+    _serve(fresh)
+    try:
+        await asyncio.sleep(policy.termination_wait_s)
+    finally:
+        await together(*(fleet.stop() for fleet in old.values()))
     record = records.get("endpoint", name)
     records.save("endpoint", {**record, **pending}, touch=False)
     _in_service(platform, records, name)
-    await together(*(fleet.stop() for fleet in old.values()))
 
 
 async def scale(platform: Platform, region: str, name: str) -> None:
@@ -88,7 +101,7 @@ async def scale(platform: Platform, region: str, name: str) -> None:
         if surplus > 0:
             # Machines without copies go first, then the newest.
             newest_first = list(reversed(fleet.instances))
-            newest_first.sort(key=lambda item: len(item.copies))
+            newest_first.sort(key=lambda item: len(fleet.copies_on(item)))
             await fleet.retire(newest_first[:surplus])
     record = records.get("endpoint", name)
     records.save("endpoint", {**record, **record["_pending"]}, touch=False)
@@ -113,12 +126,13 @@ async def restore(platform: Platform, region: str, name: str) -> None:
     records = platform.records(region)
     record = records.get("endpoint", name)
     try:
-        platform.fleets[region, name] = await _start_fleets(
+        platform.fleets[region, name] = await start_fleets(
             platform, region, record, record["LastModifiedTime"]
         )
     except DeploymentError as error:
         mark_failed(records, name, f"The endpoint did not come back after a restart: {error}")
         return
+    _serve(platform.fleets[region, name])
     _in_service(platform, records, name)
 
 
@@ -128,27 +142,16 @@ async def stop_fleets(platform: Platform, region: str, name: str) -> None:
     await together(*(fleet.stop() for fleet in fleets.values()))
 
 
-async def _start_fleets(platform: Platform, region: str, record: Document, requested_s: float) -> Fleets:
+async def start_fleets(platform: Platform, region: str, record: Document, requested_s: float) -> Fleets:
     """Every variant's fleet, all of them up; or none, and a DeploymentError."""
     name = record["EndpointName"]
-
-    def died(_: ModelCopy, reason: str) -> None:
-        platform.begin(region, "endpoint-failure", name, fail(platform, region, name, reason))
-
-    fleets: Fleets = {}
+    fleets = empty_fleets(platform, region, record)
     platform.arriving[region, name] = fleets
-    for variant in record["_variants"]:
-        place = Place(region, name, variant["VariantName"], variant["InstanceType"])
-        model_name = variant.get("ModelName")
-        spec = variant_spec(variant, record["_models"][model_name]) if model_name else None
-        fleet = Fleet(platform.emulator, place, spec, platform.http, died)
-        fleet.weight = variant["InitialVariantWeight"]
-        fleets[place.variant] = fleet
     try:
         await together(
             *(
                 fleets[variant["VariantName"]].start(variant["InitialInstanceCount"], requested_s)
-                for variant in record["_variants"]
+                for variant in all_variants(record)
             )
         )
     except BaseException:
@@ -156,9 +159,38 @@ async def _start_fleets(platform: Platform, region: str, record: Document, reque
         raise
     finally:
         del platform.arriving[region, name]
+    return fleets
+
+
+def empty_fleets(platform: Platform, region: str, record: Document) -> Fleets:
+    """A fleet without machines for every variant, shadows included."""
+    name = record["EndpointName"]
+
+    def died(_: ModelCopy, reason: str) -> None:
+        platform.begin(region, "endpoint-failure", name, fail(platform, region, name, reason))
+
+    fleets: Fleets = {}
+    for variant in all_variants(record):
+        place = Place(region, name, variant["VariantName"], variant["InstanceType"])
+        model_name = variant.get("ModelName")
+        spec = variant_spec(variant, record["_models"][model_name]) if model_name else None
+        fleet = Fleet(platform.emulator, place, spec, platform.http, died)
+        fleet.weight = variant["InitialVariantWeight"]
+        routing = variant.get("RoutingConfig", {}).get("RoutingStrategy")
+        fleet.routes_at_random = routing == "RANDOM"
+        fleet.is_shadow = variant in record.get("_shadows", [])
+        fleets[place.variant] = fleet
+    return fleets
+
+
+def all_variants(record: Document) -> list[Document]:
+    """Production variants, then shadow variants."""
+    return [*record["_variants"], *record.get("_shadows", [])]
+
+
+def _serve(fleets: Fleets) -> None:
     for fleet in fleets.values():
         fleet.enter_service()
-    return fleets
 
 
 def _in_service(platform: Platform, records: Records, name: str) -> None:
@@ -166,7 +198,9 @@ def _in_service(platform: Platform, records: Records, name: str) -> None:
     for member in ("_pending", "PendingDeploymentSummary"):
         record.pop(member, None)
     record["EndpointStatus"] = "InService"
-    record["ProductionVariants"] = variant_summaries(record)
+    record["ProductionVariants"] = variant_summaries(record, record["_variants"])
+    record["ShadowProductionVariants"] = variant_summaries(record, record.get("_shadows", [])) or None
+    record["DataCaptureConfig"] = capture_summary(record.get("_capture"))
     records.save("endpoint", record)
 
 
@@ -187,7 +221,20 @@ def mark_failed(records: Records, name: str, reason: str) -> None:
     records.save("endpoint", record)
 
 
-def variant_summaries(record: Document) -> list[Document]:
+def capture_summary(config: Document | None) -> Document | None:
+    """`DataCaptureConfig` of DescribeEndpoint."""
+    if config is None:
+        return None
+    return {
+        "EnableCapture": config.get("EnableCapture", False),
+        "CaptureStatus": "Started" if config.get("EnableCapture") else "Stopped",
+        "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
+        "DestinationS3Uri": config["DestinationS3Uri"],
+        "KmsKeyId": "",
+    }
+
+
+def variant_summaries(record: Document, variants: list[Document]) -> list[Document]:
     """`ProductionVariants` of DescribeEndpoint for variants that serve."""
     return [
         {
@@ -200,7 +247,7 @@ def variant_summaries(record: Document) -> list[Document]:
             "ManagedInstanceScaling": variant.get("ManagedInstanceScaling"),
             "RoutingConfig": variant.get("RoutingConfig"),
         }
-        for variant in record["_variants"]
+        for variant in variants
     ]
 
 

@@ -8,7 +8,9 @@ from ...errors import AwsError
 from ...state.store import Document
 from . import endpoint_lifecycle
 from .context import Context
+from .deployment_policy import check_policy
 from .listing import listed
+from .quotas import check_quota
 
 Request = dict[str, Any]
 
@@ -16,9 +18,10 @@ Request = dict[str, Any]
 def create_endpoint(context: Context, request: Request) -> Document:
     """CreateEndpoint."""
     config = context.records.get("endpoint-config", request["EndpointConfigName"])
+    check_policy(context.platform.emulator, context.region, request.get("DeploymentConfig"))
     snapshot = _snapshot(context, config)
-    for variant in snapshot["_variants"]:
-        _check_quota(context, request["EndpointName"], variant)
+    fleet = (*snapshot["_variants"], *snapshot["_shadows"])
+    check_quota(context.platform.emulator, context.region, request["EndpointName"], fleet)
     record = context.records.create(
         "endpoint",
         request,
@@ -65,9 +68,16 @@ def update_endpoint(context: Context, request: Request) -> Document:
             item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])
         }
         _retain(record["_variants"], snapshot["_variants"], excluded)
+        if "DataCaptureConfig" not in excluded:
+            snapshot["_capture"] = record.get("_capture")
+    fleet = (*snapshot["_variants"], *snapshot["_shadows"])
+    check_quota(context.platform.emulator, context.region, record["EndpointName"], fleet)
     pending = {"EndpointConfigName": request["EndpointConfigName"], **snapshot}
-    if "DeploymentConfig" in request:
-        pending["LastDeploymentConfig"] = request["DeploymentConfig"]
+    policy = request.get("DeploymentConfig")
+    if policy is None and request.get("RetainDeploymentConfig"):
+        policy = record.get("LastDeploymentConfig")
+    check_policy(context.platform.emulator, context.region, policy)
+    pending["LastDeploymentConfig"] = policy
     _begin_update(context, record, pending, endpoint_lifecycle.update)
     return record
 
@@ -78,6 +88,11 @@ def update_weights_and_capacities(context: Context, request: Request) -> Documen
     variants: list[Document] = [dict(variant) for variant in record["_variants"]]
     known = {variant["VariantName"]: variant for variant in variants}
     grown: list[Document] = []
+    asked = [wanted["VariantName"] for wanted in request["DesiredWeightsAndCapacities"]]
+    if len(set(asked)) != len(asked):
+        raise AwsError(
+            "ValidationException", "The variant names in DesiredWeightsAndCapacities are not unique."
+        )
     for wanted in request["DesiredWeightsAndCapacities"]:
         variant = known.get(wanted["VariantName"])
         if variant is None:
@@ -92,8 +107,7 @@ def update_weights_and_capacities(context: Context, request: Request) -> Documen
             grown.append(variant | {"InitialInstanceCount": count - variant["InitialInstanceCount"]})
         variant["InitialInstanceCount"] = count
         _check_components_fit(context, record["EndpointName"], variant)
-    for variant in grown:
-        _check_quota(context, record["EndpointName"], variant)
+    check_quota(context.platform.emulator, context.region, record["EndpointName"], grown)
     # What is asked for is seen at once, what serves only when it does.
     record["ProductionVariants"] = [
         shown
@@ -141,19 +155,17 @@ def _begin_update(context: Context, record: Document, pending: Document, transit
 
 def _snapshot(context: Context, config: Document) -> Document:
     """Variants and models as they are now: deleting them later does not touch the endpoint."""
-    variants = [
-        {"InitialVariantWeight": 1.0, "InitialInstanceCount": 1, **variant}
-        for variant in config["ProductionVariants"]
-    ]
-    for variant in variants:
-        if "ServerlessConfig" in variant or "InstanceType" not in variant:
-            raise AwsError(
-                "ValidationException",
-                f"Variant {variant['VariantName']} names no InstanceType; this AWS has no serverless "
-                "endpoints.",
-            )
-    names = {variant["ModelName"] for variant in variants if "ModelName" in variant}
-    return {"_variants": variants, "_models": {name: context.records.get("model", name) for name in names}}
+    defaults = {"InitialVariantWeight": 1.0, "InitialInstanceCount": 1}
+    variants = [{**defaults, **variant} for variant in config["ProductionVariants"]]
+    shadows = [{**defaults, **variant} for variant in config.get("ShadowProductionVariants", [])]
+    names = {variant["ModelName"] for variant in (*variants, *shadows) if "ModelName" in variant}
+    return {
+        "_variants": variants,
+        "_shadows": shadows,
+        "_models": {name: context.records.get("model", name) for name in names},
+        "_capture": config.get("DataCaptureConfig"),
+        "AsyncInferenceConfig": config.get("AsyncInferenceConfig"),
+    }
 
 
 def _retain(current: list[Document], wanted: list[Document], excluded: set[str]) -> None:
@@ -167,25 +179,10 @@ def _retain(current: list[Document], wanted: list[Document], excluded: set[str])
                 variant[member] = present[member]
 
 
-def _check_quota(context: Context, endpoint: str, variant: Document) -> None:
-    kind = variant["InstanceType"]
-    if context.platform.emulator.faults.take("quota", instance_type=kind, endpoint=endpoint) is not None:
-        raise AwsError(
-            "ResourceLimitExceeded",
-            f"The account-level service limit '{kind} for endpoint usage' is 0 Instances, with current "
-            "utilization "
-            f"of 0 Instances and a request delta of {variant['InitialInstanceCount']} Instances. Please use "
-            "AWS "
-            "Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, "
-            "contact "
-            "AWS support to request an increase for this quota.",
-        )
-
-
 def _check_components_fit(context: Context, endpoint: str, variant: Document) -> None:
     """Refuse to give back machines that run copies of components: this AWS does not move copies."""
     fleet = context.platform.fleets[context.region, endpoint][variant["VariantName"]]
-    busy = sum(1 for instance in fleet.instances if instance.copies)
+    busy = sum(1 for instance in fleet.instances if fleet.copies_on(instance))
     if "ModelName" not in variant and variant["InitialInstanceCount"] < busy:
         raise AwsError(
             "ValidationException",

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+import random
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import aiohttp
 
 from ...emulator import Emulator
+from ...host_guard import CapacityError, Need, copy_need
 from ...machines.instance import DeploymentError, Instance, Place
 from ...machines.instance_types import machine_type
 from ...machines.model_copy import ContainerSpec, ModelCopy
+from ...machines.model_data import FAST_LOADER_FOLDER
 from .records import now
+
+# More copies on one machine than anybody asks for.
+_MOST_COPIES = 1000
 
 Died = Callable[[ModelCopy, str], None]
 
@@ -33,15 +40,23 @@ class Fleet:
         self.spec = spec
         self.instances: list[Instance] = []
         self.weight = 1.0
-        self._world = emulator
+        # A shadow variant gets copies of requests; nobody gets its answers.
+        self.is_shadow = False
+        self.routes_at_random = False
+        self._emulator = emulator
         self._http = http
         self._on_death = on_death
         self._in_service = False
+        self._copies: list[ModelCopy] = []
         self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def copies(self) -> list[ModelCopy]:
         """Every copy on the fleet's machines."""
-        return [copy for instance in self.instances for copy in instance.copies]
+        return [copy for instance in self.instances for copy in self.copies_on(instance)]
+
+    def copies_on(self, instance: Instance) -> list[ModelCopy]:
+        """The copies that run on a machine, or are about to."""
+        return [copy for copy in self._copies if copy.instance is instance and not copy.is_released]
 
     async def start(self, count: int, requested_s: float) -> None:
         """Get that many more machines, each with its model if the variant has one.
@@ -49,14 +64,19 @@ class Fleet:
         Raises DeploymentError; the new machines are gone then. Also raises it when a copy dies before all
         are up.
         """
-        added = [Instance(self._world, self.place) for _ in range(count)]
+        added = [Instance(self._emulator, self.place) for _ in range(count)]
         self.instances += added
         try:
             starts = [self._start_one(instance, requested_s) for instance in added]
-            await together(*starts, alarm=None if self._in_service else self._death)
+            with capacity_on_host(self._emulator, self.spec, count):
+                await together(*starts, alarm=None if self._in_service else self._death)
         except BaseException:
             await self.shrink_by(added)
             raise
+
+    def death(self) -> str | None:
+        """Why a copy ended before the fleet was in service, or None."""
+        return self._death.result() if self._death.done() else None
 
     def enter_service(self) -> None:
         """From now on a death is the endpoint's, not the deployment's."""
@@ -64,14 +84,14 @@ class Fleet:
 
     async def shrink_by(self, gone: list[Instance]) -> None:
         """Stop the copies on these machines and give them back."""
-        await asyncio.gather(*(copy.stop() for instance in gone for copy in list(instance.copies)))
+        await asyncio.gather(*(copy.stop() for instance in gone for copy in self.copies_on(instance)))
         for instance in gone:
             instance.release()
         self.instances = [instance for instance in self.instances if instance not in gone]
 
     async def retire(self, gone: list[Instance]) -> None:
         """Give these machines back once their copies have answered what they were asked."""
-        await together(*(copy.drain() for instance in gone for copy in instance.copies))
+        await together(*(copy.drain() for instance in gone for copy in self.copies_on(instance)))
         await self.shrink_by(gone)
 
     async def stop(self) -> None:
@@ -81,13 +101,33 @@ class Fleet:
     def new_copy(self, instance: Instance, spec: ContainerSpec, on_death: Died) -> ModelCopy:
         """A copy on that machine, not started yet; its resources are taken from now on."""
         copy = ModelCopy(instance, spec, self._http, on_death)
-        instance.copies.append(copy)
+        self._copies = [known for known in self._copies if not known.is_released]
+        self._copies.append(copy)
         return copy
 
     def room_for(self, spec: ContainerSpec) -> Instance | None:
         """The machine with the fewest copies that can take one more of this kind."""
-        fitting = [instance for instance in self.instances if _fits(instance, spec)]
-        return min(fitting, key=lambda instance: len(instance.copies), default=None)
+        fitting = [instance for instance in self.instances if self._fits(instance, spec)]
+        return min(fitting, key=lambda instance: len(self.copies_on(instance)), default=None)
+
+    def places_for(self, spec: ContainerSpec) -> int:
+        """How many more copies of this kind the machines can take."""
+        found = 0
+        for instance in self.instances:
+            others: list[ContainerSpec] = []
+            while len(others) < _MOST_COPIES and self._fits(instance, spec, others):
+                others.append(spec)
+            found += len(others)
+        return found
+
+    def _fits(self, instance: Instance, spec: ContainerSpec, others: Sequence[ContainerSpec] = ()) -> bool:
+        machine = machine_type(instance.place.instance_type)
+        specs = [*(copy.spec for copy in self.copies_on(instance)), *others, spec]
+        return (
+            sum(item.accelerators for item in specs) <= machine.gpus
+            and sum(item.cpu_cores for item in specs) <= machine.vcpus
+            and sum(item.memory_mib for item in specs) * (1 << 20) <= machine.memory_bytes
+        )
 
     async def _start_one(self, instance: Instance, requested_s: float) -> None:
         await instance.provision(requested_s)
@@ -105,6 +145,12 @@ def least_busy(copies: list[ModelCopy]) -> ModelCopy | None:
     """The copy in service with the fewest requests; among equals the one that has served least."""
     serving = [copy for copy in copies if copy.status == "InService"]
     return min(serving, key=lambda copy: (copy.outstanding, copy.served), default=None)
+
+
+def random_copy(copies: list[ModelCopy]) -> ModelCopy | None:
+    """Any copy in service (RoutingStrategy RANDOM)."""
+    serving = [copy for copy in copies if copy.status == "InService"]
+    return random.choice(serving) if serving else None  # noqa: S311 (spreading load needs no secrecy)
 
 
 async def together(*work: Coroutine[Any, Any, None], alarm: asyncio.Future[str] | None = None) -> None:
@@ -129,11 +175,27 @@ def first_of(errors: BaseExceptionGroup[DeploymentError]) -> DeploymentError:
     return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-def _fits(instance: Instance, spec: ContainerSpec) -> bool:
-    machine = machine_type(instance.place.instance_type)
-    specs = [copy.spec for copy in instance.copies] + [spec]
-    return (
-        sum(item.accelerators for item in specs) <= machine.gpus
-        and sum(item.cpu_cores for item in specs) <= machine.vcpus
-        and sum(item.memory_mib for item in specs) * (1 << 20) <= machine.memory_bytes
+@contextlib.contextmanager
+def capacity_on_host(emulator: Emulator, spec: ContainerSpec | None, count: int) -> Iterator[None]:
+    """Reserve what copies that start inside take of this computer. Raises DeploymentError."""
+    need = Need() if spec is None else _need(emulator, spec)
+    try:
+        with emulator.host.starting(need.times(count)):
+            yield
+    except CapacityError as error:
+        raise DeploymentError(
+            "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
+            f"Please retry using a different ML instance type or after some time. ({error}.)"
+        ) from error
+
+
+def _need(emulator: Emulator, spec: ContainerSpec) -> Need:
+    """What a copy will take, by the size of its model data in S3; data that lies elsewhere is not known."""
+    bucket, _, prefix = (spec.model_data or "").removeprefix("s3://").partition("/")
+    rows = emulator.database.query(
+        "SELECT coalesce(sum(size_bytes), 0), coalesce(sum(key LIKE ?3), 0) FROM s3_objects"
+        " WHERE bucket = ?1 AND substr(key, 1, length(?2)) = ?2",
+        (bucket, prefix, f"%{FAST_LOADER_FOLDER}%"),
     )
+    size_bytes, shards = rows[0]
+    return copy_need(size_bytes, on_disk=not shards)

@@ -37,6 +37,7 @@ def create_job(context: Context, request: Request) -> Document:
         raise AwsError("ValidationException", "ModelShardingConfig needs an Image.")
     if len(request["ModelSource"]) != 1:
         raise AwsError("ValidationException", "ModelSource needs exactly one of S3 and SageMakerModel.")
+    context.records.check_role(request["RoleArn"])
     source = _source(context, request["ModelSource"])
     job = {name: value for name, value in request.items() if name != "Tags"}
     record = context.records.create(

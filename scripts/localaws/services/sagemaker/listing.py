@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ...errors import AwsError
 from ...state.store import Document
+from ..page_tokens import Item, Place, page_of
 from .records import NAME_MEMBER, Kind
 
 _STATUS_MEMBER: dict[Kind, str] = {
@@ -25,31 +23,38 @@ def listed(
 ) -> tuple[list[Document], str | None]:
     """One page of records that pass the request's filters, and the token of the next page."""
     found = [record for record in records if _passes(kind, request, record)]
-    key = _sort_key(kind, request.get("SortBy", "CreationTime"))
-    # AWS lists the newest first by default.
+    member = _sort_key(kind, request.get("SortBy", "CreationTime"))
+    # AWS lists the newest first unless it is asked for another order. Names tell equal times apart.
     descending = request.get("SortOrder", "Descending") == "Descending"
-    # Records of the same millisecond keep the order of their creation.
-    found.sort(key=lambda record: record[key])
-    if descending:
-        found.reverse()
-    return page(request, found)
+
+    def place(record: Document) -> Place:
+        return (record[member], record[NAME_MEMBER[kind]])
+
+    return page(request, found, place, descending=descending)
 
 
 def page(
-    request: dict[str, Any], items: list[Any], size: int = _DEFAULT_PAGE
-) -> tuple[list[Any], str | None]:
-    """The part of `items` that MaxResults and NextToken ask for, and the next token.
+    request: dict[str, Any],
+    items: Iterable[Item],
+    place: Callable[[Item], Place],
+    size: int = _DEFAULT_PAGE,
+    *,
+    descending: bool = False,
+) -> tuple[list[Item], str | None]:
+    """The items that MaxResults and NextToken ask for, in the order of their places, and the next token.
 
     Raises ValidationException for a token that is not one of ours.
     """
-    start = _offset(request["NextToken"]) if request.get("NextToken") else 0
-    end = start + request.get("MaxResults", size)
-    token = base64.urlsafe_b64encode(json.dumps({"offset": end}).encode()).decode()
-    return items[start:end], token if end < len(items) else None
+    try:
+        token, limit = request.get("NextToken"), request.get("MaxResults", size)
+        return page_of(items, place, token or None, limit, descending=descending)
+    except ValueError as error:
+        raise AwsError("ValidationException", "Invalid NextToken.") from error
 
 
 def _passes(kind: Kind, request: dict[str, Any], record: Document) -> bool:
     name = record[NAME_MEMBER[kind]].lower()
+    wanted_type = request.get("OptimizationContains", "").lower()
     equals = {
         _STATUS_MEMBER.get(kind, ""): request.get("StatusEquals"),
         "EndpointName": request.get("EndpointNameEquals"),
@@ -57,6 +62,7 @@ def _passes(kind: Kind, request: dict[str, Any], record: Document) -> bool:
     }
     return (
         request.get("NameContains", "").lower() in name
+        and any(wanted_type in item.lower() for item in record.get("OptimizationTypes", [""]))
         and request.get("CreationTimeAfter", 0) <= record["CreationTime"]
         and record["CreationTime"] <= request.get("CreationTimeBefore", float("inf"))
         and request.get("LastModifiedTimeAfter", 0) <= record["LastModifiedTime"]
@@ -71,13 +77,3 @@ def _sort_key(kind: Kind, sort_by: str) -> str:
     if sort_by == "Status":
         return _STATUS_MEMBER[kind]
     return sort_by
-
-
-def _offset(token: str) -> int:
-    try:
-        offset = json.loads(base64.urlsafe_b64decode(token))["offset"]
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        raise AwsError("ValidationException", "Invalid NextToken.") from error
-    if not isinstance(offset, int) or offset < 0:
-        raise AwsError("ValidationException", "Invalid NextToken.")
-    return offset

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...errors import AwsError
 from ...state.store import Document
+from .containers import check_image
 from .context import Context
 from .listing import listed, page
 from .records import ARN_MEMBER, Kind, merged_tags
@@ -19,12 +20,17 @@ def create_model(context: Context, request: Request) -> Document:
     if len(given) != 1:
         raise AwsError("ValidationException", "Specify either PrimaryContainer or Containers, and not both.")
     for container in request.get("Containers") or [request["PrimaryContainer"]]:
-        if "Image" not in container and "ModelPackageName" not in container:
-            raise AwsError("ValidationException", "A container needs an Image or a ModelPackageName.")
+        if "Image" not in container:
+            raise AwsError("ValidationException", "A container needs an Image.")
+        check_image(container["Image"])
+        if container.get("Mode", "SingleModel") != "SingleModel":
+            text = "This AWS runs containers of one model each (Mode SingleModel)."
+            raise AwsError("ValidationException", text)
         if "ModelDataUrl" in container and "ModelDataSource" in container:
             raise AwsError(
                 "ValidationException", "Specify either ModelDataUrl or ModelDataSource, and not both."
             )
+    context.records.check_role(request.get("ExecutionRoleArn"))
     _strike(context, request)
     defaults = {"EnableNetworkIsolation": False}
     return context.records.create("model", request, {**defaults, **_described(request)})
@@ -57,11 +63,14 @@ def create_endpoint_config(context: Context, request: Request) -> Document:
 
     Source: docs/facts/sagemaker.md#inference-components.
     """
+    shadows = request.get("ShadowProductionVariants", [])
     variants = request["ProductionVariants"]
-    names = [variant["VariantName"] for variant in variants]
+    names = [variant["VariantName"] for variant in (*variants, *shadows)]
     if len(set(names)) != len(names):
         raise AwsError("ValidationException", "Duplicate variant names in ProductionVariants.")
-    for variant in variants:
+    context.records.check_role(request.get("ExecutionRoleArn"))
+    for variant in (*variants, *shadows):
+        _check_variant(variant)
         if "ModelName" in variant:
             context.records.get("model", variant["ModelName"])
         elif "ExecutionRoleArn" not in request:
@@ -72,7 +81,38 @@ def create_endpoint_config(context: Context, request: Request) -> Document:
     with_model = {"ModelName" in variant for variant in variants}
     if len(with_model) > 1:
         raise AwsError("ValidationException", "Either every production variant has a ModelName, or none has.")
+    _check_shadows(request, with_model == {True})
     return context.records.create("endpoint-config", request, _described(request))
+
+
+def _check_variant(variant: Document) -> None:
+    """Raise ValidationException for what this AWS cannot do, or AWS does not allow."""
+    name = variant["VariantName"]
+    if "InstanceType" not in variant:
+        raise AwsError("ValidationException", f"Variant {name} names no InstanceType.")
+    if variant.get("RoutingConfig", {}).get("RoutingStrategy") == "PREFIX_AWARE":
+        text = f"Variant {name}: this AWS does not route by prefixes (RoutingStrategy PREFIX_AWARE)."
+        raise AwsError("ValidationException", text)
+    scaling = variant.get("ManagedInstanceScaling", {})
+    if scaling.get("MinInstanceCount", 0) > scaling.get("MaxInstanceCount", 10**9):
+        raise AwsError("ValidationException", f"Variant {name}: MinInstanceCount is over MaxInstanceCount.")
+    if scaling and "ModelName" in variant:
+        text = f"Variant {name}: ManagedInstanceScaling is for endpoints of inference components."
+        raise AwsError("ValidationException", text)
+
+
+def _check_shadows(request: Request, with_models: bool) -> None:
+    """A shadow variant stands beside one production variant, and has a model of its own."""
+    shadows = request.get("ShadowProductionVariants", [])
+    if not shadows:
+        return
+    if len(shadows) > 1 or len(request["ProductionVariants"]) > 1 or not with_models:
+        raise AwsError(
+            "ValidationException",
+            "A shadow test has one production variant and one shadow variant, each with a ModelName.",
+        )
+    if "AsyncInferenceConfig" in request:
+        raise AwsError("ValidationException", "Asynchronous endpoints have no shadow variants.")
 
 
 def describe_endpoint_config(context: Context, request: Request) -> Document:
@@ -104,8 +144,8 @@ def delete_endpoint_config(context: Context, request: Request) -> Document:
 def list_tags(context: Context, request: Request) -> Document:
     """ListTags."""
     arn = _existing(context, request["ResourceArn"])
-    tags = [{"Key": key, "Value": value} for key, value in context.records.tags(arn).items()]
-    found, token = page(request, tags, size=50)
+    tags = [{"Key": key, "Value": value} for key, value in sorted(context.records.tags(arn).items())]
+    found, token = page(request, tags, lambda tag: (tag["Key"],), size=50)
     return {"Tags": found, "NextToken": token}
 
 

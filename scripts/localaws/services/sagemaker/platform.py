@@ -22,6 +22,14 @@ Key = tuple[str, str]
 
 
 @dataclass
+class Shift:
+    """The new fleets of an endpoint, and the share of its requests that they get."""
+
+    fleets: dict[str, Fleet]
+    share: float = 0.0
+
+
+@dataclass
 class Platform:
     """Everything in memory that the records do not hold."""
 
@@ -31,10 +39,14 @@ class Platform:
     fleets: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
     # Variants that a deployment is starting; they do not serve yet.
     arriving: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
+    # Fleets of an update that get a share of the requests already, beside the old ones.
+    shifts: dict[Key, Shift] = field(default_factory=dict)
     # The copies of each inference component.
     components: dict[Key, list[ModelCopy]] = field(default_factory=dict)
     # The transition that an endpoint, a component or a job is in now.
     transitions: dict[tuple[str, str, str], asyncio.Task[None]] = field(default_factory=dict)
+    # Work that no record waits for: mirrored requests, captured data.
+    background: set[asyncio.Task[None]] = field(default_factory=set)
     _http: aiohttp.ClientSession | None = None
 
     def records(self, region: str) -> Records:
@@ -51,7 +63,9 @@ class Platform:
 
     def copies(self, region: str, endpoint: str) -> list[ModelCopy]:
         """Every copy on an endpoint's machines, those of a deployment under way included."""
-        variants = (self.fleets.get((region, endpoint), {}), self.arriving.get((region, endpoint), {}))
+        key = (region, endpoint)
+        shift = self.shifts.get(key)
+        variants = [self.fleets.get(key, {}), self.arriving.get(key, {}), shift.fleets if shift else {}]
         return [copy for fleets in variants for fleet in fleets.values() for copy in fleet.copies()]
 
     def begin(self, region: str, kind: str, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -69,6 +83,18 @@ class Platform:
         task.add_done_callback(ended)
         return task
 
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something whose end nobody waits for; a failure goes to the log."""
+        task = asyncio.create_task(work)
+        self.background.add(task)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self.background.discard(done)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                _log.warning("%s", error, exc_info=error)
+
+        task.add_done_callback(ended)
+
     async def interrupt(self, region: str, kind: str, name: str) -> None:
         """Cancel a resource's transition, if it is in one, and wait until it has cleaned up."""
         task = self.transitions.get((region, kind, name))
@@ -78,7 +104,7 @@ class Platform:
 
     async def close(self) -> None:
         """Stop every transition and every process; records stay as they are."""
-        tasks = list(self.transitions.values())
+        tasks = [*self.transitions.values(), *self.background]
         for task in tasks:
             task.cancel()
         if tasks:

@@ -1,0 +1,141 @@
+"""Asynchronous endpoints: requests whose input and output lie in S3, queued for the copies of a variant.
+
+An accepted request is a record until its output is written: a restart of the server goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from typing import Any
+
+import aiohttp
+
+from ...emulator import Emulator
+from ...errors import AwsError
+from ...machines.model_copy import ModelCopy
+from ...state.store import Document
+from .. import own_s3
+from ..own_s3 import OwnS3Error
+from .fleet import least_busy
+from .platform import Platform
+
+_KIND = "async-request"
+# Limits of InvokeEndpointAsync (API reference): how long a model may take, and a request may wait.
+_DEFAULT_TIMEOUT_S = 900
+_DEFAULT_TTL_S = 21_600
+_LOOK_S = 0.05
+# Without this limit SageMaker picks one; one at a time is what a model server surely bears.
+_DEFAULT_CONCURRENCY = 1
+
+
+def accept(platform: Platform, region: str, endpoint: Document, headers: dict[str, Any]) -> Document:
+    """Keep a request and begin it; gives its record. Raises ValidationError."""
+    config = endpoint["AsyncInferenceConfig"]
+    output = config["OutputConfig"]
+    location = headers["input_location"]
+    if not location.startswith("s3://"):
+        raise AwsError("ValidationError", f"InputLocation {location!r} is no address in S3.")
+    if "S3OutputPath" not in output:
+        text = f"Endpoint {endpoint['EndpointName']} has no S3OutputPath in its AsyncInferenceConfig."
+        raise AwsError("ValidationError", text)
+    inference_id = headers["inference_id"] or str(uuid.uuid4())
+    file = str(uuid.uuid4())
+    failures = output.get("S3FailurePath")
+    record = {
+        "id": file,
+        "inference_id": inference_id,
+        "endpoint": endpoint["EndpointName"],
+        "input": location,
+        "output": f"{output['S3OutputPath'].rstrip('/')}/{file}.out",
+        "failure": f"{failures.rstrip('/')}/{file}-error.out" if failures else None,
+        "content_type": headers["content_type"],
+        "accept": headers["accept"],
+        "custom_attributes": headers["custom_attributes"],
+        "expires_s": time.time() + (headers["ttl_s"] or _DEFAULT_TTL_S),
+        "timeout_s": headers["timeout_s"] or _DEFAULT_TIMEOUT_S,
+    }
+    platform.emulator.store.put(region, _KIND, file, record)
+    platform.in_background(_run(platform, region, record))
+    return record
+
+
+def resume(platform: Platform, region: str) -> None:
+    """After a restart: go on with what was accepted and has no output yet."""
+    for record in platform.emulator.store.list(region, _KIND):
+        platform.in_background(_run(platform, region, record))
+
+
+async def _run(platform: Platform, region: str, record: Document) -> None:
+    emulator = platform.emulator
+    try:
+        copy = await _turn(platform, region, record)
+        try:
+            body, content_type = await _answer(platform, copy, record)
+        finally:
+            copy.outstanding -= 1
+        await own_s3.put(emulator, platform.http, record["output"], body, content_type)
+    except (OwnS3Error, AwsError, aiohttp.ClientError, TimeoutError) as error:
+        await _fail(platform, record, error)
+    emulator.store.delete(region, _KIND, record["id"])
+
+
+async def _turn(platform: Platform, region: str, record: Document) -> ModelCopy:
+    """A copy that may take one more request; its place is taken. Raises AwsError where none comes in time."""
+    name = record["endpoint"]
+    while time.time() < record["expires_s"]:
+        endpoint = platform.records(region).find("endpoint", name)
+        if endpoint is None:
+            raise AwsError("ValidationError", f"Endpoint {name} was deleted before it could answer.")
+        if endpoint["EndpointStatus"] == "Failed":
+            raise AwsError("ValidationError", f"Endpoint {name} failed before it could answer.")
+        most = _concurrency(endpoint)
+        fleets = platform.fleets.get((region, name), {}).values()
+        copies = [copy for fleet in fleets if not fleet.is_shadow for copy in fleet.copies()]
+        copy = least_busy([copy for copy in copies if copy.outstanding < most])
+        if copy is not None:
+            copy.outstanding += 1
+            copy.served += 1
+            return copy
+        await asyncio.sleep(_LOOK_S)
+    raise AwsError("ValidationError", "The request expired in the queue (RequestTTLSeconds).")
+
+
+async def _answer(platform: Platform, copy: ModelCopy, record: Document) -> tuple[bytes, str]:
+    """The container's answer. Raises AwsError for an error of the model."""
+    body, kept_type = await own_s3.get(platform.emulator, platform.http, record["input"])
+    headers = {"Content-Type": record["content_type"] or kept_type, "Accept": record["accept"] or "*/*"}
+    if record["custom_attributes"]:
+        headers["X-Amzn-SageMaker-Custom-Attributes"] = record["custom_attributes"]
+    url = f"http://127.0.0.1:{copy.port}/invocations"
+    timeout = aiohttp.ClientTimeout(total=record["timeout_s"])
+    async with platform.http.post(url, data=body, headers=headers, timeout=timeout) as answer:
+        found = await answer.read()
+        if answer.status >= 400:
+            text = found.decode(errors="replace")[:1024]
+            raise AwsError("ModelError", f'Received error ({answer.status}) from primary: "{text}".')
+        return found, answer.headers.get("Content-Type", "application/octet-stream")
+
+
+async def _fail(platform: Platform, record: Document, error: Exception) -> None:
+    """Write why there is no output, where the endpoint has a place for it."""
+    if record["failure"] is None:
+        return
+    reason = str(error) or type(error).__name__
+    body = json.dumps({"inferenceId": record["inference_id"], "failureReason": reason}).encode()
+    await own_s3.put(platform.emulator, platform.http, record["failure"], body, "application/json")
+
+
+def _concurrency(endpoint: Document) -> int:
+    config = endpoint.get("AsyncInferenceConfig") or {}
+    most: int = config.get("ClientConfig", {}).get(
+        "MaxConcurrentInvocationsPerInstance", _DEFAULT_CONCURRENCY
+    )
+    return most
+
+
+def pending(emulator: Emulator, region: str) -> int:
+    """How many accepted requests have no output yet."""
+    return len(emulator.store.list(region, _KIND))
