@@ -34,8 +34,8 @@ def _lines() -> Iterator[str]:
         others = sorted(set(model.operation_names) - set(served))
         yield f"\n### {title}\n"
         yield (
-            f"{len(served)} operations are served, {len(others)} refused by name; of the served ones' request "
-            f"members {kept} are honoured and {refused} refused.\n"
+            f"{len(served)} operations are served, {len(others)} refused by name. Of the members of served "
+            f"operations' requests {kept} are honoured and {refused} refused.\n"
         )
         yield "| operation | honoured | refused |"
         yield "|---|---|---|"
