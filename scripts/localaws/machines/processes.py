@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 _PR_SET_PDEATHSIG = 1
-_NICENESS = 5
+_NICENESS = 3
 # Below what CloudWatch Logs takes as one event (docs/facts/sagemaker.md#request-limits).
 _LONGEST_LINE_BYTES = 250_000
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
