@@ -1,4 +1,4 @@
-"""Ten runs of the series in tests/reliability, interrupted at the same moments each time: nothing is left."""
+"""Twelve runs of the series in tests/reliability, interrupted at the same moments: nothing is left."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from tests.reliability.interruptions import DECK, draw
 from tests.reliability.series import run_cases
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 SEED = 3
 
 
-def test_ten_interrupted_runs_leave_nothing_behind(tmp_path: Path) -> None:
+def test_twelve_interrupted_runs_leave_nothing_behind(tmp_path: Path) -> None:
     cases = [draw(SEED, number, ["standard", "fast"]) for number in range(len(DECK))]
     assert {case.kind for case in cases} == set(DECK)
     outcomes = run_cases(cases, tmp_path, parallel=2)

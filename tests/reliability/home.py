@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import select
 import shutil
 import subprocess
@@ -79,6 +80,7 @@ class Home:
         """The configuration that the repository ships, and a place for what commands say."""
         (self.folder / "said").mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "config.yaml", self.folder)
+        self._mount_small_disk()
 
     def type(self, name: str, *arguments: str, on_terminal: bool = False) -> Typed:
         """Start one `loadbench` command in a process group of its own, as a shell does."""
@@ -114,6 +116,54 @@ class Home:
     def _environment(self) -> Mapping[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return kept | {"PYTHONPATH": str(ROOT / "scripts"), "TERM": "xterm"}
+
+    # Its disk.
+
+    @property
+    def small_disk(self) -> Path:
+        """Where state and results are, if this user may mount a file system; it can be filled in a moment."""
+        return self.folder / "small-disk"
+
+    def _mount_small_disk(self) -> None:
+        if self.small_disk.is_dir():
+            return
+        self.small_disk.mkdir()
+        mount = ("mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(self.small_disk))
+        if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+            return
+        for name in ("results", ".loadbench/runs"):
+            target, link = self.small_disk / name.strip("."), self.folder / name
+            target.mkdir(parents=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+    def unmount(self) -> None:
+        """Give the small disk back."""
+        if self.small_disk.is_mount():
+            subprocess.run(("umount", "--lazy", str(self.small_disk)), check=False)
+
+    def fill_disk(self) -> bool:
+        """Leave no byte free; whether that was possible."""
+        if not self.small_disk.is_mount():
+            return False
+        with contextlib.suppress(OSError), (self.small_disk / "filler").open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
+        return True
+
+    def free_disk(self) -> None:
+        """Make room again."""
+        (self.small_disk / "filler").unlink(missing_ok=True)
+
+    def damage_states(self, chance: random.Random) -> None:
+        """Cut, blank or overwrite every Terraform state at a random place, as a crash or a full disk does."""
+        for file in (self.folder / ".loadbench/runs").glob("*/terraform.tfstate"):
+            state = file.read_bytes()
+            at = chance.randrange(len(state) + 1)
+            damaged = chance.choice((b"", bytes(64), chance.randbytes(64)))
+            file.write_bytes(state[:at] + damaged + (state[at + 64 :] if damaged else b""))
 
     # What is there.
 

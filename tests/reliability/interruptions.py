@@ -28,6 +28,8 @@ DECK = (
     "kill -9 embedded AWS",
     "fault",
     "fault",
+    "disk full",
+    "state damaged",
 )
 SUCCEEDED, FAILED, REFUSED, LEFT, INTERRUPTED = 0, 1, 2, 3, 130
 _STRIKE_WITHIN_S = 60.0
@@ -87,6 +89,7 @@ class Case:
     fresh: str = ""
     destroys: int = 1
     pause_s: float = 0.0  # before a second signal
+    place: float = 0.0  # seed of where a state is damaged
 
     @property
     def label(self) -> str:
@@ -112,7 +115,8 @@ def draw(seed: int, number: int, paths: Sequence[str]) -> Case:
     fresh = ""
     if fault is None:
         fresh = "models/" if luck > 0.95 else "optimized/" if path == "fast" and luck > 0.65 else ""
-    return Case(number, kind, path, fraction, fault, fresh, 2 if again < 0.2 else 1, pause_s * 4)
+    twice = 2 if again < 0.2 else 1
+    return Case(number, kind, path, fraction, fault, fresh, twice, pause_s * 4, place=chance.random())
 
 
 @dataclass
@@ -140,6 +144,8 @@ def strike(case: Case, home: Home, typed: Typed, typical_s: float) -> Strike:
         "kill -9 Terraform": lambda: _signal(_terraform(typed), signal.SIGKILL),
         "kill -9 benchmark": lambda: _signal(typed.process.pid, signal.SIGKILL),
         "kill -9 embedded AWS": lambda: _signal(home.aws_pid(), signal.SIGKILL),
+        "disk full": home.fill_disk,
+        "state damaged": lambda: _kill_all(typed),
     }
     deadline_s = time.monotonic() + _STRIKE_WITHIN_S
     while not typed.wait(0.0) and time.monotonic() < deadline_s:
@@ -169,6 +175,8 @@ def expected_exit_codes(case: Case, struck: Strike) -> tuple[int, ...]:
         "kill -9 Terraform": (FAILED,),
         "kill -9 benchmark": (-signal.SIGKILL,),
         "kill -9 embedded AWS": (FAILED, LEFT, SUCCEEDED),
+        "disk full": (FAILED, REFUSED, LEFT, SUCCEEDED),
+        "state damaged": (-signal.SIGKILL,),
     }[case.kind]
 
 
@@ -177,6 +185,18 @@ def _signal(pid: int | None, number: signal.Signals) -> bool:
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+        return True
+    return False
+
+
+def _kill_all(typed: Typed) -> bool:
+    """The benchmark and its Terraform at once, so that nobody saves the state any more."""
+    with contextlib.suppress(psutil.Error):
+        for process in (
+            *(benchmark := psutil.Process(typed.process.pid)).children(recursive=True),
+            benchmark,
+        ):
+            process.kill()
         return True
     return False
 

@@ -41,7 +41,8 @@ def of_the_run(
         broken += _spoken(words, exit_code, silent=case.kind == "terminal closed")
     if exit_code in (FAILED, INTERRUPTED) and home.aws_pid() is not None:
         broken += _none(home.in_account, f"exit code {exit_code}, yet there is ")
-    if new is not None and exit_code in (SUCCEEDED, FAILED, INTERRUPTED, LEFT):
+    is_recordable = case.kind != "disk full" or exit_code == SUCCEEDED
+    if new is not None and is_recordable and exit_code in (SUCCEEDED, FAILED, INTERRUPTED, LEFT):
         broken += _recorded(case, home, exit_code, new.name, words)
     return broken
 
@@ -65,7 +66,7 @@ def of_the_removal(
     broken += [f"earlier result changed: {name}" for name in before if after.get(name) != before[name]]
     if lost := shards - home.shards():
         broken.append(f"{len(lost)} objects of finished shards are gone")
-    if new is not None:
+    if new is not None and (new / "run.json").exists():  # on a full disk there may be none
         try:
             record = load(home, new.name)
         except Exception as error:  # noqa: BLE001 - whatever it is, the record cannot be read
@@ -74,6 +75,18 @@ def of_the_removal(
             broken.append("the record says for ever that the run is running")
         if record.destroyed_s is None:
             broken.append("the record does not say that the run was removed")
+    return broken
+
+
+def of_a_removal_on_a_full_disk(home: Home, exit_code: int, words: str) -> list[str]:
+    """It removes, or says what is left; the disk is no excuse for a traceback."""
+    broken = []
+    if exit_code not in (SUCCEEDED, LEFT):
+        broken.append(f"destroy on a full disk ended with {exit_code}")
+    if "Traceback" in words:
+        broken.append(f"destroy on a full disk: traceback {words.strip().splitlines()[-1][:160]}")
+    if exit_code == SUCCEEDED:
+        broken += _none(home.in_account, "destroy on a full disk ended with 0, yet there is ")
     return broken
 
 

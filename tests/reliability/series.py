@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import queue
+import random
 import signal
 import statistics
 import subprocess
@@ -106,6 +107,7 @@ class RunContext:
         run_s = typed.seconds()
         new = self._new_result(before)
         broken = promises.of_the_run(case, home, struck, exit_code, typed.words(), new)
+        broken += self._remove_on_damaged_disk(case)
         codes, words, started_s = [], [], time.monotonic()
         for turn in range(case.destroys):
             removal = home.type(f"{case.number}-destroy-{turn}", "destroy")
@@ -116,9 +118,21 @@ class RunContext:
         run_id = new.name if new else None
         return Outcome(case, run_id, struck.at_s, struck.doing, exit_code, run_s, destroy_s, broken)
 
+    def _remove_on_damaged_disk(self, case: Case) -> list[str]:
+        """Damage the state; with a full disk, remove before there is room again. Gives broken promises."""
+        if case.kind == "state damaged":
+            self.home.damage_states(random.Random(case.place))
+        if case.kind != "disk full":
+            return []
+        removal = self.home.type(f"{case.number}-destroy-full", "destroy")
+        code = self.home.finish(removal, _RUN_TIMEOUT_S)
+        self.home.free_disk()
+        return promises.of_a_removal_on_a_full_disk(self.home, code, removal.words())
+
     def end(self) -> None:
         """Stop the embedded AWS."""
         self.home.finish(self.home.type("down", "local", "down"), _RUN_TIMEOUT_S)
+        self.home.unmount()
 
     def _new_result(self, before: Iterable[str]) -> Path | None:
         known = {name.split("/")[1] for name in before}

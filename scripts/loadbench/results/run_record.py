@@ -236,8 +236,11 @@ def write_atomically(path: Path, text: str) -> Path:
     """Replace `path` with `text` so that a reader sees the old or the new, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # half a file, where the disk is full
     return path
 
 
