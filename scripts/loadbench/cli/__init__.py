@@ -16,7 +16,7 @@ from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
 from loadbench.cli.streams import end_like_ctrl_c, keep_talking, no_more_signals
-from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError
+from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError, storage_error
 from loadbench.redaction import redact
 from loadbench.typed_commands import typed_here
 
@@ -100,13 +100,25 @@ def main() -> None:
     except LoadbenchError as error:
         _show_error(error, log)
         sys.exit(error.exit_code)
+    except OSError as error:
+        known = storage_error(error)
+        if known is None:
+            _show_defect(error, log)
+            sys.exit(1)
+        _show_error(known, log)
+        sys.exit(known.exit_code)
     except Exception as error:  # noqa: BLE001 -- a defect of ours: the log gets the traceback, the user a sentence
-        _LOG.critical("unexpected error", exc_info=True)
-        what = redact(f"{type(error).__name__}: {error}".rstrip(": "))
-        click.echo(f"Error: something unexpected happened ({what}). This is a defect of loadbench.", err=True)
-        click.echo(f"→ Please open an issue with the log, secrets are taken out of it: {log.path}", err=True)
-        click.echo("→ See that nothing is left that costs money: loadbench destroy", err=True)
+        _show_defect(error, log)
         sys.exit(1)
+
+
+def _show_defect(error: Exception, log: call_log.CallLog) -> None:
+    """A sentence, and where the traceback is."""
+    _LOG.critical("unexpected error", exc_info=error)
+    what = redact(f"{type(error).__name__}: {error}".rstrip(": "))
+    click.echo(f"Error: something unexpected happened ({what}). This is a defect of loadbench.", err=True)
+    click.echo(f"→ Please open an issue with the log, secrets are taken out of it: {log.path}", err=True)
+    click.echo("→ See that nothing is left that costs money: loadbench destroy", err=True)
 
 
 def _show_error(error: LoadbenchError, log: call_log.CallLog) -> None:

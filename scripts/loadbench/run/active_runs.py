@@ -36,8 +36,9 @@ def active_record(context: RunContext, load_path: LoadPath | None) -> RunRecord:
     """The record of the endpoint that is up now; UsageError when there is none."""
     for name in [load_path] if load_path else list(context.config.paths):
         for run in reversed(active_runs(context, name)):
-            record = load_record(record_file(context.workspace.results_dir, run.run_id))
-            if record.status == "succeeded":
+            file = record_file(context.workspace.results_dir, run.run_id)
+            # A sharding job alone has no record.
+            if file.exists() and (record := load_record(file)).status == "succeeded":
                 return record
     wanted = f"{load_path} " if load_path else ""
     raise UsageError(f"no {wanted}endpoint is up", remedy=f"Start one with `make {load_path or 'standard'}`.")

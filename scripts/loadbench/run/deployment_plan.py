@@ -13,6 +13,7 @@ from loadbench.results.run_record import ModelInfo, Optimization, Pair, RunRecor
 from loadbench.run.models import staging
 from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.optimization.job import optimize, tensor_parallel_degree
+from loadbench.run.removal.deployed_runs import deployed_by, forget_run, note_deployed
 from loadbench.run.run_context import RunContext, hugging_face_token
 from loadbench.run.terraform.render import Plan, render
 
@@ -167,5 +168,9 @@ def optimize_only(context: RunContext) -> Optimization:
     record = begin_record(context, OPTIMIZED_LOAD_PATH, None)
     with context.ui.step("preparing the model"):
         source = find_weights(context, OPTIMIZED_LOAD_PATH)
+    # Noted like a run, so that `make destroy` stops the job of a benchmark that was killed.
+    note_deployed(context.workspace, deployed_by(record))
     with context.ui.step("optimization job"):
-        return run_optimization(context, record, source)
+        done = run_optimization(context, record, source)
+    forget_run(context.workspace, record.run_id, context.clock())
+    return done

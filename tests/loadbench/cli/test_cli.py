@@ -139,3 +139,24 @@ def test_the_shell_is_told_verbs_and_options(tmp_path: Path) -> None:
     assert "compare" in reported("loadbench", "com")
     assert reported("loadbench", "run", "fa") == ["fast"]
     assert "--pairs" in reported("loadbench", "compare", "--pa")
+
+
+def test_a_disk_that_cannot_be_written_is_no_defect(tmp_path: Path) -> None:
+    script = """
+import errno, sys
+from loadbench import cli
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device", "results/run.json")
+
+cli.cli.commands["completion"].callback = full
+sys.argv = ["loadbench", "completion", "bash"]
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "results/run.json" in done.stderr
+    assert "Free space" in done.stderr
+    assert "defect" not in done.stderr

@@ -15,7 +15,7 @@ from loadbench.config import Config
 from loadbench.errors import PreflightError
 from loadbench.load_paths import LoadPath
 from loadbench.progress import OnProgress, Progress, ignore_progress
-from loadbench.run.preflight import account, container, weights
+from loadbench.run.preflight import account, container, disk, weights
 from loadbench.run.preflight.background import started
 from loadbench.run.preflight.check import Check, CheckContext
 from loadbench.run.run_context import hugging_face_token
@@ -59,6 +59,7 @@ def _terraform(context: CheckContext) -> Iterator[Check]:
 
 
 _ENTRIES = (
+    _Entry("disk", disk.writable, by_method=False),
     _Entry("credentials", account.credentials, by_method=False, needs_account=True),
     _Entry("terraform", _terraform, by_method=False),
     _Entry("image", container.image),

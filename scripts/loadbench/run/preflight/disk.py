@@ -1,0 +1,37 @@
+"""The folders that a run writes to: a full or read-only disk would end it after the first paid call."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from loadbench.errors import storage_error
+from loadbench.run.preflight.check import Check, CheckContext
+from loadbench.workspace import Workspace
+
+# State, record and logs of one run take about 0.3 MB, the weights' own space aside.
+_NEEDED_BYTES = 1 << 20
+
+
+def writable(_: CheckContext) -> Iterator[Check]:
+    """What a run writes has room in `results/` and `.loadbench/`."""
+    workspace = Workspace.here()
+    problems = list(filter(None, map(_problem, (workspace.results_dir, workspace.private_dir))))
+    yield from problems or [Check("disk", "ok", f"{workspace.home} can be written")]
+
+
+def _problem(folder: Path) -> Check | None:
+    while not folder.exists():  # a check makes nothing; the folder will be on the same disk
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            written = sum(file.write(bytes(1 << 16)) for _ in range(_NEEDED_BYTES >> 16))
+    except OSError as error:
+        known = storage_error(error)
+        return Check(
+            "disk", "failure", f"{folder} cannot be written: {error.strerror}", known.remedy if known else ""
+        )
+    if written < _NEEDED_BYTES:
+        return Check("disk", "failure", f"{folder} has no room for 1 MB", "Free space on that disk.")
+    return None
