@@ -39,7 +39,8 @@ compare: $(READY) ## standard and fast (or PATHS=a,b), compared; PAIRS=n makes n
 scale-out: $(READY) ## add one copy to both endpoints, time it, take it away; deploys what is not up and removes that
 	@$(LOADBENCH) scale-out --deploy $(if $(PAIRS),--repeat $(PAIRS)) $(OPTIONS)
 
-destroy: $(READY) ## remove everything of this project, and check that nothing is left
+# Needs what is installed and no more: a set-up that fails must not keep anything up.
+destroy: $(if $(wildcard $(LOADBENCH)),,$(READY)) ## remove everything of this project, and check that nothing is left
 	@$(LOADBENCH) destroy $(OPTIONS)
 
 doctor: $(READY) ## check everything that can be known to fail before anything costs money

@@ -42,6 +42,8 @@ _RESOURCES: dict[str, list[str]] = {
         f"arn:aws:s3:::BUCKET/{key}" for key in ("loadbench-write-check", "models/*", "optimized/*")
     ],
     "ContainerLogs": [f"{_LOGS}{kind}/PROJECT-*" for kind in ("Endpoints", "InferenceComponents")],
+    # A listing by prefix is checked against every group (Service Authorization Reference, CloudWatch Logs).
+    "ListLogGroups": ["arn:aws:logs:REGION:ACCOUNT:log-group:*"],
     "Image": [f"arn:aws:ecr:REGION:763104351884:repository/{name}" for name in ("djl-inference", "vllm")],
     "NoResourceLevel": ["*"],
 }
@@ -72,6 +74,7 @@ _SIDS_OF_ACTIONS = {
     "iam:ListRoles": "NoResourceLevel",
     "iam:PassRole": "PassOwnRoles",
     "iam:SimulatePrincipalPolicy": "MayARoleBePassed",
+    "logs:DescribeLogGroups": "ListLogGroups",
     "s3:ListBucket": "Bucket",
     "s3:ListBucketMultipartUploads": "Bucket",
     "sagemaker:ListTags": "ReadTags",
@@ -124,6 +127,7 @@ _ALSO: dict[Operation, tuple[str, ...]] = {
 # Operations that need no permission on AWS, each with its reason.
 NOT_NEEDED: dict[Operation, str] = {
     ("sts", "GetCallerIdentity"): "AWS answers it to everybody, even against a policy that denies it",
+    ("s3", "DeleteBucket"): "asked of the embedded AWS only, where loadbench makes the bucket",
     ("s3", "CreateBucket"): "asked of the embedded AWS only: on AWS the bucket is the user's to name",
 }
 

@@ -30,9 +30,17 @@ if TYPE_CHECKING:
 @JSON_OPTION
 @click.option("--shards", is_flag=True, help="Remove the sharded weights in S3 as well.")
 @click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Remove models, shards, logs and the bucket made here as well; stop the embedded AWS.",
+)
+@click.option(
     "--forget", multiple=True, metavar="RUN", help="A run that you know to be gone: it is not looked for."
 )
-def destroy(yes: bool, as_json: bool, shards: bool, forget: tuple[str, ...], **options: Any) -> None:
+def destroy(
+    yes: bool, as_json: bool, shards: bool, everything: bool, forget: tuple[str, ...], **options: Any
+) -> None:
     """Remove everything of this project, and check that it is gone.
 
     Runs of this folder are removed where they were made, also where the configuration has changed since.
@@ -43,6 +51,7 @@ def destroy(yes: bool, as_json: bool, shards: bool, forget: tuple[str, ...], **o
       loadbench destroy
       loadbench destroy --config my.yaml --yes
       loadbench destroy --shards                   the sharded weights in S3 too
+      loadbench destroy --all                      and models, logs, the bucket
     """
     from loadbench.run.destroy import destroy_everything
     from loadbench.workspace import Workspace
@@ -54,7 +63,7 @@ def destroy(yes: bool, as_json: bool, shards: bool, forget: tuple[str, ...], **o
         config,
         Workspace.here(),
         ui,
-        include_shards=shards,
+        remove="all" if everything else "shards" if shards else "runs",
         confirm=lambda context, question: asking(context, yes)(question),
         forget=forget,
         config_error=error,

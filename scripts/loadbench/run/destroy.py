@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.config import Config
-from loadbench.errors import LoadbenchError, UsageError
+from loadbench.errors import LeftoverError, LoadbenchError, UsageError
 from loadbench.run.removal.deployed_runs import forget_run, known_runs
 from loadbench.run.removal.folder import Confirm, FolderRemoval, Open
-from loadbench.run.removal.remove import find_resources, remove
+from loadbench.run.removal.kept import Kept, find_kept
+from loadbench.run.removal.remove import find_resources
+from loadbench.run.removal.remove import remove as remove_resources
 from loadbench.run.removal.remove_run import interruption_leaves_something, leftover_error
 from loadbench.run.removal.resources import Resource
-from loadbench.run.removal.stored_weights import remove_half_made, remove_stored, stored_weights
+from loadbench.run.removal.stored_weights import remove_half_made
 from loadbench.run.run_context import RunContext
-from loadbench.target import aws_environment_kept
+from loadbench.target import aws_environment_kept, localaws
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
 
+What = Literal["runs", "shards", "all"]
 _AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -35,6 +39,12 @@ class Removal:
     kept: list[str] = field(default_factory=list)
     ending: str = "Nothing of this project is left that costs money by the hour."
     on_aws: bool = False
+
+    def add(self, removed_and_kept: tuple[list[str], list[str]]) -> None:
+        """What one part of the removal came to."""
+        removed, kept = removed_and_kept
+        self.removed += removed
+        self.kept += kept
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -60,7 +70,7 @@ def destroy_everything(
     workspace: Workspace,
     ui: Ui,
     *,
-    include_shards: bool,
+    remove: What,
     confirm: Confirm,
     forget: Sequence[str] = (),
     config_error: LoadbenchError | None = None,
@@ -69,8 +79,9 @@ def destroy_everything(
 
     Works with state, without it, twice, and while something is still creating. With a `config_error`,
     `config` is a stand-in, and only what the folder's runs made is removed; it is raised if they made
-    nothing. `forget` names runs that the user knows to be gone. Raises LeftoverError (exit 3) with names and
-    prices when something is still there, or cannot be reached from here.
+    nothing. `remove` says whether shards, or all that is stored, go as well. `forget` names runs that the
+    user knows to be gone. Raises LeftoverError (exit 3) with names and prices when something is still there,
+    or cannot be reached from here.
     """
     for run_id in forget:
         forget_run(workspace, run_id, time.time())
@@ -87,8 +98,10 @@ def destroy_everything(
         for place in folder.places(by_records_only=config_error is not None):
             with aws_environment_kept():
                 context = folder.remove_in(place, whole_project=place is config)
-                if context is not None and place is config:
-                    _look_after_storage(context, summary, include_shards=include_shards)
+                # What is still there may need its weights, and its embedded AWS.
+                if context is not None and place is config and not folder.has_left:
+                    summary.add(_remove_stored(context, remove, confirm))
+                    summary.add(_embedded_aws(context, stop=remove == "all"))
     summary.kept += folder.elsewhere()
     folder.raise_what_is_left()
     summary.removed = folder.removed + summary.removed
@@ -99,20 +112,59 @@ def destroy_everything(
     return summary
 
 
-def _look_after_storage(context: RunContext, summary: Removal, *, include_shards: bool) -> None:
-    """What lies in S3: half-made things go, the rest stays or goes as asked. What cannot be seen is said."""
+def _remove_stored(context: RunContext, remove: What, confirm: Confirm) -> tuple[list[str], list[str]]:
+    """What lies in S3 and CloudWatch: incomplete things go, the rest as asked. Returns removed and kept.
+
+    LeftoverError where something that was to be removed is still there; what cannot be seen is a warning.
+    """
     session, config, account_id = context.account.session, context.config, context.account.account_id
+    removed: list[str] = []
+    found: list[Kept] = []
     try:
         with context.ui.step("looking for incomplete uploads and shards"):
-            summary.removed += remove_half_made(session, config, account_id)
-        for stored in stored_weights(session, config, account_id):
-            if include_shards and stored.kind == "shards":
-                remove_stored(session, stored)
-                summary.removed.append(f"shards {stored.uri}")
-            else:
-                summary.kept.append(stored.describe())
+            removed += remove_half_made(session, config, account_id)
+        found = find_kept(session, config, account_id)
     except (ClientError, BotoCoreError) as error:
-        context.ui.warn(f"what is stored in S3 could not be looked at: {error}")
+        if remove == "all":
+            raise _still_stored([str(error)]) from error
+        context.ui.warn(f"what is stored in S3 and CloudWatch Logs could not be listed: {error}")
+    wanted = [item for item in found if remove == "all" or item.kind == remove]
+    for item in wanted:
+        context.ui.note(f"to be removed: {item.describe()}")
+    if remove == "all" and wanted and not confirm(context, "Remove these for good?"):
+        wanted = []
+    problems = []
+    for item in wanted:
+        try:
+            with context.ui.step(f"removing {item.kind} {item.name}"):
+                item.remove()
+        except (ClientError, BotoCoreError) as error:
+            problems.append(f"{item.describe()}: {error}")
+        else:
+            removed.append(f"{item.kind} {item.name}")
+    if problems:
+        raise _still_stored(problems)
+    return removed, [item.explain() for item in found if item not in wanted]
+
+
+def _still_stored(problems: Sequence[str]) -> LeftoverError:
+    return LeftoverError(
+        "something that is stored could not be removed:",
+        details="\n".join(f"  {problem}" for problem in problems),
+        remedy="Check the permissions (docs/iam-policy.json), then run `loadbench destroy --all` again.",
+    )
+
+
+def _embedded_aws(context: RunContext, *, stop: bool) -> tuple[list[str], list[str]]:
+    """The embedded AWS's own process, which removing runs leaves running: what was removed, what is kept."""
+    if context.config.target != "local":
+        return [], []
+    home, state_dir = context.workspace.home, context.config.local.state_dir
+    pid = json.loads(localaws(["status", "--json"], context.config, home)).get("pid")
+    if stop:
+        localaws(["down"], context.config, home)
+        return [f"the embedded AWS (process {pid}); what it stored is in {state_dir}"], []
+    return [], [f"the embedded AWS (process {pid}), which costs nothing; loadbench local down stops it"]
 
 
 def find_leftovers(
@@ -132,7 +184,7 @@ def find_leftovers(
     if not do_remove or not found or not confirm(_question(found)):
         return Removal(listed=found, on_aws=context.config.target == "aws")
     with interruption_leaves_something():
-        remaining = remove(context.account.session, found, context.ui.detail)
+        remaining = remove_resources(context.account.session, found, context.ui.detail)
     if remaining:
         raise leftover_error(context, remaining)
     return Removal(removed=[f"{item.kind} {item.name}" for item in found])

@@ -113,6 +113,11 @@ class FolderRemoval:
         self.removed += names
         return context
 
+    @property
+    def has_left(self) -> bool:
+        """Whether something is still there, or cannot be seen."""
+        return bool(self._left or self._unreachable)
+
     def elsewhere(self) -> list[str]:
         """Name the runs that no place led to: what costs money counts as left, the rest is returned."""
         kept = []

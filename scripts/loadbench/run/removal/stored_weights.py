@@ -32,13 +32,6 @@ class StoredWeights:
         """Where they lie."""
         return f"s3://{self.bucket}/{self.prefix}"
 
-    def describe(self) -> str:
-        """One line with size and monthly price."""
-        gigabytes = self.size_bytes / 1e9
-        cost = f"{gigabytes * USD_PER_GB_MONTH:.2f} USD per month on AWS"
-        option = "; --shards removes them" if self.kind == "shards" else ""
-        return f"{self.kind} in {self.uri}: {self.objects} objects, {gigabytes:.2f} GB, {cost}{option}"
-
 
 def stored_weights(session: Any, config: Config, account_id: str) -> list[StoredWeights]:
     """What staging and optimization jobs have left in the bucket; nothing when there is no bucket."""
@@ -58,13 +51,21 @@ def stored_weights(session: Any, config: Config, account_id: str) -> list[Stored
 
 
 def remove_stored(session: Any, stored: StoredWeights) -> None:
-    """Delete every object under the prefix, a thousand at a time."""
-    client = session.client("s3")
-    keys = [{"Key": item["Key"]} for item in _objects(client, stored.bucket, stored.prefix)]
+    """Delete every object under the prefix."""
+    remove_objects(session.client("s3"), stored.bucket, stored.prefix)
+
+
+def remove_objects(client: Any, bucket: str, prefix: str) -> None:
+    """Delete every object under a prefix, a thousand at a time. ClientError for the first that stays."""
+    keys = [{"Key": item["Key"]} for item in _objects(client, bucket, prefix)]
     for first in range(0, len(keys), 1000):
-        client.delete_objects(
-            Bucket=stored.bucket, Delete={"Objects": keys[first : first + 1000], "Quiet": True}
+        answer = client.delete_objects(
+            Bucket=bucket, Delete={"Objects": keys[first : first + 1000], "Quiet": True}
         )
+        for error in answer.get("Errors", ()):
+            raise ClientError(
+                {"Error": {**error, "Message": f"{error['Key']}: {error['Message']}"}}, "DeleteObjects"
+            )
 
 
 def remove_half_made(session: Any, config: Config, account_id: str) -> list[str]:

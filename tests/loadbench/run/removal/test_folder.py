@@ -49,7 +49,8 @@ def run_destroy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Destroy:
     """`destroy` in the folder, by the credentials of one account; S3 is not looked at."""
-    monkeypatch.setattr(destroy, "_look_after_storage", lambda *_, **__: None)
+    monkeypatch.setattr(destroy, "_remove_stored", lambda *_: ([], []))
+    monkeypatch.setattr(destroy, "_embedded_aws", lambda *_, **__: ([], []))
     monkeypatch.setattr(folder, "localaws", lambda *_, **__: "")
 
     def call(config: Config | None = None, account_id: str = ACCOUNT_ID, **options: Any) -> Removal:
@@ -62,7 +63,7 @@ def run_destroy(
             config or config_with(),
             workspace,
             Ui(Console(file=said)),
-            include_shards=False,
+            remove="runs",
             confirm=options.pop("confirm", lambda context, question: True),
             **options,
         )
@@ -183,7 +184,7 @@ def test_an_account_that_cannot_be_reached_is_named_with_what_is_in_it(
             config_with(target="aws"),
             workspace,
             Ui(Console(file=said)),
-            include_shards=False,
+            remove="runs",
             confirm=lambda *_: True,
         )
     assert "no usable AWS credentials" in caught.value.message + caught.value.details
