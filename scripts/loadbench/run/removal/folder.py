@@ -20,7 +20,7 @@ from loadbench.run.removal.deployed_runs import (
     note_deployed,
     runs_with_state,
 )
-from loadbench.run.removal.remove import Listing, list_resources, remove
+from loadbench.run.removal.remove import Listing, list_project, remove
 from loadbench.run.removal.remove_run import leftover_error, remove_deployed, together
 from loadbench.run.run_context import RunContext, lock_path
 from loadbench.run.terraform import remote_state
@@ -100,7 +100,7 @@ class FolderRemoval:
         names = [f"{kind} {name}" for run in here for kind, name in run.names.items()]
         if whole_project:
             with self.ui.step("listing resources"):
-                listing = list_resources(context.account.session, place.project)
+                listing = list_project(context.account.session, place.project)
             names = [f"{item.kind} {item.name}" for item in listing.resources]
         if (names or here) and not self.confirm(context, _question(names, here)):
             raise InterruptedRunError("nothing was removed", remedy="Answer yes, or pass --yes.")
@@ -147,7 +147,7 @@ class FolderRemoval:
     def _remove_rest(self, context: RunContext) -> None:
         """What the account lists under the project's tags, whoever made it."""
         with self.ui.step("verifying that nothing is left"):
-            listing = list_resources(context.account.session, context.config.project)
+            listing = list_project(context.account.session, context.config.project)
             # What could not be removed of this folder's runs is named already.
             remaining = [item for item in listing.resources if item.run_id not in self._failed]
             if remaining:

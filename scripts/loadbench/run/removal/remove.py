@@ -22,7 +22,7 @@ from loadbench.run.removal.resources import (
     is_refused,
 )
 
-__all__ = ["Listing", "Resource", "find_resources", "list_resources", "remove"]
+__all__ = ["Listing", "Resource", "find_resources", "list_project", "remove"]
 
 # An endpoint cannot be removed while it is being made, and its health check may take an hour.
 _PATIENCE_S = 4200.0
@@ -51,7 +51,7 @@ class Listing:
     is_connection_lost: bool = False
 
 
-def list_resources(session: Any, project: str, price: PriceLookup | None = None) -> Listing:
+def list_project(session: Any, project: str, price: PriceLookup | None = None) -> Listing:
     """Everything of a project in the session's account and region, as far as it can be listed.
 
     By tag and by name, in every status, from all pages: endpoints, inference components, configurations,
@@ -71,8 +71,8 @@ def list_resources(session: Any, project: str, price: PriceLookup | None = None)
 
 
 def find_resources(session: Any, project: str, price: PriceLookup | None = None) -> list[Resource]:
-    """As `list_resources`; RunError when a kind cannot be listed, because half a list proves nothing."""
-    listing = list_resources(session, project, price)
+    """As `list_project`; RunError when a kind cannot be listed, because half a list proves nothing."""
+    listing = list_project(session, project, price)
     if listing.problems:
         why = "; ".join(dict.fromkeys(listing.problems.values()))
         raise RunError(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from loadbench.errors import LeftoverError, LoadbenchError, StateLockedError
 from loadbench.run.deployment import STATE_FILE, terraform_for
 from loadbench.run.removal.deployed_runs import DeployedRun, forget_run
-from loadbench.run.removal.remove import list_resources, remove
+from loadbench.run.removal.remove import list_project, remove
 from loadbench.run.removal.resources import Resource
 from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state
@@ -141,7 +141,7 @@ def _by_api(context: RunContext, run: DeployedRun) -> list[Resource]:
     What cannot be listed is removed, and looked at, by the names that the run was given.
     """
     session = context.account.session
-    listing = list_resources(session, run.project)
+    listing = list_project(session, run.project)
     if listing.is_connection_lost:
         raise LeftoverError(
             f"run {run.run_id} may still be there: {next(iter(listing.problems.values()))}",
