@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -65,7 +66,7 @@ def test_each_cause_has_its_remedy(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(disk.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     first, *_ = checked()
     assert (first.name, first.status) == ("disk", "failure")
     assert remedy in first.remedy
