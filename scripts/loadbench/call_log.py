@@ -35,7 +35,7 @@ class CallLog(logging.FileHandler):
         self._command = command
         verb = next((word for word in command if word.isalpha()), "call")
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{verb}-{os.getpid()}.log"
-        super().__init__(home / LOGS / name, encoding="utf-8", delay=True)
+        super().__init__(home / LOGS / name, encoding="utf-8", errors="backslashreplace", delay=True)
         formatter = RedactingFormatter(
             "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
         )
@@ -65,7 +65,10 @@ class CallLog(logging.FileHandler):
         for old in sorted(file.parent.glob("*.log"))[: -KEPT + 1]:
             old.unlink(missing_ok=True)
         self.stream = os.fdopen(
-            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8"
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            "a",
+            encoding="utf-8",
+            errors="backslashreplace",
         )
         what = f"loadbench {metadata.version('loadbench')}, Python {platform.python_version()}, "
         what += f"{platform.system()} {platform.machine()}: loadbench {' '.join(self._command)}"

@@ -66,6 +66,11 @@ _STORAGE_REMEDIES = {
     errno.EACCES: "Give yourself permission to write there (`ls -ld`), or work in another folder.",
     errno.EPERM: "Give yourself permission to write there (`ls -ld`), or work in another folder.",
     errno.EIO: "The disk reports errors: look at the system's log, or work in a folder on another disk.",
+    errno.ENAMETOOLONG: "Choose a shorter name, or a folder with a shorter path.",
+    errno.ENOTDIR: "A part of that path is a file: choose another folder.",
+    errno.EISDIR: "That is a folder: choose the path of a file.",
+    errno.ELOOP: "The symbolic links of that path lead in a circle: correct them.",
+    errno.EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`), then try again.",
 }
 
 
@@ -74,5 +79,5 @@ def storage_error(error: OSError) -> StorageError | None:
     remedy = _STORAGE_REMEDIES.get(error.errno or 0)
     if remedy is None:
         return None
-    where = f" {error.filename}" if error.filename else ""
+    where = f" {str(error.filename)[:200]}" if error.filename else ""
     return StorageError(f"a file{where} cannot be used: {error.strerror}", remedy=remedy)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from loadbench.config import Config, Target
 from loadbench.engines.installation import installed_engines
-from loadbench.errors import RunError, UsageError
+from loadbench.errors import LoadbenchError, RunError, UsageError
+from loadbench.shell_variables import check_variables, require_visible
 from loadbench.workspace import PRIVATE_FOLDER
 
 if TYPE_CHECKING:
@@ -55,20 +56,22 @@ def open_account(config: Config, home: Path) -> Account:
             del os.environ[name]
     environment |= {"AWS_REGION": config.region, "AWS_DEFAULT_REGION": config.region}
     os.environ.update(environment)
+    check_variables()
 
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         session = boto3.Session(region_name=config.region)
+        found = session.get_credentials()
+        if found is not None:
+            keys = found.get_frozen_credentials()
+            for value in (keys.access_key, keys.secret_key, keys.token):
+                require_visible(value or "", f"an AWS credential ({found.method})")
         session.events.register("needs-retry", _note_failed_attempt)
         account_id = session.client("sts").get_caller_identity()["Account"]
-    except (BotoCoreError, ClientError) as error:
-        raise UsageError(
-            f"no usable AWS credentials for region {config.region}: {error}",
-            remedy="Run `aws configure` or set AWS_PROFILE, then try `aws sts get-caller-identity`;"
-            " or use the embedded AWS with TARGET=local.",
-        ) from error
+    except (BotoCoreError, ClientError, ValueError, OSError) as error:  # the last two: settings of the shell
+        raise _unreachable(config, error) from error
     inherited = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return Account(config.target, config.region, account_id, session, inherited)
 
@@ -83,6 +86,19 @@ def aws_environment_kept() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(before)
+
+
+def _unreachable(config: Config, error: Exception) -> LoadbenchError:
+    if config.target == "local":
+        return RunError(
+            f"the embedded AWS does not answer: {error}",
+            remedy="Read `loadbench local logs`, then `loadbench local down` and try again.",
+        )
+    return UsageError(
+        f"no usable AWS credentials for region {config.region}: {error}",
+        remedy="Run `aws configure` or set AWS_PROFILE, then try `aws sts get-caller-identity`;"
+        " or use the embedded AWS with TARGET=local.",
+    )
 
 
 def _note_failed_attempt(
@@ -157,9 +173,11 @@ def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | N
         done = subprocess.run(
             command,
             input=stdin,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8:backslashreplace"},  # whatever the locale is
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_START_TIMEOUT_S,
             check=False,
         )
@@ -170,11 +188,16 @@ def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | N
         ) from error
     if done.returncode == 0:
         return done.stdout
-    words = done.stderr.strip()
+    words = done.stderr.strip().removeprefix("error: ")
     if "No module named" in words:
         raise UsageError(
             f"the embedded AWS is not fully installed: {words.splitlines()[-1]}",
             remedy="Run `make setup`, or pip install 'loadbench[local]'.",
+        )
+    if done.returncode == UsageError.exit_code:
+        reason = words.splitlines()[-1].removeprefix("Error: ")  # after how to call it
+        raise UsageError(
+            f"the embedded AWS: {reason}", remedy="Check the section `local` of the configuration."
         )
     raise RunError(
         f"the embedded AWS could not do `{arguments[0]}`",

@@ -45,7 +45,7 @@ class Ui:
         self._verbose, self._quiet = verbose, quiet
         self._durations = _Durations(durations_file)
         self._live: Live | None = None
-        self._spinner = Spinner("dots")
+        self._spinner = Spinner("dots" if self.console.encoding.lower().startswith("utf") else "line")
         self._position = ""
         self._title = ""
         self._detail = ""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from loadbench.errors import UsageError
+
+PRIVATE_DIR = ".loadbench"
 
 _IN_THE_WHEEL = Path(__file__).resolve().parent / "assets"
 PRIVATE_FOLDER = ".loadbench"
@@ -35,6 +40,16 @@ class Workspace:
         """State files, plugins, locks and logs; removed by nobody but the user."""
         return self.home / PRIVATE_FOLDER
 
+    def require_writable(self) -> None:
+        """Raise UsageError where nothing can be kept: a read-only folder, or another user's files."""
+        for folder in (self.results_dir, self.private_dir):
+            place = folder if folder.exists() else self.home
+            if not is_writable(place):
+                raise UsageError(
+                    f"cannot write into {place}: it is read-only or belongs to another user",
+                    remedy="Work in a folder of your own: loadbench init FOLDER",
+                )
+
     def run_dir(self, run_id: str) -> Path:
         """Terraform's state and variables of one run; gone once its resources are."""
         return self.private_dir / "runs" / run_id
@@ -43,3 +58,10 @@ class Workspace:
     def terraform_root(self) -> Path:
         """The Terraform root as it is shipped, the same for every way of loading."""
         return self.assets / "terraform"
+
+
+def is_writable(place: Path) -> bool:
+    """Whether files can be made in `place`, or where it does not exist, whether it can be made."""
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import shlex
 import sys
@@ -24,8 +26,15 @@ _state_dir = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+# What a path is not to blame for.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
 class _Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a locale may lack a character of a path
         try:
             return super().invoke(context)
         except SettingsError as error:
@@ -34,6 +43,10 @@ class _Group(click.Group):
         except LocalAwsError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
+        except OSError as error:
+            name = f" {error.filename}" if error.filename else ""
+            click.echo(f"error: cannot use{name}: {error.strerror}", err=True)
+            sys.exit(1 if error.errno in _DISK_ERRORS else 2)
 
 
 @click.group(cls=_Group)
@@ -43,7 +56,7 @@ def main() -> None:
 
 @main.command()
 @_state_dir
-@click.option("--settings", type=click.File(), help="JSON file with settings; - reads standard input.")
+@click.option("--settings", type=click.File("rb"), help="JSON file with settings; - reads standard input.")
 @click.option("--env", "as_env", is_flag=True, help="Print what `env --json` prints instead of the status.")
 @_as_json
 def up(state_dir: Path, settings: Any, as_env: bool, as_json: bool) -> None:
@@ -95,10 +108,10 @@ def logs(state_dir: Path) -> None:
             click.echo(line, nl=False)
 
 
-def _read(text: str) -> Settings:
+def _read(text: bytes) -> Settings:
     try:
         return parse_settings(json.loads(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"the settings are not JSON: {error}") from error
 
 

@@ -12,31 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from .instance_types import known_types
 from .settings import NetworkShape
 from .state.keys import KeyRing
-
-# The burst figures of docs/facts/sagemaker.md#instance-figures.
-INSTANCE_GBIT_PER_S = {
-    "ml.g5.xlarge": 10,
-    "ml.g5.2xlarge": 10,
-    "ml.g5.4xlarge": 25,
-    "ml.g5.8xlarge": 25,
-    "ml.g5.12xlarge": 40,
-    "ml.g5.16xlarge": 25,
-    "ml.g5.24xlarge": 50,
-    "ml.g5.48xlarge": 100,
-    "ml.g6.xlarge": 10,
-    "ml.g6.2xlarge": 10,
-    "ml.g6.4xlarge": 25,
-    "ml.g6.8xlarge": 25,
-    "ml.g6.12xlarge": 40,
-    "ml.g6.16xlarge": 25,
-    "ml.g6.24xlarge": 50,
-    "ml.g6.48xlarge": 100,
-    "ml.p4d.24xlarge": 400,
-    "ml.p4de.24xlarge": 400,
-    "ml.p5.48xlarge": 3200,
-}
 
 # A sleeper wakes late, on a busy machine by tens of milliseconds, and catches that up. A line that idled for
 # longer starts anew: what it did not use is gone.
@@ -142,5 +120,5 @@ class Network:
 
 def instance_bytes_per_s(instance_type: str) -> float | None:
     """The instance type's network figure; None where it is unknown: then only connections are limited."""
-    gbit_per_s = INSTANCE_GBIT_PER_S.get(instance_type)
-    return None if gbit_per_s is None else gbit_per_s * 1e9 / 8
+    known = known_types().get(instance_type)
+    return None if known is None else known.network_bytes_per_s

@@ -42,7 +42,8 @@ class Endpoint:
     @property
     def host_header(self) -> str:
         usual = 443 if self.tls else 80
-        return self.host if self.port == usual else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host  # an IPv6 address
+        return host if self.port == usual else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from fastload.errors import StorageError
 from fastload.storage.http_connection import Endpoint
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
+_VISIBLE = re.compile(r"[!-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +96,80 @@ class Bucket:
 
 
 def bucket_from_environment(name: str) -> Bucket:
-    """Address a bucket by AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or else AWS's own host for the region."""
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    """Address a bucket by AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or else AWS's own host for the region.
+
+    Raises StorageError for variables that cannot become part of a request.
+    """
+    region = _variable("AWS_REGION") or _variable("AWS_DEFAULT_REGION") or "us-east-1"
     url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if url:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise StorageError(f"AWS_ENDPOINT_URL is {url!r}; it must look like https://host:port.")
-        tls = parts.scheme == "https"
-        endpoint = Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls)
-        return Bucket(name, endpoint, f"{parts.path.rstrip('/')}/{name}", region, _credentials_source())
+        endpoint, path = _endpoint(url)
+        return Bucket(name, endpoint, f"{path}/{name}", region, _credentials_source())
+    host = aws_host(region)
     # A bucket with dots in its name does not match S3's wildcard certificate; it is addressed by path.
     if "." in name:
-        return Bucket(
-            name, Endpoint(f"s3.{region}.amazonaws.com", 443, True), f"/{name}", region, _credentials_source()
+        return Bucket(name, Endpoint(host, 443, True), f"/{name}", region, _credentials_source())
+    return Bucket(name, Endpoint(f"{name}.{host}", 443, True), "", region, _credentials_source())
+
+
+def _endpoint(url: str) -> tuple[Endpoint, str]:
+    """Where an address leads, and the path in it."""
+    try:
+        if not _VISIBLE.fullmatch(url):
+            raise ValueError
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError
+        tls = parts.scheme == "https"
+        return Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls), parts.path.rstrip("/")
+    except ValueError:  # a port that is no number or too large, brackets that do not match
+        raise StorageError(f"AWS_ENDPOINT_URL is {url!r}; it must look like https://host:port.") from None
+
+
+def aws_host(region: str) -> str:
+    """S3's own host for a region of any partition, of the address family that the usual variables ask for."""
+    fips = "-fips" if _is_set("AWS_USE_FIPS_ENDPOINT") else ""
+    dual_stack = ".dualstack" if _is_set("AWS_USE_DUALSTACK_ENDPOINT") else ""
+    return f"s3{fips}{dual_stack}.{region}.{_dns_suffix(region)}"
+
+
+@lru_cache(maxsize=8)
+def _dns_suffix(region: str) -> str:
+    """The domain of a region's partition, from botocore's data alone: importing botocore takes long."""
+    spec = find_spec("botocore")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    if not places:
+        raise StorageError("botocore is not installed: set AWS_ENDPOINT_URL, or pip install botocore.")
+    partitions = json.loads(Path(places[0], "data", "partitions.json").read_bytes())["partitions"]
+    for partition in partitions:
+        if region in partition["regions"] or re.search(partition["regionRegex"], region):
+            return str(partition["outputs"]["dnsSuffix"])
+    raise StorageError(f"{region!r} is no AWS region; correct AWS_REGION, or set AWS_ENDPOINT_URL.")
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").lower() == "true"
+
+
+def _variable(name: str) -> str:
+    return _visible(os.environ.get(name, ""), name)
+
+
+def _visible(value: str, name: str) -> str:
+    """`value`; StorageError, which does not show it, where it would end a header or cannot be sent."""
+    if not _VISIBLE.fullmatch(value):
+        raise StorageError(
+            f"{name} contains a space, a line break or another character that cannot be part of it;"
+            " copy it again: values from files and secret stores often end with a line break."
         )
-    return Bucket(
-        name, Endpoint(f"{name}.s3.{region}.amazonaws.com", 443, True), "", region, _credentials_source()
-    )
+    return value
 
 
 def _credentials_source() -> Callable[[], Credentials]:
-    access_key_id = os.environ.get("AWS_ACCESS_KEY_ID")
-    secret_access_key = os.environ.get("AWS_SECRET_ACCESS_KEY")
+    access_key_id = _variable("AWS_ACCESS_KEY_ID")
+    secret_access_key = _variable("AWS_SECRET_ACCESS_KEY")
     if access_key_id and secret_access_key:
-        fixed = Credentials(access_key_id, secret_access_key, os.environ.get("AWS_SESSION_TOKEN", ""))
+        fixed = Credentials(access_key_id, secret_access_key, _variable("AWS_SESSION_TOKEN"))
         return lambda: fixed
     return _botocore_credentials()
 
@@ -132,7 +186,8 @@ def _botocore_credentials() -> Callable[[], Credentials]:
 
     def current() -> Credentials:
         frozen = found.get_frozen_credentials()
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+        keys = (frozen.access_key, frozen.secret_key, frozen.token or "")
+        return Credentials(*(_visible(key, f"an AWS credential ({found.method})") for key in keys))
 
     return current
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,12 @@ from loadbench.cli import checks, engine, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
-from loadbench.cli.streams import end_like_ctrl_c, keep_talking, no_more_signals
+from loadbench.cli.streams import (
+    end_like_ctrl_c,
+    forget_results,
+    no_more_signals,
+    open_streams,
+)
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError, storage_error
 from loadbench.redaction import redact
 from loadbench.typed_commands import typed_here
@@ -80,11 +84,17 @@ for _command in _COMMANDS:
 def main() -> None:
     """Entry point: one message and an exit code for every error, no traceback on the terminal."""
     end_like_ctrl_c()
-    keep_talking()
-    log = call_log.begin(Path.cwd(), sys.argv[1:])
+    open_streams()
+    try:
+        home = Path.cwd()
+    except FileNotFoundError:
+        click.echo("Error: the current folder does not exist any more\n→ cd into one that does.", err=True)
+        sys.exit(UsageError.exit_code)
+    log = call_log.begin(home, sys.argv[1:])
     try:
         try:
             cli(standalone_mode=False)
+            sys.stdout.flush()
         finally:
             no_more_signals()
     except (click.exceptions.Abort, KeyboardInterrupt):  # click turns the one into the other
@@ -95,7 +105,7 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         # The reader (head, less) went away: nothing to tell it; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_results()
         sys.exit(1)
     except LoadbenchError as error:
         _show_error(error, log)

@@ -37,20 +37,21 @@ def init(folder: Path) -> None:
     assets = Workspace.here().assets
     files = {name: (assets / name).read_text(encoding="utf-8") for name in _CONFIGURATIONS}
     files[".gitignore"] = _IGNORED
-    existing = [name for name in files if (folder / name).exists()]
-    if existing:
-        raise UsageError(
-            f"{folder.resolve()} has {', '.join(existing)} already; nothing was written",
-            remedy="Work with what is there, or name an empty folder: loadbench init FOLDER",
-        )
     try:
+        existing = [name for name in files if (folder / name).exists()]
+        if existing:
+            raise UsageError(
+                f"{folder.resolve()} has {', '.join(existing)} already; nothing was written",
+                remedy="Work with what is there, or name an empty folder: loadbench init FOLDER",
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             with (folder / name).open("x", encoding="utf-8") as file:
                 file.write(text)
     except OSError as error:
         raise UsageError(
-            f"cannot write into {folder.resolve()}: {error.strerror}", remedy="Name another folder."
+            f"cannot write into {str(folder.absolute())[:200]}: {error.strerror}",
+            remedy="Name another folder.",
         ) from error
     click.echo(f"Wrote {', '.join(files)} into {folder.resolve()}.")
     first = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from loadbench.errors import UsageError
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.workspace import Workspace
 
@@ -138,24 +141,34 @@ def read_config(
 
 def open_bench(**options: Any) -> RunContext:
     """Read the configuration, load `.env`, reach the target."""
-    return open_context(read_config(**options), make_ui())
+    config = read_config(**options)
+    Workspace.here().require_writable()
+    return open_context(config, make_ui())
 
 
 def open_context(config: Config, ui: Ui) -> RunContext:
     """Load `.env` and reach the target that a configuration names."""
-    from dotenv import load_dotenv
-
     from loadbench.run.record_writer import command_line
     from loadbench.run.run_context import RunContext
     from loadbench.target import open_account
 
     workspace = Workspace.here()
-    secrets = workspace.home / ".env"
-    if load_dotenv(secrets) and secrets.stat().st_mode & 0o077:
-        ui.warn(f"{secrets} can be read by others: chmod 600 {secrets}")
+    load_secrets(workspace.home / ".env", ui)
     with ui.step("reaching the embedded AWS" if config.target == "local" else "reaching AWS"):
         account = open_account(config, workspace.home)
     return RunContext(config, workspace, account, ui, command_line())
+
+
+def load_secrets(file: Path, ui: Ui) -> None:
+    """Variables of `.env`; one that cannot be read is named and stops nothing, least of all a removal."""
+    from dotenv import load_dotenv
+
+    try:
+        if load_dotenv(file) and file.stat().st_mode & 0o077:
+            ui.warn(f"{file} can be read by others: chmod 600 {file}")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text with a NAME=value a line"
+        ui.warn(f"{file} was not read: {reason}")
 
 
 def confirm_cost(
@@ -173,7 +186,35 @@ def confirm_cost(
     if yes:
         return
     click.echo(estimate.text, err=True)
-    click.confirm("Go on?", abort=True, err=True)
+    confirm("Go on?", abort=True)
+
+
+def confirm(question: str, *, abort: bool = False) -> bool:
+    """Ask on the terminal. UsageError where nobody can answer: `nohup`, a background job, a scheduler."""
+    if _is_unattended():
+        raise _no_answer(question)
+    try:
+        return click.confirm(question, abort=abort, err=True)
+    except click.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        raise _no_answer(question) from error  # the input ended without an answer
+
+
+def _is_unattended() -> bool:
+    try:
+        if sys.stdin.isatty():  # in the background, reading would stop this process for ever
+            return os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp()
+        return os.path.samestat(os.fstat(sys.stdin.fileno()), Path(os.devnull).stat())
+    except (OSError, ValueError):
+        return False  # no descriptor behind it: whoever put it there will answer
+
+
+def _no_answer(question: str) -> UsageError:
+    return UsageError(
+        f"nobody can answer here: {question.splitlines()[-1]}",
+        remedy="Pass --yes (make: ARGS=--yes), or call it in the foreground of a terminal.",
+    )
 
 
 def cost_of_run(context: RunContext, load_paths: list[LoadPath], pairs: int) -> CostEstimate:
@@ -205,4 +246,4 @@ def asking(context: RunContext, yes: bool) -> Any:
     """A question for removals: asked on AWS, taken as yes on the embedded target or with --yes."""
     if context.config.target == "local" or yes:
         return lambda _: True
-    return lambda question: click.confirm(question, err=True)
+    return confirm

@@ -77,10 +77,10 @@ def show(name: str, as_json: bool, every_row: bool) -> None:
       loadbench show 20261123-202029-2a45 --all
     """
     from loadbench.results.commands import show_run
-    from loadbench.results.select_runs import comparison_folder, recorded_runs
+    from loadbench.results.select_runs import comparison_folder, is_file, recorded_runs
 
     results_dir = Workspace.here().results_dir
-    if (comparison_folder(results_dir, name) / "comparison.json").is_file():
+    if is_file(comparison_folder(results_dir, name) / "comparison.json"):
         show_comparison(name, "json" if as_json else "table", every_row=every_row)
         return
     (record,) = recorded_runs(results_dir, [name])[:1]

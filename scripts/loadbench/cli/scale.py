@@ -10,6 +10,7 @@ import click
 from loadbench.cli.options import (
     JSON_OPTION,
     config_options,
+    confirm,
     cost_of_run,
     method_options,
     open_bench,
@@ -87,7 +88,7 @@ def _confirm(context: RunContext, load_paths: list[LoadPath], deploy: bool, keep
     until = "until you remove it" if keep else "until it is removed again, minutes later"
     for load_path in load_paths:
         click.echo(f"{load_path}: {cost_of_copy(context, load_path)}, {until}.", err=True)
-    click.confirm("Go on?", abort=True, err=True)
+    confirm("Go on?", abort=True)
 
 
 def _show(scaled: list[ScaledRun], as_json: bool) -> None:

@@ -1,15 +1,44 @@
-"""Signals and standard error that cannot keep a run from removing what it has created."""
+"""Signals and standard streams that keep no run from succeeding, or from removing what it has created."""
 
 from __future__ import annotations
 
+import codecs
 import io
+import os
+import re
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
+
+from loadbench.errors import RunError
+
+# What stands for a symbol where the terminal's encoding lacks it.
+_PLAIN = {
+    "✓": "ok",
+    "✗": "failed",
+    "→": "->",
+    "…": "...",
+    "•": "*",
+    "·": "-",
+    "∥": "||",
+    "×": "x",
+    "÷": "/",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+}
+_ENCODING_ERRORS = "loadbench.plain"
 
 
 class _Unbreakable(io.FileIO):
-    """A file that swallows what nobody can read any more: a closed terminal, an ended `| tee`."""
+    """Standard error: what nobody can read any more goes nowhere. A closed terminal, an ended `| tee`.
+
+    Ctrl-C ends the `tee` of `make compare 2>&1 | tee log` as well: the removal that follows must not end at
+    its first message.
+    """
 
     def write(self, data: Any, /) -> int:
         """As FileIO, but a reader that has gone is no error."""
@@ -19,16 +48,68 @@ class _Unbreakable(io.FileIO):
             return memoryview(data).nbytes
 
 
-def keep_talking() -> None:
-    """Let what is said on standard error go nowhere, rather than fail, once nobody listens.
+class _Results(io.FileIO):
+    """Standard output: where it cannot be written, that is said once, as what it is."""
 
-    Ctrl-C ends the `tee` of `make compare 2>&1 | tee log` as well, and a closed terminal takes no words: the
-    removal that follows must not end at its first message.
+    def write(self, data: Any, /) -> int:
+        """As FileIO; RunError for a full disk behind it. A reader that has gone is a BrokenPipeError."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            forget_results()
+            raise RunError(
+                f"the result could not be written to standard output: {error.strerror}",
+                remedy="Nothing else failed; the files under results/ have it.",
+            ) from error
+
+
+def open_streams() -> None:
+    """Give this process three standard streams that work, whatever the shell or the scheduler closed.
+
+    A closed descriptor would be taken by the next file that is opened, which then receives what is meant for
+    the terminal. A symbol that the terminal cannot show is written in ASCII.
     """
-    raw = _Unbreakable(sys.stderr.fileno(), "w", closefd=False)
-    sys.stderr = io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=sys.stderr.encoding, errors="backslashreplace", line_buffering=True
+    codecs.register_error(_ENCODING_ERRORS, _in_ascii)
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    for name in ("COLUMNS", "LINES"):  # libraries read them without a look
+        if not re.fullmatch("[1-9][0-9]{0,3}", os.environ.get(name, "1")):
+            del os.environ[name]
+    sys.stdout = _wrapped(_Results(sys.stdout.fileno(), "w", closefd=False), sys.stdout)
+    sys.stderr = _wrapped(_Unbreakable(sys.stderr.fileno(), "w", closefd=False), sys.stderr)
+
+
+def _wrapped(raw: io.FileIO, stream: TextIO) -> TextIO:
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=_ENCODING_ERRORS,
+        line_buffering=stream is sys.stderr or stream.isatty(),
     )
+
+
+def forget_results() -> None:
+    """Write nothing more to standard output: nobody reads it, and Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replace one character that an encoding lacks; undecodable bytes of a file name stay bytes."""
+    assert isinstance(error, UnicodeEncodeError)
+    character = error.object[error.start]
+    if "\udc80" <= character <= "\udcff":
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    return _PLAIN.get(character, "?"), error.start + 1
 
 
 def end_like_ctrl_c() -> None:

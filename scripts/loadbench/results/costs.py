@@ -5,16 +5,13 @@ Method: docs/method.md, rule 6. A missing price is None, shown as a dash, never 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from loadbench.instance_types import PRICE_SOURCE, instance_types
 from loadbench.results import formatting
 
-_TABLE = Path(__file__).with_name("prices.toml")
 SECONDS_PER_HOUR = 3600
 
 
@@ -64,18 +61,6 @@ class BreakEven(_Model):
     sentence: str
 
 
-@cache
-def _table() -> dict[str, Price]:
-    document = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
-    return {
-        instance_type: Price(
-            usd_per_hour=usd, source=table["source"], date=table["date"], region=table["region"]
-        )
-        for table in document["table"]
-        for instance_type, usd in table["usd_per_hour"].items()
-    }
-
-
 def find_price(
     instance_type: str, configuration: Mapping[str, object] | None = None, observed: Price | None = None
 ) -> Price | None:
@@ -95,7 +80,15 @@ def find_price(
 
 def table_price(instance_type: str) -> Price | None:
     """The price in the repository's table, None where it has none."""
-    return _table().get(instance_type)
+    known = instance_types().get(instance_type)
+    if known is None or known.usd_per_hour is None:
+        return None
+    return Price(
+        usd_per_hour=known.usd_per_hour,
+        source=PRICE_SOURCE,
+        date=known.price_date,
+        region=known.price_region,
+    )
 
 
 def cost_of(seconds: float | None, price: Price | None, instance_count: int = 1) -> float | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from loadbench.errors import UsageError
+from loadbench.instance_types import data_file
 from loadbench.results.run_record import load_record, write_atomically
 from loadbench.results.run_summary import RunSummary, point_of
 
@@ -127,6 +128,7 @@ def _version() -> str:
     """Changes with the code and the prices that points are made by."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for name in ("run_summary.py", "timeline.py", "run_record.py", "costs.py", "prices.toml"):
+    for name in ("run_summary.py", "timeline.py", "run_record.py", "costs.py"):
         digest.update((here / name).read_bytes())
+    digest.update(data_file().read_bytes())
     return digest.hexdigest()[:16]

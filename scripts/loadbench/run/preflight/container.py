@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import DeploymentInfo
 from loadbench.errors import ConfigError
+from loadbench.instance_types import InstanceType, instance_specification, sharding_families
 from loadbench.load_paths import LOAD_PATHS, Loader, LoadPath
-from loadbench.run.instance_types import SHARDING_FAMILIES, InstanceType, instance_specification
 from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, CheckContext, error_code, is_denied
 
@@ -134,12 +134,12 @@ def _fits(load_path: LoadPath, info: DeploymentInfo, specification: InstanceType
             f" {specification.accelerators} accelerator(s)",
             "Lower OPTION_TENSOR_PARALLEL_DEGREE or choose a larger instance type.",
         )
-    if LOAD_PATHS[load_path].optimized and specification.family not in SHARDING_FAMILIES:
+    if LOAD_PATHS[load_path].optimized and not specification.can_shard:
         return Check(
             "accelerators",
             "failure",
             f"sharding is not allowed on {info.instance_type}",
-            f"Choose one of the families {', '.join(SHARDING_FAMILIES)}.",
+            f"Choose one of the families {', '.join(sharding_families())}.",
         )
     return Check(
         "accelerators",

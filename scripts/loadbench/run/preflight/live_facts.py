@@ -126,7 +126,7 @@ def _schema(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _quota_codes(context: CheckContext) -> Verdict:
     quotas, wrong = context.client("service-quotas"), []
-    for instance_type, code in account.QUOTA_CODES.items():
+    for instance_type, code in account.quota_codes().items():
         name = account.quota_name(instance_type)
         try:
             found = quotas.get_service_quota(ServiceCode="sagemaker", QuotaCode=code)["Quota"]["QuotaName"]
@@ -136,7 +136,7 @@ def _quota_codes(context: CheckContext) -> Verdict:
             wrong.append(f"{code} is {found}, not {name}")
     if wrong:
         return Verdict("contradicted", "; ".join(wrong))
-    return Verdict("confirmed", f"{len(account.QUOTA_CODES)} codes are those of their quotas")
+    return Verdict("confirmed", f"{len(account.quota_codes())} codes are those of their quotas")
 
 
 def _price_filters(context: CheckContext) -> Verdict:
@@ -234,7 +234,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "quota-codes",
         "The codes of the quotas “for endpoint usage” are those that public code names.",
-        (f"{_RUN}/preflight/account.py:QUOTA_CODES",),
+        ("data/instance_types.toml:quota_code",),
         _quota_codes,
     ),
     Fact(
@@ -253,7 +253,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "price-table",
         "The prices in the repository, read in January 2025 for no stated region, are right.",
-        ("scripts/loadbench/results/prices.toml:usd_per_hour",),
+        ("data/instance_types.toml:usd_per_hour",),
         _price_table,
     ),
     Fact(

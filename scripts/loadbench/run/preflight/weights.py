@@ -12,11 +12,11 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import DeploymentInfo
 from loadbench.errors import LoadbenchError
+from loadbench.instance_types import instance_types
 from loadbench.load_paths import LOAD_PATHS, LoadPath
-from loadbench.run.instance_types import INSTANCE_TYPES
 from loadbench.run.models import default_model, hub, synthetic
 from loadbench.run.models.checkpoint import StoredWeights, inspect_checkpoint, stored_weights
-from loadbench.run.models.resolve import cache_dir, cached_folder
+from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
 from loadbench.run.models.staging import configured_bucket
 from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, CheckContext
@@ -36,7 +36,7 @@ class _Size:
 def memory(context: CheckContext) -> Iterator[Check]:
     """The weights fit into the accelerators' memory at the configured dtype."""
     for path, info in context.deployments():
-        specification = INSTANCE_TYPES.get(info.instance_type)
+        specification = instance_types().get(info.instance_type)
         if specification is None:  # said by another check
             continue
         try:
@@ -256,7 +256,7 @@ def _size_on_hub(model_id: str, context: CheckContext) -> _Size | None:
 
 
 def _folder(model_id: str) -> Path | None:
-    for folder in (Path(model_id).expanduser(), cached_folder(model_id, cache_dir())):
+    for folder in (expand_user(model_id), cached_folder(model_id, cache_dir())):
         if folder.is_dir():
             return folder
     return None

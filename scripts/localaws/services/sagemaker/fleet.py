@@ -12,8 +12,8 @@ import aiohttp
 
 from ...emulator import Emulator
 from ...host_guard import CapacityError, Need, copy_need
+from ...instance_types import machine_type
 from ...machines.instance import DeploymentError, Instance, Place
-from ...machines.instance_types import machine_type
 from ...machines.model_copy import ContainerSpec, ModelCopy
 from ...machines.model_data import FAST_LOADER_FOLDER
 from .records import now

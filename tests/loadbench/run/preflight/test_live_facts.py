@@ -129,7 +129,7 @@ def test_a_schema_settles_what_cloud_control_takes(
 @pytest.mark.parametrize("wrong", [None, "another", "missing"])
 def test_every_quota_code_is_compared_by_its_name(config: Config, wrong: str | None) -> None:
     session = Account()
-    for number, instance_type in enumerate(account.QUOTA_CODES):
+    for number, instance_type in enumerate(account.quota_codes()):
         if number == 3 and wrong == "missing":
             session.refuses("service-quotas", "get_service_quota", "NoSuchResourceException")
             continue
@@ -178,7 +178,7 @@ def test_what_may_not_be_asked_is_not_told(config: Config, monkeypatch: pytest.M
     session = Account()
     for _ in range(3):
         session.refuses("cloudformation", "describe_type", "AccessDenied", 403)
-    for _ in account.QUOTA_CODES:
+    for _ in account.quota_codes():
         session.refuses("service-quotas", "get_service_quota", "AccessDeniedException")
     session.refuses("ec2", "describe_instance_type_offerings", "UnauthorizedOperation")
     images = changed(on_aws(config), image_uri="registry.example/own:1")

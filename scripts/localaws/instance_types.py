@@ -1,0 +1,54 @@
+"""What the instance types are made of: cores, memory, disk, network and accelerators.
+
+The figures are in `data/instance_types.toml`, which the benchmark reads as well.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+_NAME = "instance_types.toml"
+_IN_THE_WHEEL = Path(__file__).with_name(_NAME)
+_IN_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "data" / _NAME
+
+
+@dataclass(frozen=True)
+class MachineType:
+    """Figures of one type; the network at its burst, None where it is not known."""
+
+    vcpus: int
+    memory_bytes: int
+    disk_bytes: int
+    gpus: int
+    network_bytes_per_s: float | None = None
+
+
+@cache
+def known_types() -> dict[str, MachineType]:
+    """Every type in the data file, by its name."""
+    file = _IN_THE_WHEEL if _IN_THE_WHEEL.is_file() else _IN_THE_CHECKOUT
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {
+        name: MachineType(
+            vcpus=figures["vcpus"],
+            memory_bytes=figures["memory_gib"] << 30,
+            disk_bytes=figures["disk_gb"] * 10**9,
+            gpus=figures["accelerators"],
+            network_bytes_per_s=figures["network_gbit_per_s"] * 1e9 / 8,
+        )
+        for name, figures in document.items()
+    }
+
+
+def machine_type(name: str) -> MachineType:
+    """The type's figures; for one that is not known those of this computer, and eight accelerators."""
+    known = known_types().get(name)
+    if known is not None:
+        return known
+    disk_bytes = psutil.disk_usage("/").total
+    return MachineType(psutil.cpu_count() or 1, psutil.virtual_memory().total, disk_bytes, 8)
