@@ -201,6 +201,9 @@ class RunRecord(_Model):
     pair: Pair | None = None
     failure: Failure | None = None
     destroyed_s: float | None = None
+    clock_problem: str | None = Field(
+        default=None, description="why the times of this run are not reliable; such a run is not compared"
+    )
 
     def seconds_of(self, step: str) -> float | None:
         """Length of a client step, None if it did not run to its end."""

@@ -73,6 +73,7 @@ class RunSummary(_Model):
     job_price: Price | None = None
     configuration_digest: str
     facts: dict[str, str] = Field(default_factory=dict)
+    clock_problem: str | None = None
 
     @property
     def time_to_ready_s(self) -> float | None:
@@ -81,8 +82,8 @@ class RunSummary(_Model):
 
     @property
     def usable(self) -> bool:
-        """Whether the run succeeded and has the time that is compared."""
-        return self.status == "succeeded" and (self.time_to_ready_s or 0) > 0
+        """Whether the run succeeded and has the time that is compared, from a clock that ran evenly."""
+        return self.status == "succeeded" and self.clock_problem is None and (self.time_to_ready_s or 0) > 0
 
     def seconds_in(self, phase: str) -> float:
         """The phase's share of the time to ready, 0 where the run had no such phase."""
@@ -167,6 +168,7 @@ def point_of(record: RunRecord) -> RunSummary:
         job_price=_job_price(record),
         configuration_digest=record.configuration_digest,
         facts=_facts(record),
+        clock_problem=record.clock_problem,
     )
 
 
@@ -182,6 +184,8 @@ def _duration_s(record: RunRecord) -> float | None:
 
 
 def _failure(record: RunRecord) -> str | None:
+    if record.clock_problem:
+        return f"unreliable clock: {record.clock_problem}"
     if record.failure:
         return f"{record.failure.step}: {record.failure.message}"
     return None if record.status == "succeeded" else record.status

@@ -72,6 +72,8 @@ class ScaleOutRecord(_Model):
         default=None, description="when the copy was gone again; None while it is there"
     )
 
+    clock_problem: str | None = Field(default=None, description="why its times are not reliable")
+
     @property
     def request_s(self) -> float | None:
         """When the first count was asked for."""
@@ -137,5 +139,6 @@ def added_copy(run: RunRecord, scale_out: ScaleOutRecord) -> RunRecord:
             "pair": scale_out.pair,
             "failure": scale_out.failure,
             "destroyed_s": scale_out.scaled_back_s,
+            "clock_problem": scale_out.clock_problem,
         }
     )

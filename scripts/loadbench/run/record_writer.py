@@ -6,12 +6,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from loadbench.clock import SteadyClock
 from loadbench.errors import LoadbenchError
 from loadbench.results.run_record import (
     Failure,
@@ -31,7 +32,7 @@ class RecordWriter:
 
     record: RunRecord
     results_dir: Path
-    clock: Callable[[], float]
+    clock: SteadyClock
     current_step: str = field(default="initialization", init=False)
 
     @contextmanager
@@ -45,7 +46,12 @@ class RecordWriter:
             yield
         finally:
             entry.end_s = self.clock()
+            self.note_clock_problem(self.clock.problem())
             self.save()
+
+    def note_clock_problem(self, problem: str | None) -> None:
+        """Keep the first thing that makes the run's times unreliable."""
+        self.record.clock_problem = self.record.clock_problem or problem
 
     def finish(self, status: RunStatus, failure: Failure | None = None) -> None:
         """The run is over; a second call keeps the time of the first."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from loadbench.clock import SteadyClock
 from loadbench.config import Config
 from loadbench.errors import PreflightError, UsageError, storage_error
 from loadbench.target import Account
@@ -32,7 +32,7 @@ class RunContext:
     account: Account
     ui: Ui
     command: list[str]
-    clock: Callable[[], float] = time.time
+    clock: SteadyClock = field(default_factory=SteadyClock)
 
     def terraform_environment(self) -> Mapping[str, str]:
         """What Terraform gets: the account, and the token as a sensitive variable, never in a file."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from loadbench.clock import SteadyClock, service_clock_problem
 from loadbench.errors import PreflightError, RunError
 from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.redaction import redacted_environment
@@ -42,6 +44,7 @@ def run_path(
 
     Whatever goes wrong after the first paid call, what was created is removed before the error is raised.
     """
+    context = dataclasses.replace(context, clock=SteadyClock())  # the time of day as it is now
     with context.path_lock(load_path):
         with context.ui.step(f"{load_path}: checks before anything is created"):
             preflight(context, load_path)
@@ -54,6 +57,8 @@ def run_path(
             undone_on_failure(_attempt(context, writer, keep_on_failure)),
         ):
             _run(context, load_path, writer)
+        if problem := writer.record.clock_problem:
+            context.ui.warn(f"{load_path}: {problem}. Its times are not reliable, and it is not compared.")
         return writer.record
 
 
@@ -96,6 +101,9 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
         for problem in observer.problems:
             ui.warn(f"not observed: {problem}")
 
+    waited_s = record.seconds_of("deployment")
+    writer.note_clock_problem(service_clock_problem(record.time_to_ready_s, waited_s))
+
     with writer.step("testing"), ui.step(f"{load_path}: invocations"):
         record.invocations = run_invocations(
             context.account.session,
@@ -103,6 +111,7 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
             context.config.sample_input(load_path),
             context.config.benchmark.warm_invocations,
             ui.progress,
+            context.clock,
         )
         expected = expected_words(context.config, load_path)
         record.answer_check = check_answers(record.invocations, expected)

@@ -5,6 +5,7 @@ A copy is added, timed on the service's clock until it serves, and removed again
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from loadbench.clock import SteadyClock
 from loadbench.errors import LeftoverError, LoadbenchError, RunError, UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
 from loadbench.results.costs import find_price
@@ -93,6 +95,7 @@ def scale_out(
 
 def add_copy(context: RunContext, run: RunRecord, pair: Pair | None, *, keep: bool) -> ScaleOutRecord:
     """One scale-out, from its first call to its record; the count is as before at the end unless `keep`."""
+    context = dataclasses.replace(context, clock=SteadyClock())  # the time of day as it is now
     counts = counts_of(context.account.session.client("sagemaker", config=_CLIENT_CONFIG), run.names)
     _take_back(context, run, counts, f"{run.path}: removing copies of an earlier scale-out")
     record = _begin(context, run, pair)
@@ -195,6 +198,7 @@ def _finish(
 ) -> None:
     record.status, record.failure = status, failure
     record.finished_s = record.finished_s or context.clock()
+    record.clock_problem = record.clock_problem or context.clock.problem()
     save_scale_out(context.workspace.results_dir, record)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from loadbench.results.run_record import load_record, record_file, save_record
-from loadbench.run.record_writer import close_record
+from loadbench.run.record_writer import RecordWriter, close_record
 from tests.loadbench.results.builders import make_record
+from tests.loadbench.test_clock import Machine
 
 
 def test_a_run_that_was_killed_is_interrupted_and_says_so(tmp_path: Path) -> None:
@@ -40,3 +43,21 @@ def test_a_record_that_cannot_be_read_stops_no_removal(tmp_path: Path) -> None:
     file.write_text("{")
     close_record(tmp_path, "20261123-061530-fast-4f2a", removed_s=1.0)
     assert file.read_text() == "{"
+
+
+def test_a_clock_that_is_set_during_a_step_is_noted_and_the_step_keeps_its_length(tmp_path: Path) -> None:
+    machine = Machine()
+    record = make_record()
+    record.steps = []
+    writer = RecordWriter(record, tmp_path, machine.clock())
+    with writer.step("deployment"):
+        machine.passes(12.0)
+        machine.wall_s += 600.0
+    with writer.step("testing"):
+        machine.passes(3.0)
+        machine.wall_s -= 600.0  # set back: by now there is nothing to see any more
+    writer.finish("succeeded")
+    saved = load_record(record_file(tmp_path, record.run_id))
+    assert [saved.seconds_of(step) for step in ("deployment", "testing")] == pytest.approx([12.0, 3.0])
+    assert saved.clock_problem is not None
+    assert "+600.0 s" in saved.clock_problem
