@@ -50,6 +50,8 @@ class HostileStore:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     page_size: int = 1000
+    checksums: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Headers with the checksum of a whole object, by key."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take_fault(self, method: str, key: str) -> str:
@@ -146,6 +148,16 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(403, "AccessDenied")
         self.store.objects[key] = body
         return self._answer(200, b"")
+
+    def do_HEAD(self) -> None:
+        key = self._note()
+        if key not in self.store.objects:
+            return self._error(404, "NoSuchKey")
+        self.send_response(200)
+        for name, value in self.store.checksums.get(key, {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(self.store.objects[key])))
+        return self.end_headers()
 
     def do_GET(self) -> None:
         key = self._note()

@@ -89,6 +89,9 @@ class FolderSession:
         except OSError as error:
             raise self._failure(key, error) from error
 
+    def stored_checksum(self, key: str, version: str | None = None) -> tuple[str, str] | None:
+        return None  # file systems keep none
+
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)

@@ -14,6 +14,7 @@ from fastload.storage.retry import Backoff
 from fastload.storage.s3_client import Bucket
 from fastload.storage.store import ObjectInfo
 
+_CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256")  # the first one an object has is taken
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _THROTTLED_STATUS = frozenset({429, 503})
 
@@ -88,6 +89,20 @@ class BucketSession:
         extra = {"x-amz-checksum-crc32c": crc32c_header(checksum)}
         Backoff().attempt(lambda: self._whole("PUT", self._prefix + key, {}, extra, data))
 
+    def stored_checksum(self, key: str, version: str | None = None) -> tuple[str, str] | None:
+        extra = {"x-amz-checksum-mode": "ENABLED"}
+        if version is not None:
+            extra["If-Match"] = version
+        head = Backoff().attempt(lambda: self._send("HEAD", self._prefix + key, {}, extra, b""))
+        # A composite one is a checksum of the parts' checksums, and does not tell where the parts end.
+        if head.headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+            return None
+        for algorithm in _CHECKSUMS:
+            value = head.headers.get(f"x-amz-checksum-{algorithm}")
+            if value and "-" not in value:
+                return algorithm, value
+        return None
+
     def read_bucket(self, query: dict[str, str]) -> bytes:
         """GET on the bucket itself, with a query."""
         return Backoff().attempt(lambda: self._whole("GET", "", query, {}, b""))
@@ -115,12 +130,12 @@ class BucketSession:
         target = f"{path}?{query_string}" if query_string else path
         head = self._connection.request(method, target, headers, body)
         if head.status >= 300:
-            self._refuse(key, head)
+            self._refuse(key, head, has_body=method != "HEAD")
         return head
 
-    def _refuse(self, key: str, head: ResponseHead) -> NoReturn:
+    def _refuse(self, key: str, head: ResponseHead, *, has_body: bool) -> NoReturn:
         """Raise what an error response means."""
-        answer = self._connection.read_body(head).decode("utf-8", "replace")
+        answer = self._connection.read_body(head).decode("utf-8", "replace") if has_body else ""
         self._connection.close()
         code = answer.partition("<Code>")[2].partition("</Code>")[0] or str(head.status)
         text = answer.partition("<Message>")[2].partition("</Message>")[0]

@@ -50,6 +50,12 @@ class Session(Protocol):
         """
         ...
 
+    def stored_checksum(self, key: str, version: str | None = None) -> tuple[str, str] | None:
+        """The checksum of a whole object that the store keeps, as (algorithm, value in base64); None where it
+        keeps none. Algorithms are `crc32`, `crc32c`, `crc64nvme` and `sha256`.
+        """
+        ...
+
     def close(self) -> None:
         """Give the connection back. The session may be used again, with a new one."""
         ...

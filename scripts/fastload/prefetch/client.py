@@ -1,0 +1,168 @@
+"""A worker's side: find or start the prefetching process, map its memory, take tensors as they land."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from fastload.dtypes import TORCH_NAMES, tensor_bytes
+from fastload.errors import StreamError
+from fastload.prefetch import memory_file, protocol
+
+if TYPE_CHECKING:
+    import torch
+
+# The process may end between the look-up and the greeting; then it is started again.
+_ATTEMPTS = 3
+_BACKLOG = 64
+
+
+def begin(request: dict[str, Any]) -> None:
+    """Start to read a location, unless that is under way; every process started from here on can share it.
+
+    `request` is {"location": …} with, where wanted, "connections". Raises StreamError where the process
+    cannot be started; what goes wrong later is told to those who ask for tensors.
+    """
+    session = os.environ.setdefault(protocol.SESSION_VARIABLE, secrets.token_hex(8))
+    with contextlib.suppress(OSError):
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with probe:
+            probe.bind(protocol.address(session, request))
+            probe.listen(_BACKLOG)
+            _start(request, probe)
+
+
+class Weights:
+    """The tensors of a location, in memory that this process shares with others. A context manager.
+
+    `world` is how many workers of this machine load the same: the process ends after the last one. `private`:
+    what this process writes into the tensors is its own (for a CPU, whose parameters are this memory).
+    """
+
+    def __init__(self, request: dict[str, Any], *, world: int = 1, private: bool = True) -> None:
+        self.waited_s = 0.0
+        """Seconds spent waiting for bytes, as opposed to working on them."""
+        self._request, self._world = request, world
+        self._landed: set[int] = set()
+        self._is_complete = False
+        began_s = time.monotonic()
+        self._connection, greeting, descriptor = self._attach()
+        self.waited_s += time.monotonic() - began_s
+        try:
+            if "failed" in greeting:
+                raise StreamError(str(greeting["failed"]))
+            self.memory = memory_file.map_for_worker(descriptor, private=private)
+        except BaseException:
+            self._connection.close()
+            raise
+        finally:
+            os.close(descriptor)
+        self._lines = self._connection.makefile("r", encoding="utf-8")
+        self.size_bytes: int = greeting["size_bytes"]
+        self.aliases: dict[str, str] = greeting["aliases"]
+        self._tensors: list[list[Any]] = greeting["tensors"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Each tensor as soon as all its bytes are there; a view of the memory, which lives as long as it.
+
+        Raises StreamError with the reason when the load fails. The bytes are verified by `finish` only.
+        """
+        import torch
+
+        flat = torch.frombuffer(self.memory, dtype=torch.uint8)
+        views: dict[str, torch.Tensor] = {}
+        for name, dtype_name, shape, offset_bytes, first_piece, last_piece in self._tensors:
+            dtype = getattr(torch, TORCH_NAMES[dtype_name], None)
+            if dtype is None:
+                raise StreamError(f"tensor {name} is {dtype_name}, which torch {torch.__version__} has not.")
+            self._wait_for(first_piece, last_piece)
+            size_bytes = tensor_bytes(dtype_name, tuple(shape))
+            stop_bytes = offset_bytes + size_bytes
+            memory_file.populate(self.memory, memory_file.MADV_POPULATE_READ, offset_bytes, stop_bytes)
+            view = flat[offset_bytes:stop_bytes].view(dtype).view(shape)
+            if name in self.aliases.values():
+                views[name] = view
+            yield name, view
+        for alias, target in self.aliases.items():
+            yield alias, views[target]
+
+    def finish(self) -> None:
+        """Wait until everything is there and verified, and say that this process is done with it.
+
+        Raises StreamError when a checksum was wrong: what `tensors` gave must not be used.
+        """
+        while not self._is_complete:
+            self._read_line()
+        with contextlib.suppress(OSError):
+            self._connection.sendall(b"done\n")
+
+    def close(self) -> None:
+        """Leave. The memory stays for as long as a tensor of it does."""
+        self._lines.close()
+        self._connection.close()
+
+    def _wait_for(self, first_piece: int, last_piece: int) -> None:
+        while any(number not in self._landed for number in range(first_piece, last_piece + 1)):
+            self._read_line()
+
+    def _read_line(self) -> None:
+        began_s = time.monotonic()
+        line = self._lines.readline()
+        self.waited_s += time.monotonic() - began_s
+        word, _, rest = line.strip().partition(" ")
+        if word == "landed":
+            self._landed.update(map(int, rest.split()))
+        elif word == "complete":
+            self._is_complete = True
+        elif word == "failed":
+            raise StreamError(rest)
+        else:
+            raise StreamError(
+                "the prefetching process ended before everything had been read (out of memory, or killed);"
+                " start the server again."
+            )
+
+    def _attach(self) -> tuple[socket.socket, dict[str, Any], int]:
+        for attempt in range(_ATTEMPTS):
+            begin(self._request)
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.connect(protocol.address(os.environ[protocol.SESSION_VARIABLE], self._request))
+                protocol.check_peer(connection)
+                connection.sendall(json.dumps({"world": self._world}).encode() + b"\n")
+                return (connection, *protocol.receive_greeting(connection))
+            except OSError as error:
+                connection.close()
+                if attempt + 1 == _ATTEMPTS:
+                    raise StreamError(f"the prefetching process cannot be reached: {error}.") from error
+        raise AssertionError("the loop returns or raises")
+
+
+def _start(request: dict[str, Any], listener: socket.socket) -> None:
+    descriptor = listener.fileno()
+    command = [sys.executable, "-m", "fastload.prefetch", json.dumps(request), str(descriptor)]
+    command.append(str(os.getpid()))
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[descriptor])
+    except OSError as error:
+        raise StreamError(f"the prefetching process cannot be started: {error}.") from error
+    # Reaped when it ends, so that no zombie stays with a server that runs for months.
+    threading.Thread(target=process.wait, name="fastload-reaper", daemon=True).start()

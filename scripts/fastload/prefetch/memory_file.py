@@ -1,0 +1,88 @@
+"""Memory with a descriptor, which several processes can map, and how much of it there may be."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from pathlib import Path
+
+from fastload.errors import StreamError
+
+# Python has no names for these (linux/mman.h, Linux 5.14).
+MADV_POPULATE_READ = 22
+MADV_POPULATE_WRITE = 23
+# What the engine itself may need while the weights are in memory.
+_SPARE_BYTES = 512 << 20
+
+
+def create(size_bytes: int) -> int:
+    """A descriptor of `size_bytes` of memory, all zero. Raises StreamError where there is not that much."""
+    free_bytes = available_bytes()
+    if size_bytes + _SPARE_BYTES > free_bytes:
+        raise StreamError(
+            f"the weights are {size_bytes / 1e9:.2f} GB and only {free_bytes / 1e9:.2f} GB of memory is free"
+            f" ({_SPARE_BYTES / 1e9:.1f} GB is left to the engine); choose a machine with more memory."
+        )
+    flags = os.MFD_CLOEXEC
+    page_bytes = _free_huge_pages(size_bytes)
+    if page_bytes:
+        flags |= os.MFD_HUGETLB
+        size_bytes = -(-size_bytes // page_bytes) * page_bytes
+    descriptor = os.memfd_create("fastload-weights", flags)
+    os.ftruncate(descriptor, max(size_bytes, 1))
+    return descriptor
+
+
+def map_writable(descriptor: int) -> mmap.mmap:
+    """The process's own mapping: what is written is seen by everybody."""
+    mapping = mmap.mmap(descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+    _advise(mapping, mmap.MADV_HUGEPAGE)
+    return mapping
+
+
+def map_for_worker(descriptor: int, *, private: bool) -> mmap.mmap:
+    """A worker's mapping. Private: its writes are its own, and cost it a copy of the page."""
+    flags = mmap.MAP_PRIVATE if private else mmap.MAP_SHARED
+    mapping = mmap.mmap(descriptor, 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+    _advise(mapping, mmap.MADV_HUGEPAGE)
+    return mapping
+
+
+def populate(mapping: mmap.mmap, advice: int, start_bytes: int, stop_bytes: int) -> None:
+    """Touch pages in one call instead of a fault each; where the kernel is too old, faults do it."""
+    start = start_bytes // mmap.PAGESIZE * mmap.PAGESIZE
+    _advise(mapping, advice, start, min(stop_bytes, len(mapping)) - start)
+
+
+def available_bytes() -> int:
+    """Memory that may still be taken: of the machine, and of the control group this process is in."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    free_bytes = int(fields["MemAvailable"].split()[0]) * 1024
+    for limit, used, statistics in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    ):
+        group = Path("/sys/fs/cgroup")
+        try:
+            most_bytes = int((group / limit).read_text())
+            used_bytes = int((group / used).read_text())
+            pairs = (line.split() for line in (group / statistics).read_text().splitlines())
+            droppable_bytes = {name: int(value) for name, value in pairs}.get("inactive_file", 0)
+        except (OSError, ValueError):  # no control groups, or no limit ("max")
+            continue
+        free_bytes = min(free_bytes, most_bytes - used_bytes + droppable_bytes)
+    return free_bytes
+
+
+def _free_huge_pages(size_bytes: int) -> int:
+    """The size of a reserved huge page where enough of them are free; 0 elsewhere."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    page_bytes = int(fields.get("Hugepagesize", "0 kB").split()[0]) * 1024
+    free = int(fields.get("HugePages_Free", "0")) - int(fields.get("HugePages_Rsvd", "0"))
+    return page_bytes if page_bytes and free * page_bytes >= size_bytes else 0
+
+
+def _advise(mapping: mmap.mmap, advice: int, *extent: int) -> None:
+    with contextlib.suppress(OSError):  # advice that this kernel does not know: only slower
+        mapping.madvise(advice, *extent)

@@ -1,0 +1,22 @@
+"""The entry point: called by vLLM in the API server, the engine core and every worker."""
+
+from __future__ import annotations
+
+LOAD_FORMAT = "fastload"
+
+
+def register() -> None:
+    """Make `--load-format fastload` known, and begin to load where FASTLOAD_LOCATION says from where.
+
+    May be called any number of times, in any process. Touches no device.
+    """
+    from vllm.model_executor import model_loader
+
+    from fastload.vllm import ahead
+
+    ahead.begin()
+    known = getattr(model_loader, "_LOAD_FORMAT_TO_MODEL_LOADER", {})
+    if LOAD_FORMAT not in known:
+        from fastload.vllm.loader import FastloadModelLoader
+
+        model_loader.register_model_loader(LOAD_FORMAT)(FastloadModelLoader)

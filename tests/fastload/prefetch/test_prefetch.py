@@ -1,0 +1,222 @@
+"""The prefetching process and its workers, as real processes: bytes, sharing, ends and failures."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fastload.errors import StreamError
+from fastload.prefetch import client, memory_file, protocol
+from fastload.prefetch.client import Weights
+from tests.fastload.checkpoints import bits, llama_tensors, reference_tensors, write_checkpoint
+from tests.fastload.hostile import BUCKET, Fault, HostileStore
+
+KEY = "model/model.safetensors"
+REQUEST = {"location": f"s3://{BUCKET}/model/"}
+
+
+@pytest.fixture(autouse=True)
+def session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test is a container of its own."""
+    monkeypatch.setenv(protocol.SESSION_VARIABLE, os.urandom(8).hex())
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, store: HostileStore) -> Path:
+    """A checkpoint on the disk and, the same, in the store."""
+    folder = write_checkpoint(tmp_path / "model", llama_tensors())
+    store.objects[KEY] = (folder / "model.safetensors").read_bytes()
+    return folder
+
+
+def prefetchers() -> list[psutil.Process]:
+    """The prefetching processes of this test."""
+    children = psutil.Process().children(recursive=True)
+    session = os.environ[protocol.SESSION_VARIABLE]
+    return [
+        child
+        for child in children
+        if "fastload.prefetch" in _command(child)
+        and child.environ().get(protocol.SESSION_VARIABLE) == session
+    ]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+    except psutil.NoSuchProcess:
+        return []
+
+
+def until(is_true: Callable[[], object], within_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not is_true():
+        assert time.monotonic() < deadline_s, "it did not become true"
+        time.sleep(0.02)
+
+
+def assert_right(weights: Weights, folder: Path) -> None:
+    loaded, expected = dict(weights.tensors()), reference_tensors(folder)
+    assert set(loaded) == set(expected)
+    for name, tensor in expected.items():
+        assert (loaded[name].dtype, loaded[name].shape) == (tensor.dtype, tensor.shape)
+        assert bits(loaded[name]) == bits(tensor), name
+
+
+def test_a_plain_checkpoint_is_loaded_as_it_is_and_the_process_ends(checkpoint: Path) -> None:
+    with Weights(REQUEST) as weights:
+        assert_right(weights, checkpoint)
+        weights.finish()
+    until(lambda: not prefetchers())
+
+
+def test_workers_share_one_process_and_each_byte_leaves_the_store_once(
+    checkpoint: Path, store: HostileStore
+) -> None:
+    client.begin(REQUEST)
+    client.begin(REQUEST)
+    first = Weights(REQUEST, world=2)
+    second = Weights(REQUEST, world=2)
+    assert len(prefetchers()) == 1
+    for weights in (first, second):
+        assert_right(weights, checkpoint)
+        weights.finish()
+    first.close()
+    assert prefetchers(), "the second worker has not left yet"
+    second.close()
+    until(lambda: not prefetchers())
+    spans = [tuple(map(int, span.removeprefix("bytes=").split("-"))) for _, key, span in store.requests
+             if key == KEY and span]  # fmt: skip
+    data_start = 8 + int.from_bytes(store.objects[KEY][:8], "little")
+    read_bytes = sum(stop + 1 - start for start, stop in spans if start >= data_start)
+    assert read_bytes == len(store.objects[KEY]) - data_start
+
+
+def test_what_one_worker_writes_another_does_not_see(checkpoint: Path) -> None:
+    with Weights(REQUEST, world=2) as first, Weights(REQUEST, world=2) as second:
+        for _, tensor in first.tensors():
+            tensor.zero_()
+        assert_right(second, checkpoint)
+        first.finish()
+        second.finish()
+
+
+def test_tensors_outlive_the_process_that_read_them(checkpoint: Path) -> None:
+    with Weights(REQUEST) as weights:
+        loaded = dict(weights.tensors())
+        weights.finish()
+    until(lambda: not prefetchers())
+    for name, tensor in reference_tensors(checkpoint).items():
+        assert bits(loaded[name]) == bits(tensor)
+
+
+@pytest.mark.parametrize("kind", ["reset", "truncate", "throttle", "error"])
+def test_passing_faults_of_the_store_end_in_the_right_bytes(
+    checkpoint: Path, store: HostileStore, kind: str
+) -> None:
+    store.faults.append(Fault(kind, KEY, times=2))
+    with Weights(REQUEST) as weights:
+        assert_right(weights, checkpoint)
+        weights.finish()
+
+
+def load(request: dict[str, str] = REQUEST) -> None:
+    with Weights(request) as weights:
+        dict(weights.tensors())
+        weights.finish()
+
+
+def test_a_location_without_a_model_is_named(store: HostileStore) -> None:
+    with pytest.raises(StreamError, match=r"bucket/nothing.*neither model\.safetensors"):
+        load({"location": f"s3://{BUCKET}/nothing/"})
+    until(lambda: not prefetchers(), within_s=40)
+
+
+def test_a_file_that_the_index_names_and_the_store_lacks_is_named(
+    store: HostileStore, tmp_path: Path
+) -> None:
+    folder = write_checkpoint(tmp_path / "model", llama_tensors(), files=2)
+    for path in sorted(folder.iterdir())[1:]:
+        store.objects[f"model/{path.name}"] = path.read_bytes()
+    with pytest.raises(StreamError, match=r"model-00001-of-00002\.safetensors"):
+        load()
+
+
+def test_an_object_that_is_cut_short_is_named(checkpoint: Path, store: HostileStore) -> None:
+    store.objects[KEY] = store.objects[KEY][:-100]
+    with pytest.raises(StreamError, match="cut short"):
+        load()
+
+
+def test_a_wrong_checksum_ends_the_load_although_length_and_etag_fit(
+    checkpoint: Path, store: HostileStore
+) -> None:
+    right = base64.b64encode(zlib.crc32(store.objects[KEY]).to_bytes(4, "big")).decode()
+    store.checksums[KEY] = {"x-amz-checksum-crc32": right, "x-amz-checksum-type": "FULL_OBJECT"}
+    load()
+    store.faults.append(Fault("corrupt", KEY, times=100))
+    os.environ[protocol.SESSION_VARIABLE] = os.urandom(8).hex()
+    store.faults[0].key = "no such key"
+    data = bytearray(store.objects[KEY])
+    data[-1] ^= 1
+    store.objects[KEY] = bytes(data)
+    with pytest.raises(StreamError, match="not what was uploaded: crc32"):
+        load()
+
+
+def test_weights_that_do_not_fit_into_memory_are_refused_before_anything_is_read(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_file, "available_bytes", lambda: 600 << 20)
+    with pytest.raises(StreamError, match=r"are 0\.21 GB and only 0\.63 GB of memory is free"):
+        memory_file.create(200 << 20)
+
+
+def test_a_killed_process_is_told_to_the_worker_and_leaves_nothing(
+    checkpoint: Path, store: HostileStore
+) -> None:
+    store.faults.append(Fault("stall", KEY, times=1000))
+    client.begin(REQUEST)
+    until(lambda: store.asked("GET", KEY))
+    prefetchers()[0].send_signal(signal.SIGKILL)
+    until(lambda: not prefetchers())
+    store.faults.clear()
+    store.released.set()
+    with Weights(REQUEST) as weights:  # a new process takes over
+        assert_right(weights, checkpoint)
+        weights.finish()
+
+
+def test_a_process_dies_with_whoever_started_it(checkpoint: Path, store: HostileStore) -> None:
+    store.faults.append(Fault("stall", KEY, times=1000))
+    script = f"from fastload.prefetch import client; import time; client.begin({REQUEST}); time.sleep(60)"
+    server = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        parent = psutil.Process(server.pid)
+        until(lambda: any("fastload.prefetch" in _command(child) for child in parent.children()))
+        child = parent.children()[0]
+    finally:
+        server.kill()
+        server.wait()
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_worker_that_dies_does_not_count_as_done(checkpoint: Path) -> None:
+    with Weights(REQUEST):
+        pass  # left without finish
+    assert prefetchers()
+    with Weights(REQUEST) as weights:
+        assert_right(weights, checkpoint)
+        weights.finish()
+    until(lambda: not prefetchers())
