@@ -20,7 +20,7 @@ import threading  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
-from . import lines  # noqa: E402
+from . import lines, prefetch  # noqa: E402
 from .errors import ContainerError  # noqa: E402
 from .fetch import fetch_model  # noqa: E402
 from .options import Options, is_vllm_server, read_options  # noqa: E402
@@ -57,6 +57,8 @@ def main() -> int:
             raise ContainerError(words or "the container exited at its start (injected fault container_exit)")
         options = read_options(os.environ)
         streams = _open_streams(options)
+        if options.prefetches:
+            prefetch.begin(options)
         asyncio.run(_serve(options, streams, started_s))
     except ContainerError as error:
         lines.worker_error(f"ERROR {error}")
@@ -150,6 +152,8 @@ def _load(options: Options, streams: list[Stream], device: torch.device) -> list
     """The tensors of every rank by the loader that is asked for, a line per phase."""
     from . import model_streamer, weights
 
+    if options.prefetches:
+        return [prefetch.load(options, device)]
     if streams:
         return _streamed(streams)
     if options.uses_model_streamer:

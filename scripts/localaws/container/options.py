@@ -14,6 +14,7 @@ FAST_LOAD_FORMAT = "sagemaker_fast_model_loader"
 # docs/facts/sagemaker.md#images-with-the-fast-loader.
 FAST_LOADER_TAGS = ("0.31.0-lmi13", "0.32.0-lmi14")
 STREAMER_LOAD_FORMAT = "runai_streamer"
+FASTLOAD_LOAD_FORMAT = "fastload"
 
 # AWS's image of the vLLM server: its entry point turns SM_VLLM_* into vLLM's arguments, and it has the
 # streamer, which LMI images lack (docs/facts/vllm.md#sagemaker-image).
@@ -48,6 +49,8 @@ class Options:
     image: str
     # vLLM's `concurrency`: connections of the streamer; None is its own default.
     streamer_concurrency: int | None = None
+    # Where fastload reads the model's safetensors files from.
+    weights_location: str | None = None
 
     @property
     def streams(self) -> bool:
@@ -58,6 +61,11 @@ class Options:
     def uses_model_streamer(self) -> bool:
         """Whether the Run:ai model streamer reads the safetensors files, from S3 or from the model folder."""
         return self.load_format == STREAMER_LOAD_FORMAT
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether fastload reads the model's own files into memory beside this process."""
+        return self.load_format == FASTLOAD_LOAD_FORMAT
 
     @property
     def is_vllm_server(self) -> bool:
@@ -108,11 +116,17 @@ def read_options(environment: Mapping[str, str]) -> Options:
         model_id=values.get("model_id") or environment.get("HF_MODEL_ID") or None,
         image=image,
         streamer_concurrency=_concurrency(values.get("model_loader_extra_config") or "{}"),
+        weights_location=environment.get("FASTLOAD_LOCATION") or None,
     )
     if options.streams and options.shards is None:
         raise ContainerError(
             f"load_format is {FAST_LOAD_FORMAT} but SM_FAST_MODEL_LOADER_S3_URI is not set: "
             "the model data holds no sagemaker-fast-model-loader-* folder; run the optimization job first"
+        )
+    if options.prefetches and (options.weights_location is None or not options.is_vllm_server):
+        raise ContainerError(
+            "load_format is fastload, which needs an image of the vLLM server and FASTLOAD_LOCATION: the "
+            "s3:// prefix of the model's safetensors files"
         )
     if options.streams and options.image and not image_has_fast_loader(options.image):
         raise ContainerError(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..emulator import Emulator
 from ..errors import LocalAwsError
 from ..state.keys import Credentials
+from .processes import kill_marked
 
 # The kind of record that tells a later run which key pairs were a machine's.
 _KIND = "instance"
@@ -125,6 +126,7 @@ def process_environment(emulator: Emulator, region: str, credentials: Credential
 
 def remove_leftovers(emulator: Emulator) -> None:
     """Delete folders and key pairs of machines that an earlier run of the server left behind."""
+    kill_marked(f"{emulator.state_dir}:")
     for region in emulator.store.regions():
         for key in emulator.store.list(region, _KIND):
             emulator.keys.revoke(key["access_key_id"])

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import secrets
 import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import aiohttp
 
+from ..container.options import is_vllm_server
 from ..settings import FaultKind, FaultSpec
-from . import model_data, usage
+from . import model_data, usage, vllm_container
 from .instance import DeploymentError, Instance
 from .model_data import ModelData
-from .processes import Child, Usage
+from .processes import MARK_VARIABLE, Child, Usage, kill_marked
 from .s5cmd import DownloadError
 
 _PING_INTERVAL_S = 0.02
@@ -84,6 +88,9 @@ class ModelCopy:
         self.root = instance.folder / self.id if spec.inference_component else instance.folder
         self.model_dir = self.root / "opt" / "ml" / "model"
         self.log_path = self.root / "container.log"
+        self._mark = f"{instance.emulator.state_dir}:{self.id}"
+        engines = instance.emulator.settings.engines
+        self._real_engine = engines.get("vllm") if is_vllm_server(spec.image) else None
 
     @property
     def inference_component(self) -> str | None:
@@ -146,6 +153,7 @@ class ModelCopy:
         if child is not None:
             child.kill()
             await child.wait()
+            kill_marked(self._mark)
             if self._followers:
                 # The last lines say why it ended.
                 await asyncio.wait(self._followers, timeout=_LAST_LINES_S)
@@ -209,7 +217,7 @@ class ModelCopy:
         timeout_s, fault = self.spec.startup_timeout_s, self._container_fault()
         if fault is not None and fault.kind == "health_check" and fault.delay_s:
             timeout_s = fault.delay_s
-        child = Child([sys.executable, "-m", "localaws.container"], self._environment(data, spawned_s, fault))
+        child = self._start_container(data, spawned_s, fault)
         self.child = child
         self._children.append(child)
         for error in (False, True):
@@ -231,7 +239,7 @@ class ModelCopy:
                 timeout = aiohttp.ClientTimeout(total=2.0)
                 async with self._http.get(f"http://127.0.0.1:{self.port}/ping", timeout=timeout) as answer:
                     if answer.status == 200:
-                        return float((await answer.json())["ready_s"])
+                        return _ready_s(await answer.read())
             await asyncio.wait([exited], timeout=_PING_INTERVAL_S)
         raise DeploymentError(f"{self._unhealthy()}: {_ending(exited.result())}. {self._see_logs()}")
 
@@ -247,7 +255,7 @@ class ModelCopy:
         """The container's output to CloudWatch Logs and to a file."""
         emulator, region = self.instance.emulator, self.instance.place.region
         # The container shapes its own lines; what Python writes to standard error comes as it is.
-        wrap = f"WARN  PyProcess W-{child.pid}-model-stderr: " if error else ""
+        wrap = f"WARN  PyProcess W-{child.pid}-model-stderr: " if error and not self._real_engine else ""
         with self.log_path.open("a", encoding="utf-8") as log:
             async for lines in child.output(error=error):
                 now_ms = int(time.time() * 1000)
@@ -266,9 +274,33 @@ class ModelCopy:
                 self.child.kill()
             await asyncio.sleep(usage.SAMPLE_INTERVAL_S)
 
+    def _start_container(self, data: ModelData, spawned_s: float, fault: FaultSpec | None) -> Child:
+        """The real engine where the image is one of it and it is installed; else the stand-in."""
+        environment = self._environment(data, spawned_s, fault)
+        if self._real_engine is None or fault is not None:
+            self._say_engine("name=stand-in version=embedded-aws")
+            return Child([sys.executable, "-m", "localaws.container"], environment)
+        start = vllm_container.prepare(
+            Path(self._real_engine),
+            self.root,
+            self.model_dir,
+            self.spec.environment,
+            self.port,
+            environment.get("PATH", os.defpath),
+        )
+        self._say_engine(start.engine)
+        return Child(start.command, environment | start.environment, is_tree=True)
+
+    def _say_engine(self, engine: str) -> None:
+        """The log's first line: which of the two serves. Records and reports take it from here."""
+        line = f"[engine] {engine} image={self.spec.image}"
+        emulator, place = self.instance.emulator, self.instance.place
+        emulator.logs.append(place.region, self.log_group, self.log_stream, [(int(time.time() * 1000), line)])
+
     def _environment(self, data: ModelData, spawned_s: float, fault: FaultSpec | None) -> dict[str, str]:
         environment = self.spec.environment | self.instance.environment()
         environment |= {
+            MARK_VARIABLE: self._mark,
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
             "LOCALAWS_MODEL_DIR": str(self.model_dir),
             "LOCALAWS_MODEL_NAME": self.spec.model_name,
@@ -318,6 +350,13 @@ class ModelCopy:
     def _see_logs(self) -> str:
         kind = "inference component" if self.spec.inference_component else "endpoint"
         return f"Please check CloudWatch logs for this {kind} (log group {self.log_group})."
+
+
+def _ready_s(answer: bytes) -> float:
+    """When the server says it was ready; the stand-in tells, vLLM's answer is empty."""
+    document = json.loads(answer) if answer.strip() else None
+    told = document.get("ready_s") if isinstance(document, dict) else None
+    return float(told) if told is not None else time.time()
 
 
 def _ending(status: int) -> str:

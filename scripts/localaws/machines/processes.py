@@ -18,6 +18,8 @@ import psutil
 
 _PR_SET_PDEATHSIG = 1
 _NICENESS = 3
+# Names the copy that a process belongs to: the state folder and the copy's id.
+MARK_VARIABLE = "LOCALAWS_COPY"
 # Below what CloudWatch Logs takes as one event (docs/facts/sagemaker.md#request-limits).
 _LONGEST_LINE_BYTES = 250_000
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -50,8 +52,15 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], working_dir: Path | None = None
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        working_dir: Path | None = None,
+        *,
+        is_tree: bool = False,
     ) -> None:
+        """`is_tree`: it does its work in processes below it, whose memory counts together."""
+        self._is_tree = is_tree
         self._process = subprocess.Popen(
             command,
             env=dict(environment),
@@ -107,6 +116,10 @@ class Child:
         """What the process and its children have used until now; after its end, without memory."""
         if self.returncode is not None:
             return self._used
+        if self._is_tree:
+            used = tree_usage(self.pid)
+            self._peak_bytes = max(self._peak_bytes, used.memory_bytes)
+            return used
         total = Usage()
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
@@ -117,7 +130,7 @@ class Child:
 
     def peak_memory_bytes(self) -> int:
         """The most memory the process itself has held at once (`VmHWM`); 0 where the system does not say."""
-        if self.returncode is None:
+        if self.returncode is None and not self._is_tree:
             with contextlib.suppress(OSError, StopIteration):
                 status = Path(f"/proc/{self.pid}/status").read_text()
                 line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
@@ -128,7 +141,8 @@ class Child:
         _, status, used = os.wait4(self.pid, 0)
         self._process.returncode = os.waitstatus_to_exitcode(status)
         # ru_maxrss is in KiB on Linux (getrusage(2)).
-        self._peak_bytes = used.ru_maxrss * 1024
+        if not self._is_tree:
+            self._peak_bytes = used.ru_maxrss * 1024
         # ru_inblock and ru_oublock count 512 byte blocks, whatever the file system's own are (getrusage(2)).
         self._used = Usage(used.ru_utime + used.ru_stime, 0, used.ru_inblock * 512, used.ru_oublock * 512)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits for this any more
@@ -137,6 +151,42 @@ class Child:
     def _finish(self, status: int) -> None:
         if not self._exited.done():
             self._exited.set_result(status)
+
+
+def tree_usage(pid: int) -> Usage:
+    """What a process and all below it use; memory that several of them share counts once."""
+    total = Usage()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        top = psutil.Process(pid)
+        for part in [top, *top.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess, OSError, StopIteration):
+                used = _usage_of(part)
+                # Those that have ended and were waited for.
+                ended = part.cpu_times()
+                cpu_s = used.cpu_s + ended.children_user + ended.children_system
+                total = total.plus(
+                    Usage(cpu_s, _proportional_bytes(part.pid), used.disk_read_bytes, used.disk_write_bytes)
+                )
+    return total
+
+
+def _proportional_bytes(pid: int) -> int:
+    """`Pss`: a page that n processes share counts 1/n in each."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
+
+
+def kill_marked(mark: str) -> None:
+    """Kill every process that was started with this mark in its environment, wherever it has moved to.
+
+    Supervisors start their programs in process groups and sessions of their own.
+    """
+    wanted = f"{MARK_VARIABLE}={mark}".encode()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            variables = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            if any(variable.startswith(wanted) for variable in variables):
+                process.kill()
 
 
 def _usage_of(process: psutil.Process) -> Usage:
