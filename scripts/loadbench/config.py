@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from loadbench import sample_request
 from loadbench.config_file import read_document
 from loadbench.errors import ConfigError
-from loadbench.load_paths import LOAD_PATHS, EndpointKind, LoadPath, WeightsFrom
+from loadbench.load_paths import LOAD_PATHS, EndpointKind, LoadPath, WeightsFrom, takes_chat_requests
 
 Target = Literal["local", "aws"]
 
@@ -164,6 +164,7 @@ class Config(_Strict):
     standard_deployment_info: DeploymentInfo
     fast_model_loading_info: FastDeploymentInfo
     streamer_info: DeploymentInfo | None = None
+    fastload_info: DeploymentInfo | None = None
     benchmark: BenchmarkSettings = Field(default_factory=BenchmarkSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
     state: StateSettings = Field(default_factory=StateSettings)
@@ -225,7 +226,8 @@ class Config(_Strict):
         """The sample request; the seed writes it in the fast section only, and every path answers it."""
         samples = (self.deployment(name).sample_input for name in (load_path, *self.paths))
         sample = next((sample for sample in samples if sample is not None), sample_request.DEFAULT)
-        return sample_request.as_chat(sample) if LOAD_PATHS[load_path].chat_requests else sample
+        is_chat = takes_chat_requests(load_path, self.image(load_path))
+        return sample_request.as_chat(sample) if is_chat else sample
 
     def sample_output(self, load_path: LoadPath) -> Any:
         """The example of an answer; written in one section, it applies to all that lack one."""

@@ -9,7 +9,7 @@ from typing import Literal
 LoadPath = str
 EndpointKind = Literal["model_based", "inference_component"]
 WeightsFrom = Literal["s3", "hub"]
-Loader = Literal["fast model loader", "Run:ai model streamer"]
+Loader = Literal["fast model loader", "Run:ai model streamer", "plug-ins of vLLM"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class LoadPathTraits:
     """A sharding job runs before the deployment."""
     container_reads_s3: bool = False
     """The container gets `HF_MODEL_ID=s3://…` and reads it by itself; else the platform brings model data."""
+    weights_variable: str | None = None
+    """A plug-in reads the weights from the S3 prefix in this variable; the platform brings the rest."""
     chat_requests: bool = False
     """The server takes OpenAI's chat requests only, not LMI's `inputs`."""
     needs: Loader | None = None
@@ -62,7 +64,27 @@ LOAD_PATHS: dict[LoadPath, LoadPathTraits] = {
             inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1",
         ),
     ),
+    "fastload": LoadPathTraits(
+        "fastload_info",
+        "model_based",
+        weights_variable="FASTLOAD_LOCATION",
+        chat_requests=True,
+        needs="plug-ins of vLLM",
+        compared=False,
+        example=Example(
+            image="763104351884.dkr.ecr.{region}.amazonaws.com/vllm:server-sagemaker-cuda-v1.4",
+            environment={"SM_VLLM_LOAD_FORMAT": "fastload"},
+            inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1",
+        ),
+    ),
 }
+
+
+def takes_chat_requests(load_path: LoadPath, image: str) -> bool:
+    """Whether the server of a path takes OpenAI's chat requests only: vLLM's own does, whatever the path."""
+    traits = LOAD_PATHS.get(load_path)
+    return (traits is not None and traits.chat_requests) or "/vllm:" in image
+
 
 OPTIMIZED_LOAD_PATH: LoadPath = next(
     load_path for load_path, traits in LOAD_PATHS.items() if traits.optimized

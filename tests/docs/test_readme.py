@@ -103,7 +103,7 @@ def check(command: str) -> None:
         elif words[0] == "source":
             assert words[1] == ".venv/bin/activate"
         else:
-            assert words[0] in ("aws", "python", "pip", "cd"), f"no way to check {part!r}"
+            assert words[0] in ("aws", "python", "pip", "cd", "export", "vllm"), f"no way to check {part!r}"
     return None
 
 

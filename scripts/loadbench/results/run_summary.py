@@ -237,7 +237,9 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "data cache": record.cache,
     }
     facts |= {f"environment {name}": value for name, value in _environment(record).items()}
-    facts |= {f"version {name}": value for name, value in record.system.items()}
+    facts |= {f"version {name}": value for name, value in record.system.items() if name != "engine"}
+    if engine := record.system.get("engine"):
+        facts["engine"] = engine
     return facts
 
 

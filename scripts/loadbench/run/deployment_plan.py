@@ -11,6 +11,7 @@ from pathlib import Path
 from loadbench.load_paths import LOAD_PATHS, OPTIMIZED_LOAD_PATH, LoadPath
 from loadbench.results.run_record import ModelInfo, Optimization, Pair, RunRecord, new_run_id
 from loadbench.run.models import staging
+from loadbench.run.models.plugin_data import stage_plugin_data
 from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.optimization.job import optimize, tensor_parallel_degree
 from loadbench.run.removal.deployed_runs import deployed_by, forget_run, note_deployed
@@ -28,6 +29,8 @@ class Source:
     model: staging.LocalModel | None
     uri: str | None
     bucket: str | None
+    plugin_uri: str | None = None
+    """Model data without the weights, for an engine whose plug-in reads them."""
 
 
 def begin_record(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RunRecord:
@@ -74,7 +77,10 @@ def find_weights(context: RunContext, load_path: LoadPath) -> Source:
     )
     assert bucket is not None
     uri = staging.stage_model(context.account.session, model, bucket, ui.progress)
-    return Source(model, uri, bucket)
+    plugin_uri = None
+    if LOAD_PATHS[load_path].weights_variable:
+        plugin_uri = stage_plugin_data(context.account.session, model, bucket, ui.progress)
+    return Source(model, uri, bucket, plugin_uri)
 
 
 def model_info(context: RunContext, load_path: LoadPath, source: Source) -> ModelInfo:
@@ -115,6 +121,9 @@ def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, sourc
     weights_uri = record.optimization.output_uri if record.optimization else source.uri
     if weights_uri is not None and LOAD_PATHS[load_path].container_reads_s3:
         environment[_MODEL_VARIABLE] = weights_uri
+    elif weights_uri is not None and (variable := LOAD_PATHS[load_path].weights_variable):
+        environment.pop(_MODEL_VARIABLE, None)
+        environment[variable] = weights_uri
     elif weights_uri is not None:
         # The weights are where the platform puts them (/opt/ml/model), not on the hub.
         environment.pop(_MODEL_VARIABLE, None)
@@ -128,13 +137,13 @@ def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, sourc
         names=record.names,
         image=(record.optimization and record.optimization.recommended_image) or record.image,
         environment=environment,
-        model_data_uri=None if LOAD_PATHS[load_path].container_reads_s3 else weights_uri,
+        model_data_uri=None if LOAD_PATHS[load_path].container_reads_s3 else source.plugin_uri or weights_uri,
         endpoint_settings=info.endpoint_settings,
         endpoint_kind=record.endpoint_kind,
         health_check_timeout_s=info.container_startup_health_check_timeout,
         download_timeout_s=_DOWNLOAD_TIMEOUT_S,
         role_arn=info.sagemaker_exec_role,
-        readable_s3_uris=[uri for uri in (weights_uri,) if uri],
+        readable_s3_uris=[uri for uri in (weights_uri, source.plugin_uri) if uri],
         use_hf_token=info.use_hf_token and weights_uri is None,
         accelerators=degree,
         tags=resource_tags(config, load_path, record.run_id, record.expires_at),
@@ -159,7 +168,9 @@ def rendered_variables(context: RunContext, load_path: LoadPath) -> str:
             output_uri=f"s3://{bucket}/optimized/key/{record.names.endpoint}/",
         )
     with tempfile.TemporaryDirectory() as folder:
-        plan = make_plan(context, load_path, record, Source(None, uri, None))
+        reads_by_plugin = uri is not None and LOAD_PATHS[load_path].weights_variable
+        plugin_uri = f"s3://{bucket}/models/digest-plugin/" if reads_by_plugin else None
+        plan = make_plan(context, load_path, record, Source(None, uri, None, plugin_uri))
         return render(plan, Path(folder)).read_text(encoding="utf-8")
 
 

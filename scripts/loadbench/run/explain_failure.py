@@ -76,6 +76,13 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Use an image tag 0.31.0-lmi13… or 0.32.0-lmi14… for the fast path.",
     ),
     _known(
+        "fastload",
+        r"fastload\.errors\.\w+: ",
+        "The engine's plug-in could not load the weights.",
+        "The line of fastload in the container's log says which object and why; check the location, the"
+        " role's policy, and that the upload is whole.",
+    ),
+    _known(
         "download_timeout",
         r"model (data|artifacts?) download.{0,400}(did not finish|timed? ?out|exceed)"
         r"|ModelDataDownloadTimeout",

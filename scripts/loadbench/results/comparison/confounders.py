@@ -18,6 +18,7 @@ _WHY = {
     "endpoint kind": "a component starts after its endpoint is in service, and both times count",
     "weights source": "the hub is not a bucket in the region: some of the difference may be the source",
     "image": "another image pulls, starts and loads differently",
+    "engine": "another engine starts and loads differently, and a stand-in is not what people deploy",
     "model": "the sides did not load the same model",
     "weights digest": "the sides did not load the same bytes",
     "dtype": "another number of bytes was loaded",

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from loadbench.load_paths import LOAD_PATHS
+from loadbench.load_paths import LOAD_PATHS, takes_chat_requests
 from loadbench.results.run_record import RunRecord
 from loadbench.sample_request import DEFAULT, as_chat
 from loadbench.workspace import Workspace
@@ -42,4 +42,4 @@ def _sample(record: RunRecord) -> dict[str, Any]:
             break
     else:
         sample = DEFAULT
-    return as_chat(sample) if traits and traits.chat_requests else sample
+    return as_chat(sample) if takes_chat_requests(record.path, record.image) else sample

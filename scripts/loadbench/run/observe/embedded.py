@@ -16,6 +16,16 @@ _PHASE = re.compile(
 )
 
 
+# Its platform's first line in a container's log: the real engine, or the stand-in.
+_ENGINE = re.compile(r"^\[engine\] name=(?P<name>\S+) version=(?P<version>\S+)")
+
+
+def read_engine(lines: Sequence[LogLine]) -> str | None:
+    """Which engine served, where the log says so."""
+    found = next(filter(None, (_ENGINE.match(line.message) for line in lines)), None)
+    return f"{found['name']} {found['version']}" if found else None
+
+
 def read(lines: Sequence[LogLine]) -> list[Span]:
     """Phases the container measured itself; a `[phase]` line that is cut short is left alone."""
     return [

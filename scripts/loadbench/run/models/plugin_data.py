@@ -1,0 +1,96 @@
+"""Model data for an engine that gets its weights by fastload's plug-in: everything but the weights.
+
+A few MB: configuration, tokenizer, and fastload as a wheel that the container installs by `requirements.txt`
+without asking an index (docs/facts/vllm.md#sagemaker-image).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import io
+import tempfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from loadbench.errors import RunError
+from loadbench.progress import OnProgress, ignore_progress
+from loadbench.run.models.checkpoint import WEIGHT_SUFFIX, model_files
+from loadbench.run.models.resolve import LocalModel
+from loadbench.run.models.upload import upload_folder
+
+_ENTRY_POINTS = "[vllm.general_plugins]\nfastload = fastload.vllm.plugin:register\n"
+# Python executes this line at its start, in the environment that the wheel is installed in.
+_AT_START = (
+    'import os; os.environ.get("FASTLOAD_LOCATION") and '
+    '__import__("fastload.vllm.ahead", fromlist=["begin_in_server"]).begin_in_server()\n'
+)
+# The same time in every archive: equal content gives equal bytes, and so one prefix in S3.
+_TIMESTAMP = (2020, 1, 1, 0, 0, 0)
+
+
+def stage_plugin_data(
+    session: Any, model: LocalModel, bucket: str, on_progress: OnProgress = ignore_progress
+) -> str:
+    """Bring it to a prefix of its own beside the model's; returns that URI."""
+    with tempfile.TemporaryDirectory(prefix="loadbench-plugin-") as scratch:
+        folder = Path(scratch)
+        digest = hashlib.sha256(model.digest.encode())
+        for path in (*model_files(model.folder), *_plugin(folder)):
+            if path.suffix == WEIGHT_SUFFIX or path.name.endswith(".safetensors.index.json"):
+                continue
+            if path.is_relative_to(model.folder):
+                copy = folder / path.relative_to(model.folder)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
+                path = copy
+            digest.update(path.read_bytes())
+        prefix = f"models/{model.digest}-plugin-{digest.hexdigest()[:12]}/"
+        files = tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
+        upload_folder(session, folder, files, bucket, prefix, "plug-in and configuration", on_progress)
+    return f"s3://{bucket}/{prefix}"
+
+
+def _plugin(folder: Path) -> list[Path]:
+    version = metadata.version("loadbench")
+    wheel = folder / "requirements" / f"fastload-{version}-py3-none-any.whl"
+    wheel.parent.mkdir()
+    wheel.write_bytes(build_wheel(version))
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"--no-index\nfastload=={version}\n", encoding="utf-8")
+    return [wheel, requirements]
+
+
+def build_wheel(version: str) -> bytes:
+    """fastload alone as a wheel, from the files that are installed here (packaging.python.org, "Binary
+    distribution format").
+    """
+    found = importlib.util.find_spec("fastload")
+    if found is None or found.origin is None:
+        raise RunError("fastload is not installed here", remedy="Run `make setup`.")
+    source = Path(found.origin).parent
+    information = f"fastload-{version}.dist-info"
+    files = {
+        f"fastload/{path.relative_to(source).as_posix()}": path.read_bytes()
+        for path in sorted(source.rglob("*.py"))
+    }
+    files["fastload_ahead.pth"] = _AT_START.encode()
+    files[f"{information}/METADATA"] = f"Metadata-Version: 2.1\nName: fastload\nVersion: {version}\n".encode()
+    files[f"{information}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: loadbench\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    files[f"{information}/entry_points.txt"] = _ENTRY_POINTS.encode()
+    record = "".join(f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in files.items())
+    files[f"{information}/RECORD"] = f"{record}{information}/RECORD,,\n".encode()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for name, data in files.items():
+            wheel.writestr(zipfile.ZipInfo(name, _TIMESTAMP), data, zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
