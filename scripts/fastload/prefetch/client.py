@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from fastload.dtypes import TORCH_NAMES, tensor_bytes
+from fastload.dtypes import TORCH_NAMES, tensor_bytes, torch_shape
 from fastload.errors import StreamError
 from fastload.prefetch import memory_file, protocol
 
@@ -90,14 +90,14 @@ class Weights:
         flat = torch.frombuffer(self.memory, dtype=torch.uint8)
         views: dict[str, torch.Tensor] = {}
         for name, dtype_name, shape, offset_bytes, first_piece, last_piece in self._tensors:
-            dtype = getattr(torch, TORCH_NAMES[dtype_name], None)
+            dtype = getattr(torch, TORCH_NAMES.get(dtype_name, ""), None)
             if dtype is None:
                 raise StreamError(f"tensor {name} is {dtype_name}, which torch {torch.__version__} has not.")
             self._wait_for(first_piece, last_piece)
             size_bytes = tensor_bytes(dtype_name, tuple(shape))
             stop_bytes = offset_bytes + size_bytes
             memory_file.populate(self.memory, memory_file.MADV_POPULATE_READ, offset_bytes, stop_bytes)
-            view = flat[offset_bytes:stop_bytes].view(dtype).view(shape)
+            view = flat[offset_bytes:stop_bytes].view(dtype).view(torch_shape(dtype_name, tuple(shape)))
             if name in self.aliases.values():
                 views[name] = view
             yield name, view

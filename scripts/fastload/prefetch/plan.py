@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from fastload.checkpoint import Checkpoint, SourceTensor, read_checkpoint
 from fastload.chunk_scheduler import Piece, Run
-from fastload.dtypes import ITEM_BYTES, tensor_bytes
+from fastload.dtypes import DTYPE_BITS, tensor_bytes
 from fastload.errors import StreamError
 from fastload.manifest import MANIFEST_KEY, read_manifest
 from fastload.storage.store import ObjectInfo, Store
@@ -132,7 +132,8 @@ def _place(tensors: Sequence[SourceTensor]) -> tuple[dict[str, int], int]:
     for members in groups.values():
         end_bytes = -(-end_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         for _, tensor in sorted(members, key=lambda member: member[0]):
-            end_bytes = -(-end_bytes // ITEM_BYTES[tensor.dtype]) * ITEM_BYTES[tensor.dtype]
+            item_bytes = max(DTYPE_BITS[tensor.dtype] // 8, 1)
+            end_bytes = -(-end_bytes // item_bytes) * item_bytes
             places[tensor.name] = end_bytes
             end_bytes += tensor.size_bytes
     return places, end_bytes

@@ -18,10 +18,11 @@ from typing import Any
 
 from loadbench.errors import RunError
 from loadbench.progress import OnProgress, ignore_progress
-from loadbench.run.models.checkpoint import WEIGHT_SUFFIX, model_files
+from loadbench.run.models.checkpoint import inspect_checkpoint
 from loadbench.run.models.resolve import LocalModel
 from loadbench.run.models.upload import upload_folder
 
+_WEIGHT_SUFFIX = ".safetensors"
 _ENTRY_POINTS = "[vllm.general_plugins]\nfastload = fastload.vllm.plugin:register\n"
 # Python executes this line at its start, in the environment that the wheel is installed in.
 _AT_START = (
@@ -39,8 +40,8 @@ def stage_plugin_data(
     with tempfile.TemporaryDirectory(prefix="loadbench-plugin-") as scratch:
         folder = Path(scratch)
         digest = hashlib.sha256(model.digest.encode())
-        for path in (*model_files(model.folder), *_plugin(folder)):
-            if path.suffix == WEIGHT_SUFFIX or path.name.endswith(".safetensors.index.json"):
+        for path in (*inspect_checkpoint(model.folder).files, *_plugin(folder)):
+            if path.suffix == _WEIGHT_SUFFIX or path.name.endswith(f"{_WEIGHT_SUFFIX}.index.json"):
                 continue
             if path.is_relative_to(model.folder):
                 copy = folder / path.relative_to(model.folder)
