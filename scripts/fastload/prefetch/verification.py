@@ -91,7 +91,7 @@ def _digest_of(algorithm: str) -> _Crc | hashlib._Hash | None:
     if algorithm == "sha256":
         return hashlib.sha256()
     try:
-        from awscrt import checksums
+        from awscrt import checksums  # type: ignore[import-untyped]
     except ImportError:
         return _Crc(algorithm, zlib.crc32) if algorithm == "crc32" else None
     function = getattr(checksums, algorithm, None)

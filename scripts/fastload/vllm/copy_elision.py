@@ -46,11 +46,11 @@ class _Target:
         return first if end == self.size_bytes else None
 
 
-class ElidedCopies(TorchDispatchMode):
+class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The mode; leaving it without an error settles every noted copy."""
 
     def __init__(self, model: nn.Module, memory: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._memory = memory
         self._first, self._last = memory.data_ptr(), memory.data_ptr() + memory.nbytes
         self._parameters: dict[int, list[nn.Parameter]] = {}
@@ -64,7 +64,7 @@ class ElidedCopies(TorchDispatchMode):
         self.taken_bytes = self.copied_bytes = 0
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        super().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         if kind is None:
             self._settle()
         self._targets.clear()

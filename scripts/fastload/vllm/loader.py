@@ -26,7 +26,7 @@ from fastload.vllm.settings import Settings, read_settings
 logger = init_logger("vllm.model_executor.model_loader.fastload")
 
 
-class FastloadModelLoader(BaseModelLoader):
+class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
     """Load format `fastload`."""
 
     def __init__(self, load_config: Any) -> None:

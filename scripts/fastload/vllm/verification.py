@@ -71,7 +71,7 @@ def digests(folder: Path, load_format: str, extra_config: dict[str, Any], dtype:
     with set_current_vllm_config(config), _one_rank(), set_default_torch_dtype(config.model_config.dtype):
         model = initialize_model(vllm_config=config, model_config=config.model_config)
         get_model_loader(config.load_config).load_weights(model, config.model_config)
-        found = compute_tensor_digests(model)
+        found: dict[str, str] = compute_tensor_digests(model)
     del model
     gc.collect()
     return found
