@@ -139,6 +139,7 @@ class LocalSettings(_Strict):
     )
     provision_s: float = Field(default=0, ge=0, le=3600)
     image_pull_s: float = Field(default=0, ge=0, le=3600)
+    instance_quota: int = Field(default=4, ge=0)
     faults: list[dict[str, Any]] = Field(default_factory=list)
 
 

@@ -127,6 +127,7 @@ def start_local(config: Config, home: Path) -> dict[str, str]:
         "network": local.network.model_dump() if local.network else "none",
         "provision_s": local.provision_s,
         "image_pull_s": local.image_pull_s,
+        "instance_quota": local.instance_quota,
         "faults": local.faults,
         "engines": installed_engines(home / PRIVATE_FOLDER),
     }

@@ -24,9 +24,8 @@ def protocol_of(request: web.BaseRequest, path: str, service: str) -> Protocol:
         return "json"
     if headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
         return "query"
-    if service == "localaws" or (service == "sagemaker" and path.startswith("/endpoints/")):
-        return "rest-json"
-    return "s3"
+    # Without a target and a form it is S3, or a service that is addressed by its paths.
+    return "s3" if service in ("s3", "s3express", "") else "rest-json"
 
 
 def json_response(document: Mapping[str, Any], status: int = 200) -> web.Response:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from ..emulator import Emulator
 from ..errors import AwsError
-from ..protocol import sigv4
+from ..protocol import sigv2, sigv4
 from ..protocol.body import leaves_body_unsent, read_body
 from ..protocol.call import Call, Handler
 from ..protocol.responses import Protocol, error_response, protocol_of
@@ -90,9 +90,14 @@ class Gateway:
         sent = sigv4.Request(request.method, path, raw_query, _headers(request))
         service = ""
         try:
-            signed = self._signed(sent, request)
-            service = signed.service
-            call = await self._verified(sent, request, signed)
+            older_key_id = sigv2.access_key_id(sent)
+            if older_key_id is not None:
+                service = "s3"
+                call = self._verified_older(sent, request, older_key_id)
+            else:
+                signed = self._signed(sent, request)
+                service = signed.service
+                call = await self._verified(sent, request, signed)
             self._recorder.note(call)
             if service not in ("s3", "localaws"):  # S3 strikes itself; our own calls arm and disarm faults
                 self._strike(call)
@@ -145,6 +150,12 @@ class Gateway:
     def _signed(self, sent: sigv4.Request, request: web.BaseRequest) -> sigv4.Signed:
         if len(request.headers) > _MAX_HEADERS:
             raise AwsError("RequestHeaderSectionTooLarge", f"More than {_MAX_HEADERS} headers.", 431)
+        if _is_older_signature(sent):
+            text = (
+                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256 "
+                "(in boto3: Config(signature_version='s3v4'))."
+            )
+            raise AwsError("InvalidRequest", text)
         try:
             return sigv4.read_signature(sent)
         except sigv4.SignatureError as error:
@@ -169,6 +180,17 @@ class Gateway:
         return Call(
             self._emulator, signed.service, signed.region, signed.access_key_id, request, body, signed=signed
         )
+
+    def _verified_older(self, sent: sigv4.Request, request: web.BaseRequest, key_id: str) -> Call:
+        """The call of an address that was presigned by Signature Version 2, which only S3 takes."""
+        try:
+            key = self._emulator.keys.get(key_id)
+            if key is None:
+                raise sigv4.SignatureError("unknown key", "The access key ID is not one of this server's.")
+            sigv2.verify(sent, key_id, key.secret_access_key)
+        except sigv4.SignatureError as error:
+            raise _refusal(error, "s3") from error
+        return Call(self._emulator, "s3", "us-east-1", key_id, request, None)
 
     def _strike(self, call: Call) -> None:
         match = {
@@ -201,6 +223,11 @@ def _headers(request: web.BaseRequest) -> dict[str, list[str]]:
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), []).append(value)
     return headers
+
+
+def _is_older_signature(sent: sigv4.Request) -> bool:
+    """Whether a request has a header of Signature Version 2, which AWS takes in old buckets only."""
+    return sent.headers.get("authorization", [""])[0].startswith("AWS ")
 
 
 def _check_signed_headers(sent: sigv4.Request, signed: sigv4.Signed) -> None:

@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,12 @@ from typing import Any
 
 from aiohttp import web
 
+from ..emulator import ACCOUNT_ID
 from ..errors import AwsError
 from ..protocol.call import Call
 from ..protocol.sigv4 import split_target
 from ..state.database import Database
+from .policy_simulation import simulate
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +61,12 @@ _KEPT_HEADERS = (
 )
 
 
+_IAM_KINDS = (
+    *("roles", "users", "groups", "instance_profiles", "managed_policies", "open_id_providers"),
+    *("saml_providers", "certificates", "account_aliases", "virtual_mfa_devices"),
+)
+
+
 class MotoBridge:
     """Runs moto's WSGI applications in one thread: they share global state and are slow to import."""
 
@@ -65,6 +74,7 @@ class MotoBridge:
         self._database = database
         database.script(_TABLE)
         self._apps: dict[str, WsgiApp] = {}
+        self._iam_at_first: list[int] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
 
     def preload(self) -> None:
@@ -82,6 +92,8 @@ class MotoBridge:
 
     def _answer(self, call: Call) -> web.Response:
         self._app(call.service)
+        if call.service == "iam" and (answer := simulate(call, iam_backend())) is not None:
+            return answer
         seed, environ = secrets.randbits(31), _environ(call)
         try:
             status, content_type, body = self._ask(call.service, environ, call.body or b"", seed)
@@ -124,6 +136,8 @@ class MotoBridge:
             # An exception must reach the bridge, not become Flask's page for developers.
             app.config["PROPAGATE_EXCEPTIONS"] = True
             self._apps[service] = app.wsgi_app
+            if service == "iam":
+                self._iam_at_first = _iam_counts()
             self._restore(service)
         return self._apps[service]
 
@@ -138,16 +152,8 @@ class MotoBridge:
             self._database.execute("DELETE FROM moto_requests WHERE service = ?", (service,))
 
     def _is_empty(self, service: str) -> bool:
-        """Whether IAM holds nothing; of other services it is not known."""
-        if service != "iam":
-            return False
-        backends = [
-            backend
-            for regions in _moto("backends").get_backend("iam").values()
-            for backend in regions.values()
-        ]
-        kinds = ("roles", "users", "groups", "instance_profiles", "customer_policies", "open_id_providers")
-        return not any(len(getattr(backend, kind, ())) for backend in backends for kind in kinds)
+        """Whether IAM holds what it began with, and no more; of other services it is not known."""
+        return service == "iam" and _iam_counts() == self._iam_at_first
 
     def _restore(self, service: str) -> None:
         rows = self._database.query(
@@ -162,8 +168,20 @@ class MotoBridge:
                 _log.warning("a kept %s request does not succeed any more: %s", service, body[:200])
 
 
+def iam_backend() -> Any:
+    """moto's IAM of the one account; only in the bridge's thread."""
+    return _moto("backends").get_backend("iam")[ACCOUNT_ID]["aws"]
+
+
+def _iam_counts() -> list[int]:
+    """How much of each kind IAM holds."""
+    return [len(getattr(iam_backend(), kind)) for kind in _IAM_KINDS]
+
+
 def _moto(module: str) -> Any:
     """A module of moto, imported at first need: it takes half a second."""
+    # The policies that AWS manages are there, as in an account.
+    os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     return importlib.import_module(f"moto.{module}")
 
 

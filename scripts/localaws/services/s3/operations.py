@@ -19,6 +19,7 @@ from ...protocol.service_models import service_model
 # Query parameters of any request: the presigned address's own, and the name that SDKs add for logs.
 _SIGNING = frozenset(
     (
+        *("AWSAccessKeyId", "Signature", "Expires", "content-type", "content-md5"),
         *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders"),
         *("X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256", "x-id"),
     )
