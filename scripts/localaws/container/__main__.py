@@ -20,10 +20,11 @@ import threading  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
+from ..images import is_vllm_server  # noqa: E402
 from . import lines, prefetch  # noqa: E402
 from .errors import ContainerError  # noqa: E402
 from .fetch import fetch_model  # noqa: E402
-from .options import Options, is_vllm_server, read_options  # noqa: E402
+from .options import Options, read_options  # noqa: E402
 
 if TYPE_CHECKING:
     import torch

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..images import is_vllm_server
 from .errors import ContainerError
 
 FAST_LOAD_FORMAT = "sagemaker_fast_model_loader"
@@ -16,9 +17,6 @@ FAST_LOADER_TAGS = ("0.31.0-lmi13", "0.32.0-lmi14")
 STREAMER_LOAD_FORMAT = "runai_streamer"
 FASTLOAD_LOAD_FORMAT = "fastload"
 
-# AWS's image of the vLLM server: its entry point turns SM_VLLM_* into vLLM's arguments, and it has the
-# streamer, which LMI images lack (docs/facts/vllm.md#sagemaker-image).
-_VLLM_SERVER = re.compile(r"(^|/)vllm:")
 _LMI = re.compile(r"(^|/)djl-inference:")
 
 _DTYPES = {
@@ -71,11 +69,6 @@ class Options:
     def is_vllm_server(self) -> bool:
         """Whether the image is vLLM's own server, without djl-serving before it."""
         return is_vllm_server(self.image)
-
-
-def is_vllm_server(image: str) -> bool:
-    """Whether an image is AWS's image of the vLLM server."""
-    return _VLLM_SERVER.search(image) is not None
 
 
 def image_has_fast_loader(image: str) -> bool:

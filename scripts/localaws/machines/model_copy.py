@@ -21,7 +21,7 @@ from typing import Literal
 
 import aiohttp
 
-from ..container.options import is_vllm_server
+from ..images import is_vllm_server
 from ..settings import FaultKind, FaultSpec
 from . import model_data, usage, vllm_container
 from .instance import DeploymentError, Instance

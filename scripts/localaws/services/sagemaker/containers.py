@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from ...errors import AwsError
+from ...images import is_known
 from ...machines.instance import DeploymentError
 from ...machines.model_copy import ContainerSpec
 from ...state.store import Document
@@ -14,14 +15,11 @@ from ...state.store import Document
 # (SageMaker's developer guide, "Your own inference code with hosting services", and CreateEndpointConfig).
 _STARTUP_TIMEOUT_S = 480.0
 _DOWNLOAD_TIMEOUT_S = 3600.0
-# What a repository's name holds where the container can stand in for its images.
-_KNOWN_IMAGES = ("djl-inference", "djl-serving", "lmi", "vllm")
 
 
 def check_image(image: str) -> None:
     """Raise ValidationException for an image that nothing here can stand in for."""
-    repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
-    if not any(name in repository for name in _KNOWN_IMAGES):
+    if not is_known(image):
         raise AwsError(
             "ValidationException",
             f"Requested image {image} not found: the embedded AWS runs images of LMI (djl-inference) and of "
