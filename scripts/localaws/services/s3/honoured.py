@@ -147,7 +147,7 @@ _TRANSPORT = frozenset(
     (
         *("x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-user-agent", "x-amz-trailer"),
         *("x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm", "x-amz-te", "x-amz-sdk-request"),
-        "x-amz-id-2",
+        *("x-amz-id-2", "x-amz-api-version"),  # the C++ SDK, of the Run:ai model streamer, sends the latter
     )
 )
 _CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
