@@ -160,7 +160,7 @@ class Config(_Strict):
     """The whole file, checked. `path_of_file` and `overrides` are kept for messages and records."""
 
     target: Target = "local"
-    region: str = Field(default="us-west-2", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
+    region: str = Field(default="us-west-2", pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]+$")
     project: str = Field(default="loadbench", pattern=r"^[a-z][a-z0-9-]{0,18}[a-z0-9]$")
     standard_deployment_info: DeploymentInfo
     fast_model_loading_info: FastDeploymentInfo

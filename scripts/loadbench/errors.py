@@ -39,6 +39,10 @@ class RunError(LoadbenchError):
     """A step of a run failed after it had started."""
 
 
+class ServiceError(RunError):
+    """A failure in the words of AWS, Terraform or a container: these may be explained, our own need not."""
+
+
 class StorageError(RunError):
     """A file of this tool cannot be written or read: a full disk, a read-only folder, missing permission."""
 

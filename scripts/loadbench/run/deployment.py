@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from loadbench.errors import RunError
+from loadbench.errors import RunError, ServiceError
 from loadbench.results.costs import find_price
 from loadbench.results.run_record import RunRecord
 from loadbench.run.observe import Observer
@@ -79,7 +79,7 @@ def apply(context: RunContext, terraform: Terraform, variables: Path, observer: 
             raise
         said_already = observer.failure_reason  # Terraform quotes it
         details = "\n".join(line for line in error.details.splitlines() if said_already not in line)
-        raise RunError(
+        raise ServiceError(
             f"the deployment failed: {observer.failure_reason}", details=details, remedy=error.remedy
         ) from error
     return clock

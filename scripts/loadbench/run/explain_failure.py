@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from loadbench.errors import LoadbenchError
+from loadbench.errors import LoadbenchError, ServiceError
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,21 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         r"|ModelDataDownloadTimeout",
         "Downloading the model to the instance took longer than allowed.",
         "Use an instance type with more network bandwidth or a smaller model; keep the bucket in the region.",
+    ),
+    _known(
+        "clock_skew",
+        r"RequestTimeTooSkewed|RequestExpired|Signature expired|Signature not yet current"
+        r"|difference between the request time and the",
+        "The clock of this machine is minutes off, so AWS refuses its signatures.",
+        "Set the clock (`timedatectl set-ntp true` or `chronyc makestep`) and run again.",
+    ),
+    _known(
+        "archived_object",
+        r"InvalidObjectState|not valid for the object's (storage class|access tier)"
+        r"|storage class.{0,40}(GLACIER|DEEP_ARCHIVE)",
+        "An object of the model is archived in S3 Glacier: it exists and cannot be read.",
+        "Run again: what is archived is uploaded anew. Keep rules that archive objects away from models/ and"
+        " optimized/ in the bucket.",
     ),
     _known(
         "access_denied",
@@ -175,13 +190,16 @@ def explained(error: LoadbenchError, log_lines: Iterable[str] = ()) -> Loadbench
     """`error` with the cause appended to its message, a remedy, and the container's lines that matter.
 
     The service's words are looked at first; when they say only that a container did not come up, the
-    container's own lines know more. An error that nobody knows keeps its words and gets the lines.
+    container's own lines know more. An error that nobody knows keeps its words and gets the lines, and so
+    does one of this tool's own: its advice fits better than that for a word in it.
     """
     lines = list(log_lines)
     telling = telling_lines(lines)
-    known = explain(f"{error.message}\n{error.details}")
-    if known is None or known.name in _SAYS_LITTLE:
-        known = explain("\n".join(telling)) or known
+    known = None
+    if isinstance(error, ServiceError) or not error.remedy:  # others have advice of their own
+        known = explain(f"{error.message}\n{error.details}")
+        if known is None or known.name in _SAYS_LITTLE:
+            known = explain("\n".join(telling)) or known
     if known and known.cause not in error.message:
         error.message = f"{error.message}\n{known.cause}"
         error.remedy = known.remedy

@@ -8,10 +8,9 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from loadbench.partitions import service_region
 from loadbench.results.costs import Price
 
-# The price list is served from few regions, for all of them (docs/facts/sagemaker.md#prices).
-_PRICE_LIST_REGION = "us-east-1"
 _CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
 
 
@@ -21,6 +20,10 @@ def look_up_price(session: Any, instance_type: str, region: str) -> Price | None
     The filters are inferred (docs/facts/sagemaker.md#prices); a wrong one finds nothing, and then
     the repository's table stands in.
     """
+    # The price list is served from few regions, for all of them (docs/facts/sagemaker.md#prices).
+    price_list_region = service_region("pricing", region)
+    if price_list_region is None:
+        return None
     wanted = {
         "productFamily": "ML Instance",
         "regionCode": region,
@@ -28,9 +31,7 @@ def look_up_price(session: Any, instance_type: str, region: str) -> Price | None
         "platoinstancetype": "Hosting",
     }
     try:
-        answer = session.client(
-            "pricing", region_name=_PRICE_LIST_REGION, config=_CLIENT_CONFIG
-        ).get_products(
+        answer = session.client("pricing", region_name=price_list_region, config=_CLIENT_CONFIG).get_products(
             ServiceCode="AmazonSageMaker",
             Filters=[{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in wanted.items()],
         )

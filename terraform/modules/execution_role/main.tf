@@ -14,8 +14,8 @@ locals {
   # "s3://bucket/prefix/" becomes {bucket, prefix without slashes at its end}.
   _readable = [for uri in var.role.readable_s3_uris : regex("^s3://(?P<bucket>[^/]+)/?(?P<prefix>.*?)/*$", uri)]
 
-  # An image of a private registry reads account.dkr.ecr.region.amazonaws.com/repository:tag; others need no permission.
-  _image = try(regex("^(?P<account>[0-9]{12})\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.[a-z.]+/(?P<repository>[^:@]+)", var.image), null)
+  # An image of a private registry reads account.dkr.ecr.region.domain/repository:tag; others need no permission.
+  _image = try(regex("^(?P<account>[0-9]{12})\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.[a-z0-9.-]+/(?P<repository>[^:@]+)", var.image), null)
 
   _log_groups = concat(
     ["/aws/sagemaker/Endpoints/${var.endpoint_name}"],

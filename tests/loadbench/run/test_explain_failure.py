@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadbench.errors import RunError
+from loadbench.errors import RunError, ServiceError, UsageError
 from loadbench.run.explain_failure import EXPLANATIONS, explain, explained, telling_lines
 
 # What the services and containers wrote; names, accounts and figures replaced. Name, tab, words.
@@ -74,3 +74,29 @@ def test_an_unknown_failure_keeps_its_own_remedy_and_gets_the_last_lines() -> No
 
 def test_lines_about_trouble_go_before_the_last_ones() -> None:
     assert telling_lines(["an error", *["fine"] * 30]) == ["an error"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "the weights are corrupt: model.safetensors has a wrong checksum",
+        "no process answers on port 8080: Connection refused",
+        "the process of the embedded AWS exited",
+        "the image is not found in images.yaml",
+        "the prompt says: CUDA out of memory",
+        "Access Denied by the policy of this project",
+    ],
+)
+@pytest.mark.parametrize("kind", [RunError, UsageError])
+def test_an_error_of_our_own_keeps_its_advice(kind: type[RunError], message: str) -> None:
+    """Its message may hold words that mean something else where a service says them."""
+    assert explain(message) is not None
+    reported = explained(kind(message, remedy="Do this."), ["CUDA out of memory"])
+    assert (reported.message, reported.remedy) == (message, "Do this.")
+    assert reported.details == "CUDA out of memory"
+
+
+def test_what_a_service_said_is_explained_beside_general_advice() -> None:
+    reported = explained(ServiceError("terraform apply failed: ResourceLimitExceeded", remedy="See the log."))
+    assert "quota" in reported.message
+    assert "Service Quotas" in reported.remedy

@@ -23,6 +23,8 @@ from loadbench.progress import OnProgress, Progress
 
 _CONNECTIONS = 4
 _PART_BYTES = 16 << 20
+# Storage classes whose objects must be restored before they can be read.
+_ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 _MAX_PARTS = 10_000  # docs/facts/s3.md#request-rules
 
 
@@ -67,15 +69,20 @@ def upload_folder(
     return missing_bytes
 
 
-def list_sizes(client: Any, bucket: str, prefix: str) -> dict[str, int]:
-    """Key to bytes of every object under a prefix, all pages."""
+def list_sizes(client: Any, bucket: str, prefix: str, *, archived: bool = False) -> dict[str, int]:
+    """Key to bytes of the objects under a prefix, all pages; `archived`: those too that cannot be read."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
+    return {
+        item["Key"]: item["Size"]
+        for page in pages
+        for item in page.get("Contents", ())
+        if archived or item.get("StorageClass") not in _ARCHIVED
+    }
 
 
 def remove_objects(client: Any, bucket: str, prefix: str) -> None:
     """Delete every object under a prefix."""
-    for key in list_sizes(client, bucket, prefix):
+    for key in list_sizes(client, bucket, prefix, archived=True):
         client.delete_object(Bucket=bucket, Key=key)
 
 

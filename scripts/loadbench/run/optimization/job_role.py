@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from loadbench.errors import RunError
+from loadbench.partitions import partition_of
 
 _POLICY_NAME = "shard-one-model"
 _TRUST = {
@@ -56,20 +57,26 @@ def policy_document(bucket: str, account_id: str, region: str) -> dict[str, Any]
 
     The two `*` are calls that AWS grants on no narrower resource.
     """
-    logs = f"arn:aws:logs:{region}:{account_id}:log-group:/aws/sagemaker/OptimizationJobs"
+    partition = partition_of(region) or "aws"
+    bucket_arn = f"arn:{partition}:s3:::{bucket}"
+    logs = f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/sagemaker/OptimizationJobs"
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/models/*"},
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": f"arn:{partition}:s3:::{bucket}/models/*",
+            },
             {
                 "Effect": "Allow",
                 "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-                "Resource": f"arn:aws:s3:::{bucket}/optimized/*",
+                "Resource": f"{bucket_arn}/optimized/*",
             },
             {
                 "Effect": "Allow",
                 "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
-                "Resource": f"arn:aws:s3:::{bucket}",
+                "Resource": bucket_arn,
             },
             {
                 "Effect": "Allow",
@@ -89,7 +96,7 @@ def policy_document(bucket: str, account_id: str, region: str) -> dict[str, Any]
                     "ecr:GetDownloadUrlForLayer",
                 ],
                 # The images belong to AWS's own account for deep learning containers, one a region.
-                "Resource": f"arn:aws:ecr:{region}:*:repository/djl-inference",
+                "Resource": f"arn:{partition}:ecr:{region}:*:repository/djl-inference",
             },
             {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
             {

@@ -213,7 +213,7 @@ def _unreadable(context: CheckContext, arn: str) -> list[str]:
     name = configured_bucket(context.config)
     if name is None:
         return []
-    bucket = f"arn:aws:s3:::{name}"
+    bucket = f"arn:{arn.split(':')[1]}:s3:::{name}"
     needed = {"s3:ListBucket": bucket, "s3:GetObject": f"{bucket}/models/x"}
     if any(LOAD_PATHS[load_path].optimized for load_path in context.paths):
         needed["s3:PutObject"] = f"{bucket}/optimized/x"

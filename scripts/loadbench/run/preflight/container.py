@@ -12,6 +12,7 @@ from loadbench.config import DeploymentInfo
 from loadbench.errors import ConfigError
 from loadbench.instance_types import InstanceType, instance_specification, sharding_families
 from loadbench.load_paths import LOAD_PATHS, Loader, LoadPath
+from loadbench.partitions import image_registry, is_aws_account
 from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, CheckContext, error_code, is_denied
 
@@ -65,10 +66,38 @@ def image(context: CheckContext) -> Iterator[Check]:
                 f"{uri} is in {found['region']}, the endpoint in {context.config.region}",
                 "Write {region} for the region in image_uri.",
             )
+        elif (
+            found
+            and is_aws_account(found["account"])
+            and (wrong := _registry(context.config.region, uri, found))
+        ):
+            yield wrong
         elif needs:
             yield _loader(load_path, uri, needs)
         else:
             yield Check("image", "ok", f"{uri} for the {load_path} path")
+
+
+def _registry(region: str, uri: str, found: re.Match[str]) -> Check | None:
+    """What is wrong with the registry of one of AWS's own images: each region has its own."""
+    if not is_aws_account(found["account"]):
+        return None
+    host = image_registry(region)
+    if host is None:
+        return Check(
+            "image",
+            "failure",
+            f"which account publishes AWS's images in {region} is not publicly known, so {uri} is a guess",
+            "Copy the image into a registry of yours and name that, or choose another region.",
+        )
+    if uri.partition("/")[0] == host:
+        return None
+    return Check(
+        "image",
+        "failure",
+        f"{uri} is not where AWS publishes its images in {region}",
+        f"Write image_uri: {host}/{found['repository']}:{found['tag']}",
+    )
 
 
 def _loader(load_path: LoadPath, uri: str, needs: Loader) -> Check:

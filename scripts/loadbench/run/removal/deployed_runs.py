@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadbench.config import Config, Target
+from loadbench.partitions import partition_of
 from loadbench.results.run_record import ResourceNames, RunRecord, find_records, record_file, write_atomically
 from loadbench.run.record_writer import close_record
 from loadbench.run.removal.resources import RUN_ID, Resource, ResourceKind
@@ -61,11 +62,12 @@ class DeployedRun(BaseModel):
 
     def resources(self) -> list[Resource]:
         """What it makes, by name alone, whether it exists or not."""
+        prefix = f"arn:{partition_of(self.region) or 'aws'}:sagemaker:{self.region}:{self.account_id or ''}"
         return [
             Resource(
                 kind=kind,
                 name=name,
-                arn=f"arn:aws:sagemaker:{self.region}:{self.account_id or ''}:{kind}/{name}",
+                arn=f"{prefix}:{kind}/{name}",
                 status="unknown",
                 run_id=self.run_id,
                 path=self.path,

@@ -20,6 +20,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from loadbench.partitions import console_address
 from loadbench.run.naming import TAG_EXPIRES_AT, TAG_PATH, TAG_PROJECT, TAG_RUN_ID
 
 ResourceKind = Literal[
@@ -73,18 +74,18 @@ class Resource:
             text += f", {self.usd_per_hour:.2f} USD per hour" + ("" if on_aws else " on AWS, nothing here")
         if self.problem:
             text += f": {self.problem}"
-        return f"{text}\n    {self.console_url}" if on_aws else text
+        return f"{text}\n    {self.console_url}" if on_aws and self.console_url else text
 
     def as_json(self, *, on_aws: bool) -> dict[str, Any]:
         """For programs; `console_url` is null on the embedded target, which has no console."""
         return {**asdict(self), "console_url": self.console_url if on_aws else None}
 
     @property
-    def console_url(self) -> str:
-        """Where a person can look at it and remove it by hand."""
+    def console_url(self) -> str | None:
+        """Where a person can look at it and remove it by hand; None where no console is publicly known."""
+        _, partition, _, region, *_ = self.arn.split(":", 5)
         if self.kind == "role":
-            return f"https://console.aws.amazon.com/iam/home#/roles/details/{self.name}"
-        region = self.arn.split(":")[3]
+            return console_address(partition, f"iam/home#/roles/details/{self.name}")
         page = {
             "optimization job": "inference-optimization",
             "inference component": "inferenceComponents",
@@ -92,7 +93,7 @@ class Resource:
             "endpoint configuration": "endpointConfig",
             "model": "models",
         }[self.kind]
-        return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/{page}/{self.name}"
+        return console_address(partition, f"sagemaker/home?region={region}#/{page}/{self.name}", region)
 
 
 @dataclass(frozen=True)

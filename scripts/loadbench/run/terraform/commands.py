@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import python_terraform
 
-from loadbench.errors import RunError, StateLockedError
+from loadbench.errors import RunError, ServiceError, StateLockedError
 from loadbench.progress import OnProgress, ignore_progress
 from loadbench.run.terraform import install, working_copy
 from loadbench.run.terraform.install import Binary
@@ -222,7 +222,7 @@ class Terraform:
             cause = f"Terraform was ended by {signal.Signals(-code).name}"
         else:
             cause = words[0].splitlines()[0] if words else f"it ended with code {code} and no word"
-        return RunError(
+        return ServiceError(
             f"terraform {name} failed: {cause}",
             details="\n\n".join(words),
             remedy=f"Terraform's whole stream is in {self._log_file.name} beside the run's record.",
