@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from loadbench import call_log
-from loadbench.cli import checks, engine, local, removal, reports, runs, scale
+from loadbench.cli import checks, engine, existing, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
@@ -28,6 +28,8 @@ _COMMANDS = (
     runs.run,
     runs.compare,
     scale.scale_out,
+    existing.observe,
+    existing.import_starts,
     runs.invoke,
     runs.optimize,
     removal.destroy,

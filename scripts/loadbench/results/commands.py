@@ -16,6 +16,7 @@ from loadbench.results.comparison.model import Comparison, ReusedRun, load_compa
 from loadbench.results.comparison.scale_out import make_section
 from loadbench.results.reports import write_reports
 from loadbench.results.reports.run_screen import print_run
+from loadbench.results.reports.starts_screen import print_starts
 from loadbench.results.reports.terminal import WIDTH, print_comparison, print_scale_out
 from loadbench.results.run_record import RunRecord
 from loadbench.results.scale_out_record import ScaleOutRecord, scale_outs_of
@@ -104,6 +105,13 @@ def show_run(record: RunRecord, results_dir: Path) -> None:
     console = _console()
     print_run(record, console)
     console.print(f"\nEverything about this run: {results_dir / record.run_id}", soft_wrap=True)
+
+
+def show_starts(records: Sequence[RunRecord], results_dir: Path) -> None:
+    """Print the starts of one endpoint, and how to compare or look at one."""
+    console = _console()
+    print_starts(records, console)
+    console.print(f"\nEach start is a run: loadbench show {records[-1].run_id}", soft_wrap=True)
 
 
 def show_scale_outs(

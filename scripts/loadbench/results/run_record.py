@@ -22,6 +22,7 @@ from loadbench.results.timeline import Span
 
 SCHEMA_VERSION = 1
 Document = TypeVar("Document", bound=BaseModel)
+Origin = Literal["run", "observed", "imported"]
 RunStatus = Literal["running", "succeeded", "failed", "interrupted"]
 
 
@@ -124,6 +125,8 @@ class Deployment(_Model):
     ready_s: float | None = Field(
         default=None, description="service: LastModifiedTime when all is in service"
     )
+    request_source: str | None = Field(default=None, description="where an observed start's request is from")
+    ready_source: str | None = None
     terraform_start_s: float | None = None
     terraform_end_s: float | None = None
     poller_ready_s: float | None = None
@@ -159,12 +162,24 @@ class Restart(_Model):
     reason: str | None = Field(default=None, description="the last error in the log of the one that ended")
 
 
+class Layer(_Model):
+    """Whether one layer's bytes or results were there before the start, and how that is known."""
+
+    name: Literal["image", "weights", "compile_cache", "page_cache"]
+    state: Literal["cold", "warm", "unknown"]
+    evidence: str
+
+
 class RunRecord(_Model):
     """Everything known of one run of one path."""
 
     schema_version: Literal[1] = 1
     run_id: str
     path: str
+    origin: Origin = Field(
+        default="run", description="observed and imported: of an endpoint that is not ours to remove"
+    )
+    cause: str | None = Field(default=None, description="what asked for an observed start, where it is known")
     status: RunStatus = "running"
     started_s: float
     finished_s: float | None = None
@@ -194,6 +209,7 @@ class RunRecord(_Model):
     restarts: list[Restart] = Field(
         default_factory=list, description="servers that ended before they were ready"
     )
+    layers: list[Layer] = Field(default_factory=list, description="what was warm at this start")
     invocations: list[Invocation] = Field(default_factory=list)
     answer_check: AnswerCheck | None = Field(default=None, description="null: nothing was expected")
     usage: Usage = Field(default_factory=Usage)

@@ -16,6 +16,7 @@ from aiohttp.http import HttpProcessingError
 
 from ..emulator import open_emulator
 from ..errors import LocalAwsError
+from ..services.autoscaling.scaler import Scaler
 from ..services.sagemaker import api as sagemaker_api
 from ..state.files import state_folder, write_private
 from .daemon_file import DaemonFileError, read_daemon_file
@@ -81,10 +82,13 @@ async def serve(state_dir: Path) -> None:
     _log.info("listening on %s, process %d", emulator.endpoint_url, os.getpid())
     gateway.start()
     await sagemaker_api.start(emulator)
+    scaler = Scaler(emulator)
+    scaler.start()
     await stopping.wait()
     _log.info("stopping")
     server.close()
     await protocol.shutdown(_LAST_ANSWERS_S)
+    await scaler.close()
     await sagemaker_api.stop(emulator)
     await gateway.close()
     emulator.database.close()

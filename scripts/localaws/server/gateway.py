@@ -22,6 +22,7 @@ from ..protocol.call import Call, Handler
 from ..protocol.responses import Protocol, error_response, protocol_of
 from ..protocol.service_models import service_model
 from ..services import cloudcontrol, cloudwatch, cloudwatch_logs, moto_bridge, s3, sagemaker_runtime
+from ..services.autoscaling import api as autoscaling_api
 from ..services.s3.faults import close_connection
 from ..services.sagemaker import api as sagemaker_api
 from . import control
@@ -61,6 +62,7 @@ class Gateway:
             "s3": self._s3.handle,
             "logs": cloudwatch_logs.handle,
             "monitoring": cloudwatch.handle,
+            "application-autoscaling": autoscaling_api.handle,
             "localaws": control.handle,
         }
 

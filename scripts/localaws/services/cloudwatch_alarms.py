@@ -14,6 +14,8 @@ from ..state.store import Document
 
 Request = dict[str, Any]
 _KIND = "alarm"
+# Kept and described; the only action that is taken is a scaling policy's, by its own loop.
+_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 # Beside names and flags, an alarm is these members, kept as they came.
 _KEPT = (
     *(
@@ -27,6 +29,7 @@ _KEPT = (
     ),
     *("Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator"),
     "TreatMissingData",
+    *_ACTIONS,
 )
 _REQUIRED = (
     *("MetricName", "Namespace", "Statistic", "Period", "EvaluationPeriods", "Threshold"),
@@ -114,6 +117,29 @@ def state_of(emulator: Emulator, region: str, name: str) -> str:
     """`OK`, `ALARM` or `INSUFFICIENT_DATA`; an alarm that was deleted has no data."""
     alarm = find_alarm(emulator, region, name)
     return "INSUFFICIENT_DATA" if alarm is None else _state(emulator, region, alarm)
+
+
+def alarms_that_ask(emulator: Emulator, region: str, action: str) -> list[tuple[str, float]]:
+    """Alarms in state ALARM with this action: name, and the newest figure minus the threshold."""
+    found = []
+    for alarm in emulator.store.list(region, _KIND):
+        if action in alarm.get("AlarmActions", ()) and _state(emulator, region, alarm) == "ALARM":
+            found.append((str(alarm["AlarmName"]), _newest(emulator, region, alarm) - alarm["Threshold"]))
+    return found
+
+
+def _newest(emulator: Emulator, region: str, alarm: Document) -> float:
+    """The statistic of the newest period that has samples, the threshold where none has."""
+    dimensions = {item["Name"]: item["Value"] for item in alarm.get("Dimensions", [])}
+    period_s, now_s = alarm["Period"], time.time()
+    for number in range(alarm["EvaluationPeriods"]):
+        end_s = now_s - number * period_s
+        points = emulator.metrics.datapoints(
+            region, alarm["Namespace"], alarm["MetricName"], dimensions, end_s - period_s, end_s
+        )
+        if points:
+            return STATISTICS[alarm["Statistic"]]([point.value for point in points])
+    return float(alarm["Threshold"])
 
 
 def _state(emulator: Emulator, region: str, alarm: Document) -> str:

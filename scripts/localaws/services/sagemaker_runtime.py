@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -167,6 +168,7 @@ def _component_copy(call: Call, platform: Platform, endpoint: str, component: st
         )
     copy = least_busy(platform.components.get((call.region, component), []))
     if copy is None:
+        _note_no_capacity(call, component)
         raise AwsError(
             "ValidationError",
             f"Inference Component has no capacity to process this request ({component} is "
@@ -175,6 +177,14 @@ def _component_copy(call: Call, platform: Platform, endpoint: str, component: st
             "try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API.",
         )
     return copy, record["VariantName"]
+
+
+def _note_no_capacity(call: Call, component: str) -> None:
+    """The metric that a policy scales from zero by (docs/facts/sagemaker.md#application-auto-scaling)."""
+    dimensions = {"InferenceComponentName": component}
+    call.emulator.metrics.put(
+        call.region, "AWS/SageMaker", "NoCapacityInvocationFailures", dimensions, 1.0, "Count", time.time()
+    )
 
 
 def _weighted(fleets: dict[str, Fleet], wanted: str | None) -> Fleet:

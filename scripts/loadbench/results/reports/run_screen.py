@@ -27,6 +27,9 @@ def render(record: RunRecord) -> RenderableType:
         Text(f"{record.path} run {record.run_id}: {record.status}", style="bold"),
         Text(f"{record.model.model_id} · {record.instance_type} · {_where(record)}", style="dim"),
     ]
+    if run.restarts:
+        plural = "s" if run.restarts > 1 else ""
+        parts += [Text(f"{run.restarts} server{plural} ended before this one was ready.", style="yellow")]
     if record.failure:
         parts += [Text(f"Failed in the step {record.failure.step}: {record.failure.message}", style="red")]
         parts += [Text(f"→ {record.failure.remedy}")] if record.failure.remedy else []
@@ -44,6 +47,10 @@ def render(record: RunRecord) -> RenderableType:
                 formatting.seconds(share.seconds),
                 busy + _MARKS[share.certainty],
             )
+            for detail in run.details:
+                if detail.phase == share.name:
+                    label, seconds = formatting.name(detail.name), formatting.seconds(detail.seconds)
+                    table.add_row(f"    {label}", seconds, "", style="dim")
         table.add_row(formatting.WEIGHT_LOADING, formatting.seconds(run.weights_busy_s), "", style="italic")
         table.add_row("First response", formatting.seconds(run.first_response_s), "")
         table.add_row("Request latency", formatting.seconds(run.warm_latency_s), "median")

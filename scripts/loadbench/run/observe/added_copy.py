@@ -54,18 +54,18 @@ class AddedCopy:
             self._container.fetch()
             if self._platform:
                 self._platform.fetch()
-            if not patiently or starts.told_ready(self._lines()) or time.monotonic() > deadline_s:
+            if not patiently or starts.told_ready(self.lines()) or time.monotonic() > deadline_s:
                 return
             time.sleep(_LOGS_EVERY_S)
 
     def log_lines(self) -> list[str]:
         """What the copy has said."""
-        return [line.message for line in self._lines()]
+        return [line.message for line in self.lines()]
 
     def write_log(self, path: Path, secrets: Sequence[str]) -> None:
         """Keep what the copy has said, without secrets."""
         file = LogFile(path, secrets)
-        for line in self._lines():
+        for line in self.lines():
             file.write(line)
 
     def spans(self, record: ScaleOutRecord) -> list[Span]:
@@ -83,7 +83,7 @@ class AddedCopy:
                 inference_component=self._component,
                 ready_s=record.ready_s,
                 history=record.status_history,
-                container=self._lines(),
+                container=self.lines(),
                 platform=self._platform.lines[self._old_events :] if self._platform else [],
             )
         )

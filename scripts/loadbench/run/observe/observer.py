@@ -115,6 +115,10 @@ class Observer:
         """The container's lines so far."""
         return [line.message for line in self._container.lines]
 
+    def container_lines(self) -> list[LogLine]:
+        """The container's lines so far, with their times."""
+        return list(self._container.lines)
+
     def spans(self) -> list[Span]:
         """The timeline as far as it is known."""
         return assemble(

@@ -151,7 +151,10 @@ def known_runs(workspace: Workspace, config: Config) -> KnownRuns:
             text = file.read_bytes()
             if _NOT_REMOVED not in text and _is_json(text):
                 continue
-            known.runs.append(_of_document(json.loads(text)))
+            document = json.loads(text)
+            if document.get("origin", "run") != "run":
+                continue  # somebody else's endpoint, which was only looked at
+            known.runs.append(_of_document(document))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             known.unreadable.append(file)
     return known

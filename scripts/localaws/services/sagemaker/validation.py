@@ -19,7 +19,14 @@ from ...errors import AwsError
 # A pattern is not tried on longer texts: some of the model's patterns backtrack.
 _LONGEST_MATCHED = 20_000
 # Java's classes that Python's re does not have; \w and \s are as wide as the model's use of them needs.
-_JAVA_CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
+# Its pairs of surrogates are one character each in Python.
+_JAVA_CLASSES = {
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010FFFF",
+    r"\p{Print}": r"[\x20-\x7e]",
+    r"\p{L}": r"\w",
+    r"\p{N}": r"\w",
+    r"\p{Z}": r"\s",
+}
 
 
 def checked_input(operation: OperationModel, document: dict[str, Any]) -> dict[str, Any]:

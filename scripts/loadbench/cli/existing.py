@@ -1,0 +1,104 @@
+"""The commands for endpoints that somebody else deployed: `observe`, `import`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from loadbench.cli.options import JSON_OPTION, config_options, open_bench
+from loadbench.workspace import Workspace
+
+COMPONENT_OPTION = click.option(
+    "--component", metavar="NAME", help="The inference component, if there are several."
+)
+_UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class _Span(click.ParamType):
+    """A length of time: 90m, 12h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no length of time; write 90m, 12h or 7d", param, ctx)
+        return float(found[1]) * _UNITS_S[found[2]]
+
+
+@click.command()
+@click.argument("endpoint")
+@COMPONENT_OPTION
+@config_options
+@JSON_OPTION
+def observe(endpoint: str, component: str | None, as_json: bool, **options: Any) -> None:
+    """Watch an endpoint that somebody creates, updates or scales.
+
+    Reads only: docs/iam-policy-observe.json is all that it needs. An endpoint that is not there yet is waited
+    for. Ctrl-C stops watching and keeps what was seen.
+
+    \b
+    Examples:
+      loadbench observe my-endpoint --target aws
+      loadbench observe my-endpoint --component my-component --target aws
+    """
+    from loadbench.results.commands import show_run
+    from loadbench.run.existing.observe import observe_endpoint
+
+    context = open_bench(**options)
+    record = observe_endpoint(context, endpoint, component)
+    if as_json:
+        click.echo(record.model_dump_json(indent=2))
+    else:
+        show_run(record, context.workspace.results_dir)
+
+
+@click.command("import")
+@click.argument("endpoint")
+@COMPONENT_OPTION
+@click.option(
+    "--since", "since_s", type=_Span(), default="7d", show_default=True, help="How far back to look."
+)
+@click.option(
+    "--from-folder",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Read exported logs from this folder, without an account.",
+)
+@config_options
+@JSON_OPTION
+def import_starts(
+    endpoint: str,
+    component: str | None,
+    since_s: float,
+    folder: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Make a record of every past start of an endpoint's copies.
+
+    From Describe calls, CloudWatch Logs and metrics and Application Auto Scaling's activities; reads only.
+
+    \b
+    Examples:
+      loadbench import my-endpoint --target aws --since 12h
+      loadbench import my-endpoint --from-folder exported-logs
+    """
+    from loadbench.results.commands import show_starts
+    from loadbench.run.existing.import_starts import import_endpoint, import_folder
+    from loadbench.run.record_writer import command_line
+
+    workspace = Workspace.here()
+    if folder is not None:
+        records = import_folder(workspace.results_dir, command_line(), endpoint, folder)
+    else:
+        records = import_endpoint(open_bench(**options), endpoint, component, since_s)
+    if as_json:
+        click.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
+    else:
+        show_starts(records, workspace.results_dir)

@@ -1,0 +1,182 @@
+"""What an endpoint runs, from Describe calls alone, as a record that its starts are written into."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loadbench.errors import RunError, UsageError
+from loadbench.load_paths import EndpointKind
+from loadbench.results.run_record import ModelInfo, Origin, ResourceNames, RunRecord
+
+_UNKNOWN = "unknown"
+_MODEL_SOURCES = ("HF_MODEL_ID", "SM_VLLM_MODEL", "SAGEMAKER_MODEL_PATH", "OPTION_MODEL_ID")
+_NOT_THERE = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
+
+
+@dataclass(frozen=True)
+class Description:
+    """One endpoint, or one inference component of it."""
+
+    names: ResourceNames
+    image: str = _UNKNOWN
+    instance_type: str = _UNKNOWN
+    copies: int = 1
+    model_id: str = _UNKNOWN
+    source_uri: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    created_s: float | None = None
+    in_service_s: float | None = None
+    status: str = _UNKNOWN
+
+    @property
+    def kind(self) -> EndpointKind:
+        """Which of the two ways of hosting it is."""
+        return "inference_component" if self.names.inference_component else "model_based"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it runs, and what asks for it."""
+
+    target: Literal["local", "aws"]
+    region: str
+    account_id: str | None
+    command: list[str]
+
+
+def describe(client: Any, endpoint: str, component: str | None) -> Description:
+    """Ask SageMaker. UsageError when there is no such endpoint, or when it has several components."""
+    try:
+        answer = client.describe_endpoint(EndpointName=endpoint)
+        config = client.describe_endpoint_config(EndpointConfigName=answer["EndpointConfigName"])
+        variant = config["ProductionVariants"][0]
+        if model := variant.get("ModelName"):
+            return _model_based(client, endpoint, answer, variant, model)
+        return _of_component(client, endpoint, answer, variant, component or _only(client, endpoint))
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _NOT_THERE:
+            what = f"no endpoint is called {endpoint!r}" if component is None else str(error)
+            raise UsageError(
+                f"{what}: {error.response['Error']['Message']}",
+                remedy="`aws sagemaker list-endpoints` shows what there is; --target says where to look.",
+            ) from error
+        raise RunError(f"the endpoint {endpoint} cannot be described: {error}") from error
+    except BotoCoreError as error:
+        raise RunError(f"the endpoint {endpoint} cannot be described: {error}") from error
+
+
+def _only(client: Any, endpoint: str) -> str:
+    pages = client.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
+    names = [item["InferenceComponentName"] for page in pages for item in page["InferenceComponents"]]
+    if len(names) != 1:
+        found = (
+            f"{len(names)} inference components: {', '.join(names)}"
+            if names
+            else "no inference component yet"
+        )
+        raise UsageError(f"the endpoint {endpoint} has {found}", remedy="Name one with --component NAME.")
+    return str(names[0])
+
+
+def _model_based(
+    client: Any, endpoint: str, answer: Mapping[str, Any], variant: Mapping[str, Any], model: str
+) -> Description:
+    container = _container_of(client, model)
+    return Description(
+        names=ResourceNames(
+            endpoint=endpoint, endpoint_configuration=answer["EndpointConfigName"], model=model
+        ),
+        instance_type=variant.get("InstanceType", _UNKNOWN),
+        copies=variant.get("InitialInstanceCount", 1),
+        status=answer["EndpointStatus"],
+        created_s=answer["CreationTime"].timestamp(),
+        in_service_s=_in_service(answer, answer["EndpointStatus"]),
+        **_of_container(container, model),
+    )
+
+
+def _of_component(
+    client: Any, endpoint: str, answer: Mapping[str, Any], variant: Mapping[str, Any], component: str
+) -> Description:
+    described = client.describe_inference_component(InferenceComponentName=component)
+    specification = described.get("Specification", {})
+    model = specification.get("ModelName", "")
+    container = _container_of(client, model) if model else specification.get("Container", {})
+    status = described.get("InferenceComponentStatus", "Creating")
+    return Description(
+        names=ResourceNames(
+            endpoint=endpoint,
+            endpoint_configuration=answer["EndpointConfigName"],
+            model=model or component,
+            inference_component=component,
+        ),
+        instance_type=variant.get("InstanceType", _UNKNOWN),
+        copies=described.get("RuntimeConfig", {}).get("DesiredCopyCount", 1),
+        status=status,
+        created_s=described["CreationTime"].timestamp(),
+        in_service_s=_in_service(described, status),
+        **_of_container(container, model or component),
+    )
+
+
+def _container_of(client: Any, model: str) -> Mapping[str, Any]:
+    answer = client.describe_model(ModelName=model)
+    found: Mapping[str, Any] = answer.get("PrimaryContainer") or next(iter(answer.get("Containers", [])), {})
+    return found
+
+
+def _of_container(container: Mapping[str, Any], name: str) -> dict[str, Any]:
+    environment = container.get("Environment", {})
+    deployed = container.get("DeployedImage", {})
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri")
+    source = source or container.get("ModelDataUrl") or container.get("ArtifactUrl")
+    return {
+        "image": container.get("Image") or deployed.get("SpecifiedImage") or _UNKNOWN,
+        "environment": environment,
+        "source_uri": source,
+        "model_id": next((environment[key] for key in _MODEL_SOURCES if key in environment), source or name),
+    }
+
+
+def _in_service(answer: Mapping[str, Any], status: str) -> float | None:
+    return answer["LastModifiedTime"].timestamp() if status == "InService" else None
+
+
+def new_record(
+    description: Description, place: Place, origin: Origin, run_id: str, now_s: float
+) -> RunRecord:
+    """A record of one start of it; what only a run of ours knows is left as unknown."""
+    hub = not (description.source_uri or description.model_id).startswith("s3://")
+    return RunRecord(
+        run_id=run_id,
+        path=description.names.inference_component or description.names.endpoint,
+        origin=origin,
+        started_s=now_s,
+        expires_at="",
+        command=place.command,
+        target=place.target,
+        region=place.region,
+        account_id=place.account_id,
+        project="",
+        configuration={},
+        configuration_digest="",
+        image=description.image,
+        instance_type=description.instance_type,
+        instance_count=description.copies,
+        endpoint_kind=description.kind,
+        model=ModelInfo(
+            model_id=description.model_id,
+            weights_from="hub" if hub and description.source_uri is None else "s3",
+            source_uri=description.source_uri,
+        ),
+        names=description.names,
+        system={
+            "loadbench": "observed",
+            "recorded": f"{datetime.datetime.fromtimestamp(now_s, datetime.UTC):%F}",
+        },
+    )

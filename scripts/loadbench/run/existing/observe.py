@@ -1,0 +1,207 @@
+"""`loadbench observe`: an endpoint that somebody creates, updates or scales, watched until it serves.
+
+It asks and never changes anything. What was seen is kept when the user stops it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Any
+
+from botocore.config import Config
+
+from loadbench.errors import InterruptedRunError, RunError, UsageError
+from loadbench.results.reports import write_run_files
+from loadbench.results.run_record import Failure, RunRecord, new_run_id, record_file, save_record
+from loadbench.results.scale_out_record import CountChange, ScaleOutRecord
+from loadbench.run.capacity import Copies, Instances, Reading
+from loadbench.run.existing.description import Description, Place, describe, new_record
+from loadbench.run.observe import Observer
+from loadbench.run.observe.added_copy import AddedCopy
+from loadbench.run.observe.layers import find_layers
+from loadbench.run.observe.spans import find_restarts
+from loadbench.run.run_context import RunContext
+
+_CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
+_EVERY_S = 0.5
+_LONGEST_S = 4200.0  # a health check may take an hour
+
+
+def observe_endpoint(
+    context: RunContext, endpoint: str, component: str | None, wait_s: float = _LONGEST_S
+) -> RunRecord:
+    """Watch one start to its end and write its record.
+
+    An endpoint that is coming up is watched until it serves, one that serves until it is scaled or updated.
+    Raises UsageError when nothing happens in `wait_s`, RunError with the service's reason when the start
+    fails, InterruptedRunError when the user stops it; what was seen is in the record by then.
+    """
+    client = context.account.session.client("sagemaker", config=_CLIENT_CONFIG)
+    description = _found(context, client, endpoint, component, wait_s)
+    account = context.account
+    place = Place(account.target, account.region, account.account_id, context.command)
+    now_s = context.clock()
+    path = description.names.inference_component or description.names.endpoint
+    run_id = new_run_id(path, datetime.datetime.fromtimestamp(now_s, datetime.UTC))
+    record = new_record(description, place, "observed", run_id, now_s)
+    if description.status == "InService":
+        return _change(context, client, description, record, wait_s)
+    return _creation(context, client, description, record, wait_s)
+
+
+def _found(
+    context: RunContext, client: Any, endpoint: str, component: str | None, wait_s: float
+) -> Description:
+    """Its description; waits for one that is not there yet."""
+    deadline_s = time.monotonic() + wait_s
+    with context.ui.step(f"{endpoint}: waiting until it is there"):
+        while True:
+            try:
+                return describe(client, endpoint, component)
+            except UsageError:
+                if time.monotonic() >= deadline_s:
+                    raise
+            time.sleep(_EVERY_S)
+
+
+def _creation(
+    context: RunContext, client: Any, description: Description, record: RunRecord, wait_s: float
+) -> RunRecord:
+    """The first start: from the resource's creation until it serves."""
+    folder = record_file(context.workspace.results_dir, record.run_id).parent
+    endpoint_was_up = _endpoint_serves(client, description)
+    observer = Observer(
+        context.account.session,
+        description.names,
+        description.kind,
+        folder=folder,
+        clock=context.clock,
+        embedded=record.target == "local",
+    )
+    try:
+        with context.ui.step(f"{record.path}: {description.status}, watching it"), observer:
+            _until_ready(observer, wait_s)
+    except KeyboardInterrupt as error:
+        raise _kept(context, record, observer, description, endpoint_was_up) from error
+    _collect(observer, record, description, endpoint_was_up)
+    if reason := observer.failure_reason:
+        record.status = "failed"
+        record.failure = Failure(step="deployment", message=reason, log_lines=observer.log_lines()[-15:])
+        _save(context, record)
+        raise RunError(f"{record.path} failed: {reason}", remedy=f"What was seen is in {folder}.")
+    record.status = "succeeded"
+    record.cause = "created"
+    for problem in observer.problems:
+        context.ui.warn(f"not observed: {problem}")
+    return _save(context, record)
+
+
+def _endpoint_serves(client: Any, description: Description) -> bool:
+    answer = client.describe_endpoint(EndpointName=description.names.endpoint)
+    return description.names.inference_component is not None and answer["EndpointStatus"] == "InService"
+
+
+def _until_ready(observer: Observer, wait_s: float) -> None:
+    deadline_s = time.monotonic() + wait_s
+    while observer.deployment.ready_s is None and observer.failure_reason is None:
+        if time.monotonic() >= deadline_s:
+            raise RunError("it is not in service after the longest time that a health check may take")
+        time.sleep(_EVERY_S)
+
+
+def _collect(observer: Observer, record: RunRecord, description: Description, endpoint_was_up: bool) -> None:
+    record.deployment = observer.deployment
+    record.deployment.request_source = "the endpoint's CreationTime"
+    if endpoint_was_up:
+        # The endpoint served before: this start began with its component.
+        record.deployment.request_s = description.created_s
+        record.deployment.request_source = "the component's CreationTime"
+    observer.collect(record)
+    record.layers = find_layers(
+        observer.container_lines(), record.spans, new_endpoint=not endpoint_was_up, new_stream=True
+    )
+
+
+def _kept(
+    context: RunContext,
+    record: RunRecord,
+    observer: Observer,
+    description: Description,
+    endpoint_was_up: bool,
+) -> InterruptedRunError:
+    record.status = "interrupted"
+    _collect(observer, record, description, endpoint_was_up)
+    _save(context, record)
+    folder = record_file(context.workspace.results_dir, record.run_id).parent
+    return InterruptedRunError(
+        f"stopped watching {record.path}; the endpoint was not touched",
+        remedy=f"What was seen is in {folder}.",
+    )
+
+
+def _change(
+    context: RunContext, client: Any, description: Description, record: RunRecord, wait_s: float
+) -> RunRecord:
+    """A scale-out of what serves: from the moment it was seen to begin until the new copy serves."""
+    component = description.names.inference_component
+    count = Copies(client, component) if component else Instances(client, description.names.endpoint)
+    copy = AddedCopy(context.account.session, description.names, embedded=record.target == "local")
+    before = count.read().current
+    with context.ui.step(f"{record.path}: serves with {before}, waiting until it is scaled"):
+        began = _next(count, lambda reading: reading.in_progress or reading.current > before, wait_s)
+    scale_out = ScaleOutRecord(
+        scale_out_id=record.run_id,
+        run_id=record.run_id,
+        path=record.path,
+        started_s=context.clock(),
+        command=context.command,
+        copies_before=before,
+        copies_after=before + 1,
+        changes=[
+            CountChange(resource=count.resource, before=before, after=before + 1, request_s=began.modified_s)
+        ],
+    )
+    try:
+        with context.ui.step(f"{record.path}: {began.status}, watching it"):
+            ended = _next(count, lambda reading: not reading.in_progress, _LONGEST_S)
+        scale_out.changes[0].ready_s = ended.modified_s
+        record.status = "succeeded" if ended.current > before else "failed"
+    except KeyboardInterrupt:
+        record.status = "interrupted"
+    copy.collect(patiently=record.status == "succeeded")
+    record.spans = copy.spans(scale_out)
+    record.deployment.request_s, record.deployment.ready_s = scale_out.request_s, scale_out.ready_s
+    record.deployment.request_source = "LastModifiedTime when the change was seen to begin"
+    record.restarts = find_restarts(copy.lines())
+    record.layers = find_layers(copy.lines(), record.spans, new_endpoint=False, new_stream=True)
+    record.cause = "scaled or updated"
+    copy.write_log(record_file(context.workspace.results_dir, record.run_id).parent / "container.log", [])
+    _save(context, record)
+    if record.status == "interrupted":
+        raise InterruptedRunError(
+            f"stopped watching {record.path}; the endpoint was not touched",
+            remedy=f"What was seen is in {context.workspace.results_dir / record.run_id}.",
+        )
+    if record.status == "failed":
+        raise RunError(f"{record.path} changed, and no copy was added", remedy="Nothing was measured.")
+    return record
+
+
+def _next(count: Copies | Instances, wanted: Any, wait_s: float) -> Reading:
+    deadline_s = time.monotonic() + wait_s
+    while not wanted(reading := count.read()):
+        if time.monotonic() >= deadline_s:
+            raise UsageError(
+                "nothing was created, updated or scaled in all that time",
+                remedy="Start `loadbench observe` before the change; `loadbench import` reads past ones.",
+            )
+        time.sleep(_EVERY_S)
+    return reading
+
+
+def _save(context: RunContext, record: RunRecord) -> RunRecord:
+    record.finished_s = context.clock()
+    save_record(context.workspace.results_dir, record)
+    write_run_files(record, context.workspace.results_dir / record.run_id)
+    return record

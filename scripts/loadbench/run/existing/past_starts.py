@@ -1,0 +1,189 @@
+"""Past starts of an endpoint's copies, from what AWS still has of them.
+
+Each start that a log stream shows becomes a record. When it was asked for, the service says only for the
+first one (the resource's creation) and for those that a scaling policy asked for (the activity's start). For
+any other one, the first line of its stream is all there is, and the record says so.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loadbench.results.run_record import Deployment, Restart, RunRecord
+from loadbench.results.timeline import Span
+from loadbench.run.existing.activities import Activity
+from loadbench.run.existing.description import Description, Place, new_record
+from loadbench.run.observe import embedded
+from loadbench.run.observe.engines.starts import Start
+from loadbench.run.observe.layers import find_layers
+from loadbench.run.observe.lines import LogLine
+from loadbench.run.observe.spans import by_stream, cold_starts, read_cold_start
+
+# A new instance, its image and its first line take less.
+_ASKED_WITHIN_S = 3600.0
+# A health check that follows the server's own word.
+_SEEN_READY_WITHIN_S = 600.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that is known of an endpoint's past."""
+
+    container: Sequence[LogLine]
+    platform: Sequence[LogLine] = ()
+    activities: Sequence[Activity] = ()
+
+
+@dataclass(frozen=True)
+class PastStart:
+    """One start: its record, and its own lines."""
+
+    record: RunRecord
+    lines: Sequence[LogLine] = field(repr=False)
+
+
+def past_starts(description: Description, seen: Seen, place: Place) -> list[PastStart]:
+    """Every start that became ready, oldest first."""
+    found = []
+    for lines in by_stream(seen.container):
+        for attempts in cold_starts(lines):
+            if attempts and attempts[-1].ready_s is not None:
+                found.append((attempts[0].began_s, attempts, lines))
+    found.sort(key=lambda item: item[0])
+    first_s = found[0][0] if found else None
+    streams: set[str] = set()
+    starts = []
+    for began_s, attempts, lines in found:
+        starts.append(
+            _past_start(
+                description, seen, place, attempts, lines, is_first=began_s == first_s, earlier=streams
+            )
+        )
+        streams = streams | {lines[0].stream}
+    return starts
+
+
+def _past_start(
+    description: Description,
+    seen: Seen,
+    place: Place,
+    attempts: Sequence[Start],
+    lines: Sequence[LogLine],
+    *,
+    is_first: bool,
+    earlier: set[str],
+) -> PastStart:
+    began_s, server_ready_s = attempts[0].began_s, attempts[-1].ready_s
+    assert server_ready_s is not None  # only those are asked for
+    own = [line for line in lines if began_s <= line.timestamp_s <= attempts[-1].entries[-1].timestamp_s]
+    clocks, cause = _clocks(description, seen.activities, began_s, server_ready_s, is_first=is_first)
+    assert clocks.request_s is not None and clocks.ready_s is not None  # both are always set there
+    stream = lines[0].stream
+    record = new_record(
+        description, place, "imported", _run_id(description, stream, began_s), clocks.request_s
+    )
+    record.deployment = clocks
+    record.cause = cause
+    record.finished_s, record.status = clocks.ready_s, "succeeded"
+    measured = [span for span in embedded.read(own) if began_s - 60 <= span.start_s <= clocks.ready_s]
+    platform = _platform_spans(description, seen.platform, stream, clocks.request_s, clocks.ready_s)
+    record.spans = sorted(
+        [
+            *(measured or read_cold_start(attempts)),
+            *(platform or _inferred_before(description, clocks.request_s, began_s)),
+            *_inferred("health_check", server_ready_s, clocks.ready_s),
+        ],
+        key=lambda span: (span.start_s, span.end_s),
+    )
+    record.restarts = [
+        Restart(stream=stream, at_s=following.began_s, reason=start.reason)
+        for start, following in itertools.pairwise(attempts)
+    ]
+    record.layers = find_layers(own, record.spans, new_endpoint=is_first, new_stream=stream not in earlier)
+    return PastStart(record, own)
+
+
+def _clocks(
+    description: Description,
+    activities: Sequence[Activity],
+    began_s: float,
+    server_ready_s: float,
+    *,
+    is_first: bool,
+) -> tuple[Deployment, str]:
+    """When it was asked for and when it served, with where both are known from, and why it was asked for."""
+    created_s = description.created_s
+    if is_first and created_s is not None and 0 <= began_s - created_s <= _ASKED_WITHIN_S:
+        seen_s = description.in_service_s
+        near = seen_s is not None and 0 <= seen_s - server_ready_s <= _SEEN_READY_WITHIN_S
+        return (
+            Deployment(
+                request_s=created_s,
+                request_source="the resource's CreationTime",
+                ready_s=seen_s if near else server_ready_s,
+                ready_source="LastModifiedTime"
+                if near
+                else "the server's own line; the service's time is gone",
+            ),
+            "created",
+        )
+    candidates = [a for a in activities if a.is_scale_out and 0 <= began_s - a.start_s <= _ASKED_WITHIN_S]
+    if candidates:
+        activity = max(candidates, key=lambda item: item.start_s)
+        ended_s = activity.end_s
+        near = ended_s is not None and 0 <= ended_s - server_ready_s <= _SEEN_READY_WITHIN_S
+        return (
+            Deployment(
+                request_s=activity.start_s,
+                request_source="the scaling activity's StartTime",
+                ready_s=ended_s if near else server_ready_s,
+                ready_source="the scaling activity's EndTime" if near else "the server's own line",
+            ),
+            activity.cause,
+        )
+    return (
+        Deployment(
+            request_s=began_s,
+            request_source="the stream's first line: nothing says when it was asked for",
+            ready_s=server_ready_s,
+            ready_source="the server's own line",
+        ),
+        "unknown",
+    )
+
+
+def _platform_spans(
+    description: Description, lines: Sequence[LogLine], stream: str, request_s: float, ready_s: float
+) -> list[Span]:
+    """The embedded AWS's own events of this start: those of its instance, where the stream names it."""
+    spans = [
+        span
+        for span in embedded.read_platform(lines, description.names.inference_component)
+        if request_s - 1 <= span.start_s and span.end_s <= ready_s + 1
+    ]
+    own = [span for span in spans if span.worker and span.worker in stream]
+    return own or spans
+
+
+def _inferred_before(description: Description, request_s: float, began_s: float) -> list[Span]:
+    return _inferred(
+        "image_pull" if description.kind == "inference_component" else "provision", request_s, began_s
+    )
+
+
+def _inferred(name: str, start_s: float, end_s: float) -> list[Span]:
+    if end_s <= start_s:
+        return []
+    return [Span(name=name, start_s=start_s, end_s=end_s, clock="service", certainty="inferred")]
+
+
+def _run_id(description: Description, stream: str, began_s: float) -> str:
+    """The same start has the same id however often it is imported."""
+    moment = datetime.datetime.fromtimestamp(began_s, datetime.UTC)
+    name = description.names.inference_component or description.names.endpoint
+    digest = hashlib.sha256(f"{name} {stream} {began_s}".encode()).hexdigest()
+    return f"{moment:%Y%m%d-%H%M%S}-{name}-{digest[:4]}"

@@ -1,0 +1,80 @@
+"""Which layers of a start were warm, and how that is known.
+
+A warm layer is one whose bytes or results were there already: the image on the instance, the weights on its
+disk, compiled graphs in a cache, files in the page cache. What nothing tells is unknown, never cold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from loadbench.results.run_record import Layer
+from loadbench.results.timeline import Span
+from loadbench.run.observe.lines import LogLine, unwrap
+
+_COMPILED_BEFORE = re.compile(
+    r"^Directly load .*graph|[Rr]eusing AOT|loaded? .*from (?:the )?cache.*compil", re.IGNORECASE
+)
+_COMPILED_NOW = re.compile(r"^Compiling a graph for|^Cache the graph|^saved AOT compiled")
+_MOVING = ("artifact_download", "weights_stream")
+
+
+def find_layers(
+    lines: Sequence[LogLine], spans: Sequence[Span], *, new_endpoint: bool, new_stream: bool
+) -> list[Layer]:
+    """Four layers.
+
+    `new_endpoint`: the first start of its endpoint; `new_stream`: of its instance or copy.
+    """
+    return [
+        _image(spans, new_endpoint=new_endpoint, new_stream=new_stream),
+        _weights(spans, new_stream=new_stream),
+        _compile_cache(lines),
+        _page_cache(new_stream=new_stream),
+    ]
+
+
+def _image(spans: Sequence[Span], *, new_endpoint: bool, new_stream: bool) -> Layer:
+    pulls = [span for span in spans if span.name == "image_pull" and span.clock == "platform"]
+    if pulls:
+        pulled = any(span.duration_s > 0 for span in pulls)
+        return _layer("image", "cold" if pulled else "warm", "the platform's own event of the pull")
+    if not new_stream:
+        return _layer("image", "warm", "this container's stream had a start before")
+    if new_endpoint:
+        # docs/facts/sagemaker.md#image-cache
+        return _layer("image", "cold", "the first start of the endpoint: its image cache is empty")
+    return _layer("image", "unknown", "a later start of the endpoint: SageMaker may have cached its image")
+
+
+def _weights(spans: Sequence[Span], *, new_stream: bool) -> Layer:
+    moved = [span for span in spans if span.name in _MOVING and span.duration_s > 0]
+    if moved:
+        return _layer(
+            "weights", "cold", f"the log or the platform has their {moved[0].name.replace('_', ' ')}"
+        )
+    if not new_stream:
+        return _layer("weights", "warm", "the same container had loaded them before")
+    return _layer("weights", "unknown", "no line tells of a download")
+
+
+def _compile_cache(lines: Sequence[LogLine]) -> Layer:
+    texts = [unwrap(line).text for line in lines]
+    if any(_COMPILED_BEFORE.search(text) for text in texts):
+        return _layer("compile_cache", "warm", "the engine loaded compiled graphs")
+    if any(_COMPILED_NOW.search(text) for text in texts):
+        return _layer("compile_cache", "cold", "the engine compiled graphs")
+    return _layer("compile_cache", "unknown", "no line tells of compilation")
+
+
+def _page_cache(*, new_stream: bool) -> Layer:
+    if new_stream:
+        return _layer(
+            "page_cache", "unknown", "a new stream may be on an instance that read the files before"
+        )
+    return _layer("page_cache", "warm", "the same container had read the files before")
+
+
+def _layer(name: str, state: str, evidence: str) -> Layer:
+    return Layer.model_validate({"name": name, "state": state, "evidence": evidence})
