@@ -1,6 +1,7 @@
 """The least-privilege policy for the person who runs loadbench, made from what was recorded.
 
-`python -m tests.account.policy` writes docs/iam-policy.json from recording.json; with `--record` it runs
+`python -m tests.account.policy` writes docs/iam-policy.json and, for `observe` and `import` alone,
+docs/iam-policy-observe.json from recording.json; with `--record` it runs
 everything on the embedded AWS first (minutes) and writes down what was asked.
 
 Which action an operation needs, and on which resources, is in the Service Authorization Reference; an action
@@ -13,12 +14,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 RECORDING = Path(__file__).with_name("recording.json")
 POLICY = Path(__file__).resolve().parents[2] / "docs" / "iam-policy.json"
+
+OBSERVE_POLICY = POLICY.with_name("iam-policy-observe.json")
 
 Operation = tuple[str, str]
 
@@ -49,6 +52,16 @@ _RESOURCES: dict[str, list[str]] = {
 }
 _CONDITIONS = {"PassOwnRoles": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}}
 
+# Endpoints that somebody else deployed have any name; what observes them changes nothing.
+_OBSERVED_RESOURCES: dict[str, list[str]] = {
+    "OwnEndpoints": [
+        f"{_SAGEMAKER}{kind}/*" for kind in ("endpoint", "endpoint-config", "inference-component", "model")
+    ],
+    "ContainerLogs": [f"{_LOGS}{kind}/*" for kind in ("Endpoints", "InferenceComponents")],
+    "NoResourceLevel": ["*"],
+}
+_OBSERVED_SIDS = {"OwnEndpoints": "DescribeEndpoints"}
+
 # IAM's prefix of a service, where it is not botocore's name.
 _PREFIXES = {
     "cloudcontrol": "cloudformation",
@@ -57,6 +70,7 @@ _PREFIXES = {
 }
 # The statement that an operation's own action belongs to; by operation where a service has several.
 _SIDS: dict[str, str] = {
+    "application-autoscaling": "NoResourceLevel",
     "cloudcontrol": "NoResourceLevel",
     "cloudformation": "NoResourceLevel",
     "cloudwatch": "NoResourceLevel",
@@ -144,14 +158,24 @@ def actions(operation: Operation) -> list[tuple[str, str]]:
     return needed
 
 
-def policy(operations: Iterable[Operation]) -> dict[str, Any]:
+def observe_policy() -> dict[str, Any]:
+    """The policy document of `observe` and `import`."""
+    document = policy(recorded("observe"), _OBSERVED_RESOURCES)
+    for statement in document["Statement"]:
+        statement["Sid"] = _OBSERVED_SIDS.get(statement["Sid"], statement["Sid"])
+    return document
+
+
+def policy(
+    operations: Iterable[Operation], resources_of: Mapping[str, list[str]] = _RESOURCES
+) -> dict[str, Any]:
     """The policy document that allows these operations."""
     by_sid: dict[str, set[str]] = {}
     for operation in operations:
         for sid, action in actions(operation):
             by_sid.setdefault(sid, set()).add(action)
     statements: list[dict[str, Any]] = []
-    for sid, resources in _RESOURCES.items():
+    for sid, resources in resources_of.items():
         if sid in by_sid:
             statement: dict[str, Any] = {
                 "Sid": sid,
@@ -198,4 +222,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--record"]:
         _record()
     POLICY.write_text(document_text(policy(recorded())), encoding="utf-8")
-    print(f"{POLICY} written")
+    OBSERVE_POLICY.write_text(document_text(observe_policy()), encoding="utf-8")
+    print(f"{POLICY} and {OBSERVE_POLICY.name} written")

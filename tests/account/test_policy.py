@@ -37,7 +37,7 @@ def test_the_committed_policy_is_the_one_that_the_recording_gives() -> None:
 
 
 def test_every_operation_that_the_code_names_is_recorded() -> None:
-    recorded = set(policy.recorded()) | set(policy.NOT_NEEDED)
+    recorded = set(policy.recorded("seen", "rare", "observe")) | set(policy.NOT_NEEDED)
     missing = [
         f"{file.relative_to(SOURCE)}:{line}: add {owners[0][1]!r} to {owners[0][0]!r} in recording.json"
         for file, line, owners in named_operations()
@@ -48,6 +48,30 @@ def test_every_operation_that_the_code_names_is_recorded() -> None:
 
 def test_a_rare_operation_is_not_one_that_every_run_asks() -> None:
     assert not set(policy.recorded("rare")) & set(policy.recorded("seen"))
+
+
+def test_the_policy_of_observing_is_the_one_that_its_operations_give() -> None:
+    made = policy.document_text(policy.observe_policy())
+    assert policy.OBSERVE_POLICY.read_text(encoding="utf-8") == made, "run `python -m tests.account.policy`"
+
+
+def test_what_observes_and_imports_names_no_operation_beyond_its_policy() -> None:
+    allowed = set(policy.recorded("observe"))
+    folders = (SOURCE / "run" / "existing", SOURCE / "run" / "observe")
+    beyond = [
+        f"{file.relative_to(SOURCE)}:{line}: {owners}"
+        for file, line, owners in named_operations()
+        if any(folder in file.parents for folder in folders) and not allowed.intersection(owners)
+    ]
+    assert beyond == []
+
+
+def test_what_observes_and_imports_may_only_read() -> None:
+    document = json.loads(policy.OBSERVE_POLICY.read_text(encoding="utf-8"))
+    for statement in document["Statement"]:
+        for action in statement["Action"]:
+            assert action in known_actions()
+            assert re.match(r"[a-z-]+:(?:Describe|Filter|Get|List)", action), action
 
 
 def test_the_policy_is_well_formed(document: Any) -> None:

@@ -18,7 +18,7 @@ COMPONENT_OPTION = click.option(
 _UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class _Span(click.ParamType):
+class _Span(click.ParamType):  # type: ignore[type-arg]
     """A length of time: 90m, 12h, 7d."""
 
     name = "time"

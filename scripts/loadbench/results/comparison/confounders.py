@@ -28,7 +28,13 @@ _WHY = {
     "target": "one side ran on the embedded AWS, the other on a real account",
     "S3 shaping": "S3 was not equally fast for both",
     "data cache": "a warm cache skips what a cold start pays for",
+    "image before the start": "an image that is there already is not pulled",
+    "weights before the start": "weights that are there already are not fetched",
+    "compile cache before the start": "graphs that were compiled before are loaded",
+    "page cache before the start": "files that were read before come from memory",
 }
+# Layers of which a cold start has none; where one side had one and the other had not, no ratio is a verdict.
+_CACHES = ("data cache", *(name for name in _WHY if name.endswith(" before the start")))
 _LIKE_FOR_LIKE = ("endpoint kind", "weights source")
 _ENOUGH_ATTRIBUTED = 0.99
 
@@ -42,6 +48,16 @@ def find_differences(a: Sequence[RunSummary], b: Sequence[RunSummary]) -> list[D
         if values_a != values_b and a and b:
             found.append(Difference(what=name, a=values_a, b=values_b, why=_WHY.get(name, "")))
     return found
+
+
+def warm_against_cold(a: Sequence[RunSummary], b: Sequence[RunSummary]) -> list[str]:
+    """The layers that all runs of one side are known to have had warm, and all of the other cold."""
+    states = {name: [{run.facts.get(name) for run in runs} for runs in (a, b)] for name in _CACHES}
+    return [
+        name
+        for name, (of_a, of_b) in states.items()
+        if [of_a, of_b] in ([{"warm"}, {"cold"}], [{"cold"}, {"warm"}])
+    ]
 
 
 def _values(runs: Sequence[RunSummary], name: str) -> str:

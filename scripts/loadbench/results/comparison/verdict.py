@@ -8,6 +8,7 @@ from statistics import fmean
 
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
 from loadbench.results import formatting
+from loadbench.results.comparison.confounders import warm_against_cold
 from loadbench.results.comparison.model import Side, Verdict, VerdictKind
 from loadbench.results.run_summary import RunSummary
 from loadbench.results.statistics import Estimate
@@ -28,6 +29,8 @@ def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False
             sentence=f"No run of {missing} succeeded: there is nothing to compare.",
             detail="The reasons are listed under the warnings.",
         )
+    if layers := warm_against_cold(a.usable, b.usable):
+        return _warm_and_cold(a, b, layers)
     if estimate is None or estimate.low is None:
         return _too_few(a, b, baseline)
     runs = _runs(a, b, estimate)
@@ -40,6 +43,21 @@ def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False
         settled=True,
         sentence=f"{b.label} is {kind}: {figures}",
         detail=_detail(estimate, runs),
+    )
+
+
+def _warm_and_cold(a: Side, b: Side, layers: Sequence[str]) -> Verdict:
+    """Figures alone: the difference of two caches is no difference of two ways of loading."""
+    figures = ", ".join(
+        f"{side.label} {formatting.seconds(side.time_to_ready.median)}"
+        for side in (a, b)
+        if side.time_to_ready
+    )
+    names = " and ".join(name.removesuffix(" before the start") for name in layers)
+    return Verdict(
+        kind="figures_only",
+        sentence=f"Inconclusive (one side started warm, the other cold): {formatting.COLD_START} {figures}.",
+        detail=f"They differ in what was there before the start: {names}. Compare runs that began alike.",
     )
 
 

@@ -54,13 +54,21 @@ def past_starts(description: Description, seen: Seen, place: Place) -> list[Past
             if attempts and attempts[-1].ready_s is not None:
                 found.append((attempts[0].began_s, attempts, lines))
     found.sort(key=lambda item: item[0])
+    changes_s = [began_s for began_s, _, _ in found] + [activity.start_s for activity in seen.activities]
     first_s = found[0][0] if found else None
     streams: set[str] = set()
     starts = []
     for began_s, attempts, lines in found:
         starts.append(
             _past_start(
-                description, seen, place, attempts, lines, is_first=began_s == first_s, earlier=streams
+                description,
+                seen,
+                place,
+                attempts,
+                lines,
+                is_first=began_s == first_s,
+                earlier=streams,
+                changes_s=changes_s,
             )
         )
         streams = streams | {lines[0].stream}
@@ -76,11 +84,20 @@ def _past_start(
     *,
     is_first: bool,
     earlier: set[str],
+    changes_s: Sequence[float],
 ) -> PastStart:
     began_s, server_ready_s = attempts[0].began_s, attempts[-1].ready_s
     assert server_ready_s is not None  # only those are asked for
     own = [line for line in lines if began_s <= line.timestamp_s <= attempts[-1].entries[-1].timestamp_s]
-    clocks, cause = _clocks(description, seen.activities, began_s, server_ready_s, is_first=is_first)
+    next_change_s = min((at_s for at_s in changes_s if at_s > server_ready_s), default=float("inf"))
+    clocks, cause = _clocks(
+        description,
+        seen.activities,
+        began_s,
+        server_ready_s,
+        is_first=is_first,
+        next_change_s=next_change_s,
+    )
     assert clocks.request_s is not None and clocks.ready_s is not None  # both are always set there
     stream = lines[0].stream
     record = new_record(
@@ -114,12 +131,17 @@ def _clocks(
     server_ready_s: float,
     *,
     is_first: bool,
+    next_change_s: float,
 ) -> tuple[Deployment, str]:
-    """When it was asked for and when it served, with where both are known from, and why it was asked for."""
+    """When it was asked for and when it served, with where both are known from, and why it was asked for.
+
+    LastModifiedTime is that of the last change, so it tells of the creation only until the next one.
+    """
     created_s = description.created_s
     if is_first and created_s is not None and 0 <= began_s - created_s <= _ASKED_WITHIN_S:
         seen_s = description.in_service_s
-        near = seen_s is not None and 0 <= seen_s - server_ready_s <= _SEEN_READY_WITHIN_S
+        latest_s = min(server_ready_s + _SEEN_READY_WITHIN_S, next_change_s)
+        near = seen_s is not None and server_ready_s <= seen_s < latest_s
         return (
             Deployment(
                 request_s=created_s,

@@ -89,5 +89,6 @@ class AddedCopy:
         )
         return [span for span in spans if not span.name.endswith(f" {IN_SERVICE}")]
 
-    def _lines(self) -> list[LogLine]:
+    def lines(self) -> list[LogLine]:
+        """Its own lines."""
         return [line for line in self._container.lines if line.stream not in self._old_streams]

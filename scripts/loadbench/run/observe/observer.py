@@ -18,6 +18,7 @@ from loadbench.results.run_record import Deployment, ResourceNames, RunRecord, U
 from loadbench.results.timeline import Span
 from loadbench.run.observe import embedded
 from loadbench.run.observe.engines import starts
+from loadbench.run.observe.layers import find_layers
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
 from loadbench.run.observe.spans import Seen, assemble, find_restarts, read_container
@@ -148,6 +149,7 @@ class Observer:
             record.system["engine"] = engine
         record.spans = [*self.spans(), *_first_response(record)]
         record.restarts = find_restarts(self._container.lines)
+        record.layers = find_layers(self._container.lines, record.spans, new_endpoint=True, new_stream=True)
         clocks = record.deployment
         if clocks.request_s is not None and clocks.ready_s is not None:
             record.usage = self.usage(clocks.request_s, clocks.ready_s)

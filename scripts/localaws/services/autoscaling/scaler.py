@@ -143,7 +143,7 @@ class Scaler:
         """Whether the cooldown since the last change has passed."""
         tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
         steps = policy.get("StepScalingPolicyConfiguration", {})
-        cooldown_s = tracking.get(
+        cooldown_s: float = tracking.get(
             "ScaleOutCooldown" if out else "ScaleInCooldown", steps.get("Cooldown", _COOLDOWN_S)
         )
         return time.monotonic() - self._last_s.get((region, key), float("-inf")) >= cooldown_s
