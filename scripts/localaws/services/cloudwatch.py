@@ -168,6 +168,7 @@ _OPERATIONS = {
     "GetMetricData": _get_metric_data,
     "GetMetricStatistics": _get_metric_statistics,
     "ListMetrics": _list_metrics,
+    "ListTagsForResource": cloudwatch_alarms.list_tags,
     "PutMetricAlarm": cloudwatch_alarms.put_metric_alarm,
     "SetAlarmState": cloudwatch_alarms.set_alarm_state,
 }

@@ -63,7 +63,9 @@ def put_metric_alarm(call: Call, request: Request) -> Request:
         text = f"Statistic and ComparisonOperator are of {', '.join((*STATISTICS, *_COMPARISONS))}."
         raise AwsError("InvalidParameterValue", text)
     kept = {name: request[name] for name in _KEPT if request.get(name) is not None}
-    call.emulator.store.put(call.region, _KIND, request["AlarmName"], {**kept, "_set_s": 0.0})
+    call.emulator.store.put(
+        call.region, _KIND, request["AlarmName"], {**kept, "_tags": request.get("Tags") or [], "_set_s": 0.0}
+    )
     return {}
 
 
@@ -85,6 +87,12 @@ def describe_alarms(call: Call, request: Request) -> Request:
     shown = wanted[:limit]
     more = {"NextToken": shown[-1]["AlarmName"]} if len(shown) < len(wanted) else {}
     return {"MetricAlarms": [_described(call, alarm) for alarm in shown], "CompositeAlarms": [], **more}
+
+
+def list_tags(call: Call, request: Request) -> Request:
+    """ListTagsForResource of an alarm."""
+    alarm = find_alarm(call.emulator, call.region, str(request.get("ResourceARN")).rpartition(":")[2])
+    return {"Tags": alarm["_tags"] if alarm else []}
 
 
 def delete_alarms(call: Call, request: Request) -> Request:
