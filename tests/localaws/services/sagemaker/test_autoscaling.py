@@ -1,4 +1,4 @@
-"""Application Auto Scaling's API for a real endpoint; what policies decide is tested in services/autoscaling."""
+"""Application Auto Scaling's API for a real endpoint; its decisions are tested in services/autoscaling."""
 
 from __future__ import annotations
 
