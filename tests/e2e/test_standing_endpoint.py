@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def standing(checkout: Checkout) -> dict[str, Any]:
     done = checkout.loadbench("run", "standard")
-    assert "Remove it with: loadbench destroy" in done.stdout, "no Makefile here"
+    assert "To remove it: loadbench destroy" in done.stdout, "no Makefile here"
     assert "USD per hour" in done.stdout
     (file,) = (checkout.home / "results").glob("*/run.json")
     record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -61,7 +61,9 @@ def test_it_is_compared_with_the_standard_path_from_records(streamed: Checkout) 
     assert {"image", "environment SM_VLLM_LOAD_FORMAT"} <= {
         item["what"] for item in comparison["differences"]
     }
-    again = json.loads(streamed.loadbench("compare", "--paths", "streamer,standard", "--json").stdout)
+    again = json.loads(
+        streamed.loadbench("compare", "--reuse", "--paths", "streamer,standard", "--json").stdout
+    )
     assert (again["a"]["path"], again["b"]["path"]) == ("streamer", "standard")
     assert {run["run_id"] for side in "ab" for run in again[side]["runs"]} == {
         standard["run_id"],

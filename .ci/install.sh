@@ -1,0 +1,58 @@
+#!/bin/sh
+# Installs this checkout with the named extras into a virtual environment: .ci/install.sh PYTHON .venv local
+#
+# Fast and small: wheels only, the CPU build of torch (the default one for Linux brings 3 GB of CUDA packages), and uv
+# instead of pip where there is one. What a minute of silence would hide is shown: seconds and megabytes.
+set -eu
+python=$1 venv=$2 extras=$3
+torch_index=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
+
+size_mb() { du -sm "$venv" 2>/dev/null | cut -f1; }
+
+# Runs a command; meanwhile says how long it has taken and how much is there.
+shown() {
+    title=$1
+    shift
+    log=$(mktemp)
+    start=$(date +%s)
+    "$@" >"$log" 2>&1 &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        [ -t 1 ] && printf '\r%s … %d s, %s MB ' "$title" "$(($(date +%s) - start))" "$(size_mb)"
+        sleep 1
+    done
+    if ! wait "$pid"; then
+        printf '\n'
+        tail -n 20 "$log"
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+    [ -t 1 ] && printf '\r'
+    printf '%s: %d s, %s MB in %s\n' "$title" "$(($(date +%s) - start))" "$(size_mb)" "$venv"
+}
+
+answers() { "$venv/bin/python" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)' "$1" 2>/dev/null; }
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || {
+    echo "Python's venv module is missing: install it (Debian and Ubuntu: apt install python3-venv)."
+    exit 2
+}
+
+if ! "$venv/bin/python" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; then
+    torch=$(grep '^torch==' constraints.txt)
+    from=
+    if [ "$(uname -sm)" = "Linux x86_64" ] && answers "$torch_index/torch/"; then
+        from="--index-url $torch_index"
+    fi
+    # shellcheck disable=SC2086 -- an option and its value, or nothing
+    shown "1/2 $torch" "$venv/bin/python" -m pip install --no-compile --no-deps --only-binary :all: $from "$torch"
+fi
+
+if uv=$(command -v "${UV:-uv}"); then
+    shown "2/2 other packages (uv)" "$uv" pip install --python "$venv/bin/python" -c constraints.txt \
+        --only-binary :all: --no-binary python-terraform --no-binary loadbench -e ".[$extras]"
+else
+    shown "2/2 other packages (pip; uv would be faster)" "$venv/bin/python" -m pip install \
+        --disable-pip-version-check --no-compile -c constraints.txt --only-binary :all: --no-binary python-terraform -e ".[$extras]"
+fi
