@@ -11,7 +11,6 @@ README = ROOT / "README.md"
 # Run by tests/e2e/test_readme.py, in README's own words and order, in one shell.
 EXECUTED = (
     "source .venv/bin/activate",
-    'eval "$(loadbench completion bash)"',
     "make fast",
     'loadbench invoke fast "Why is the sky blue?"',
     'eval "$(loadbench local env)"',
@@ -27,14 +26,11 @@ EXECUTED_ELSEWHERE = {
 
 # Only looked at: target, verb and options exist. Why it is not run stands beside it.
 PARSED = {
-    "pip install '/path/to/this/checkout[local]'": "2 GB; test_main_job.py installs the wheel alone",
-    "loadbench init my-benchmark": "tests/e2e/test_main_job.py runs it, in a folder that is there",
-    "cd my-benchmark": "the folder of the line above",
-    "loadbench compare": "tests/e2e/test_main_job.py runs it from the installed wheel",
     "aws sts get-caller-identity": "needs a real account",
     "cp config.aws.yaml my.yaml": "its result is a file that somebody fills in",
     "make doctor CONFIG=my.yaml": "needs a real account",
-    "make compare CONFIG=my.yaml": "needs a real account, and costs money",
+    'make compare CONFIG=my.yaml PAIRS=5 ARGS="--dry-run"': "tests/loadbench/cli/test_spending.py runs it",
+    'make compare CONFIG=my.yaml PAIRS=5 ARGS="--max-usd 6"': "needs a real account, and costs money",
     "make destroy CONFIG=my.yaml": "needs a real account",
     "pip install fastload-0.1.0-py3-none-any.whl": "test_plugin_data.py installs it",
     "export FASTLOAD_LOCATION=s3://bucket/prefix/ AWS_REGION=us-west-2": "a bucket that does not exist",
