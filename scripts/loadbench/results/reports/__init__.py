@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from loadbench.results.comparison.model import Comparison
 from loadbench.results.reports import csv, html, json, markdown, seed_files, snippet, text, trace
 from loadbench.results.run_record import RunRecord, write_atomically
+from loadbench.workspace import Workspace
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
@@ -19,7 +21,7 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
             "comparison.md": markdown.render(comparison),
             "raw.csv": csv.render(comparison),
             "trace.json": trace.render(comparison),
-            "report.html": html.render(comparison),
+            "report.html": html.render(comparison, _docs(folder)),
             **html.chart_files(comparison),
             **(
                 {"scale_out.csv": csv.render_scale_outs(comparison.scale_out)} if comparison.scale_out else {}
@@ -39,6 +41,12 @@ def write_run_files(record: RunRecord, folder: Path) -> list[Path]:
             "trace.json": trace.render_run(record),
         },
     )
+
+
+def _docs(folder: Path) -> str | None:
+    """How the page of a checkout finds the documentation; an installed package has none."""
+    docs = Workspace.here().assets / "docs"
+    return os.path.relpath(docs, folder) if (docs / "read-a-result.md").is_file() else None
 
 
 def _write(folder: Path, files: dict[str, str]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -10,31 +11,30 @@ from loadbench.results import formatting
 from loadbench.results.comparison.model import Comparison, ShownRun, Side
 from loadbench.results.reports.svg import Drawing, Scale, ticks
 from loadbench.results.run_record import Series
+from loadbench.results.run_summary import RunSummary
 from loadbench.results.timeline import DETAILS, PHASES, Span, weights_phases_of
 
+SIDE_CLASSES = "abcdef"  # of the style sheet; further sides would have no colour
 WIDE = 960
 NARROW = 360
 _LEFT = 206.0  # pixels for labels beside a wide chart
 _LETTER = 7.0  # pixels, on the generous side
 _SHORTEST_S = 0.001  # what is no phase and shorter is a moment, not a span
 _LONG_UNITS = ((3600, "h"), (60, "min"))
+_RESOURCES = ("cpu", "memory", "disk", "network")  # what a series' name holds
 _MAX_POINTS = 400  # of a curve; more cannot be told apart
 
 
-class TwoSides(Protocol):
-    """What a timeline of two sides is drawn from: a comparison, or its scale-outs."""
+class Sides(Protocol):
+    """What a timeline is drawn from: a comparison, or its scale-outs."""
 
     @property
-    def a(self) -> Side:
-        """The baseline."""
-
-    @property
-    def b(self) -> Side:
-        """What is compared with it."""
+    def sides(self) -> list[Side]:
+        """The first one, and what is compared with it."""
 
 
-def waterfall(comparison: TwoSides, width: int) -> Drawing:
-    """Both shown runs on one time axis from the request on: one row a phase, weights in the side's colour."""
+def waterfall(comparison: Sides, width: int) -> Drawing:
+    """The shown runs on one time axis from the request on: a row a phase, weights in the side's colour."""
     shown = [(css, side, side.shown) for css, side in _sides(comparison) if side.shown]
     narrow = width < WIDE
     row_height, left = (38.0, 0.0) if narrow else (25.0, _LEFT)
@@ -43,13 +43,13 @@ def waterfall(comparison: TwoSides, width: int) -> Drawing:
     high_s = max((span.end_s for *_, rows in groups for _, spans in rows for span in spans), default=1.0)
     scale = Scale(min(low_s, 0.0), high_s, left + 4, width - (8 if narrow else 76))
     height = sum(34 + row_height * len(rows) + 14 for *_, rows in groups) + 26
-    drawing = Drawing(width, height, "Timelines of both paths on one time axis", _waterfall_words(groups))
+    drawing = Drawing(
+        width, height, "Timelines of the loading methods on one time axis", _waterfall_words(groups)
+    )
     _time_axis(drawing, scale, height - 24, narrow)
     y = 4.0
     for css, side, run, rows in groups:
-        drawing.text(
-            0, y + 16, f"{side.label}: in service after {formatting.seconds(run.ready_s)}", f"head {css}"
-        )
+        drawing.text(0, y + 16, _headline(side, run, narrow), f"head {css}")
         y += 30
         ready_x, moving = scale(run.ready_s), weights_phases_of(run.spans)
         drawing.line(ready_x, y - 4, ready_x, y + row_height * len(rows), f"ready {css}")
@@ -59,6 +59,17 @@ def waterfall(comparison: TwoSides, width: int) -> Drawing:
             y += row_height
         y += 18
     return drawing
+
+
+def _headline(side: Side, run: ShownRun, narrow: bool) -> str:
+    """Which run it is, and how far from the median that the tiles show."""
+    text = f"{side.label}: in service after {formatting.seconds(run.ready_s)}"
+    median_s = side.time_to_ready.median if side.time_to_ready else run.ready_s
+    if len(side.usable) < 2:
+        return text
+    return text + (
+        f" (median {formatting.seconds(median_s)})" if narrow else f", median {formatting.seconds(median_s)}"
+    )
 
 
 def _waterfall_row(
@@ -72,8 +83,7 @@ def _waterfall_row(
         drawing.text(max(124, 8 + _LETTER * len(label)), y + 13, length, "value")
     else:
         drawing.text(scale.start - 14, y + 15, label, "", "end")
-        end = max(scale(span.end_s) for span in spans)
-        drawing.text(end + 6, y + 15, length, "value")
+        drawing.text(scale.end + 68, y + 15, length, "value", "end")  # a column, so that no line crosses it
     for span in spans:
         drawing.rectangle(
             scale(span.start_s),
@@ -132,20 +142,16 @@ def raw_points(comparison: Comparison, width: int) -> Drawing:
     low, high = _padded(every)
     scale = Scale(low, high, left + 12, width - 16)
     lane_y = {css: 40.0 + 84 * index for index, (css, *_) in enumerate(sides)}
-    count = f"{len(sides[0][2])} and {len(sides[1][2])} runs"
+    count = ", ".join(f"{len(values)} {side.label}" for _, side, values in sides)
+    bottom = 84.0 * len(sides) - 4
     drawing = Drawing(
-        width,
-        190,
-        "Cold start of every run",
-        f"{count}; the figures stand in the table of raw points.",
+        width, bottom + 26, "Cold start of every run", f"{count} runs; the table of runs has the figures."
     )
-    _time_axis(drawing, scale, 164, narrow)
-    partners = {(run.pair.series_id, run.pair.index): run for run in comparison.b.usable if run.pair}
-    for run in comparison.a.usable:
-        other = partners.get((run.pair.series_id, run.pair.index)) if run.pair else None
-        if other:
+    _time_axis(drawing, scale, bottom, narrow)
+    for (css_a, upper, _), (css_b, lower, _) in itertools.pairwise(sides):
+        for run, other in _partners(upper, lower):
             x1, x2 = scale(run.time_to_ready_s or 0), scale(other.time_to_ready_s or 0)
-            drawing.line(x1, lane_y["a"], x2, lane_y["b"], "pair")
+            drawing.line(x1, lane_y[css_a], x2, lane_y[css_b], "pair")
     for css, side, values in sides:
         y = lane_y[css]
         drawing.text(
@@ -170,11 +176,9 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
     estimate = comparison.estimate
     if estimate is None or estimate.low is None or estimate.high is None:
         return None
-    partners = {(run.pair.series_id, run.pair.index): run for run in comparison.b.usable if run.pair}
     pairs = [
         (run, (run.time_to_ready_s or 1) / (other.time_to_ready_s or 1))
-        for run in comparison.a.usable
-        if run.pair and (other := partners.get((run.pair.series_id, run.pair.index)))
+        for run, other in _partners(comparison.a, comparison.b)
     ]
     values = [1.0, estimate.low, estimate.high, *(ratio for _, ratio in pairs)]
     low, high = math.log(min(values)), math.log(max(values))
@@ -185,7 +189,7 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
     drawing = Drawing(
         width,
         126,
-        f"Ratio {comparison.a.label} over {comparison.b.label}",
+        f"Ratio {comparison.a.label} ÷ {comparison.b.label}",
         f"{formatting.times(estimate.ratio)}, 95 % interval {formatting.interval(estimate)}; "
         "1 is no difference.",
     )
@@ -203,6 +207,15 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
     drawing.line(scale(math.log(estimate.low)), 72, scale(math.log(estimate.high)), 72, "interval")
     drawing.dot(scale(math.log(estimate.ratio)), 72, 7, "point estimate", formatting.times(estimate.ratio))
     return drawing
+
+
+def _partners(upper: Side, lower: Side) -> list[tuple[RunSummary, RunSummary]]:
+    partners = {(run.pair.series_id, run.pair.index): run for run in lower.usable if run.pair}
+    return [
+        (run, other)
+        for run in upper.usable
+        if run.pair and (other := partners.get((run.pair.series_id, run.pair.index)))
+    ]
 
 
 def break_even(comparison: Comparison, width: int) -> Drawing | None:
@@ -246,16 +259,19 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
 
 
 def curve_names(comparison: Comparison) -> list[str]:
-    """The quantities of which some shown run has a curve; a single point is none."""
-    return list(
-        dict.fromkeys(
-            _quantity(series)
-            for _, side in _sides(comparison)
-            if side.shown
-            for series in side.shown.series
-            if len(series.points) > 1
-        )
+    """Processor, memory, disk and network, where some shown run has a curve; a single point is none.
+
+    Of several series for one of them the first is drawn; trace.json has all.
+    """
+    known = dict.fromkeys(
+        _quantity(series)
+        for _, side in _sides(comparison)
+        if side.shown
+        for series in side.shown.series
+        if len(series.points) > 1
     )
+    chosen = (next((name for name in known if pattern in name.lower()), None) for pattern in _RESOURCES)
+    return list(dict.fromkeys(name for name in chosen if name))
 
 
 def _quantity(series: Series) -> str:
@@ -278,7 +294,8 @@ def curve(comparison: Comparison, name: str, width: int = 400) -> Drawing:
     top = max((value for _, series in points for _, value in series), default=1.0) or 1.0
     across, up = Scale(0, high_s, 64, width - 14), Scale(0, top * 1.06, 150, 10)
     ends = ", ".join(f"{side.label} {_reader(unit)(series.points[-1][1])}" for _, side, series in chosen)
-    drawing = Drawing(width, 178, f"{name} over time", f"At the end: {ends}.")
+    drawing = Drawing(width, 196, f"{name} over time", f"At the end: {ends}.")
+    drawing.text((64 + width - 14) / 2, 190, "since the request", "tick", "middle")
     for value in ticks(0, top * 1.06, 4):
         drawing.line(64, up(value), width - 14, up(value), "grid")
         drawing.text(58, up(value) + 4, _reader(unit)(value), "tick", "end")
@@ -305,8 +322,8 @@ def _reader(unit: str) -> Callable[[float], str]:
     return lambda value: f"{value:g}{suffix}"
 
 
-def _sides(comparison: TwoSides) -> list[tuple[str, Side]]:
-    return [("a", comparison.a), ("b", comparison.b)]
+def _sides(comparison: Sides) -> list[tuple[str, Side]]:
+    return list(zip(SIDE_CLASSES, comparison.sides, strict=False))
 
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:

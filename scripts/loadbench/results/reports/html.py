@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from loadbench.results import formatting
 from loadbench.results.comparison.model import Comparison, PhaseRow
 from loadbench.results.reports import charts
 from loadbench.results.reports.svg import Drawing
+from loadbench.results.timeline import PHASES
 from loadbench.workspace import Workspace
 
 _FORMATS: dict[str, Callable[..., str]] = {
@@ -39,8 +40,11 @@ class _Chart:
     narrow: Markup
 
 
-def render(comparison: Comparison) -> str:
-    """The page. Every figure carries its path into comparison.json and its exact value."""
+def render(comparison: Comparison, docs: str | None = None) -> str:
+    """The page. Every figure carries its path into comparison.json and its exact value.
+
+    `docs` is where the page finds the documentation, None where it has none.
+    """
     document = comparison.model_dump(mode="json")
 
     def figure(path: str, form: str, signed: bool = False) -> str:
@@ -57,41 +61,119 @@ def render(comparison: Comparison) -> str:
             c=comparison,
             formatting=formatting,
             figure=figure,
+            ways=_ways(comparison),
+            parts=_parts(comparison),
+            phases=_phases(comparison),
+            details=_details,
+            totals=_rows(comparison, "total"),
+            weights=_rows(comparison, "weights"),
+            warnings=list(dict.fromkeys(text for part in comparison.parts for text in part.warnings)),
             charts={
                 "waterfall": _both(charts.waterfall, comparison),
                 "points": _both(charts.raw_points, comparison),
-                "ratio": _both(charts.ratio_interval, comparison),
-                "break_even": _both(charts.break_even, comparison),
-                "scale_out": comparison.scale_out and _both(charts.waterfall, comparison.scale_out),
                 "curves": [
                     (_title(name), Markup(charts.curve(comparison, name).render()))  # noqa: S704 - our own SVG
                     for name in charts.curve_names(comparison)
                 ],
             },
+            docs=docs,
             certainties={
-                span.certainty
-                for side in (comparison.a, comparison.b)
-                if side.shown
-                for span in side.shown.spans
+                span.certainty for side in comparison.sides if side.shown for span in side.shown.spans
             },
-            longest=_longest(comparison.total),
-            longest_copy=comparison.scale_out and _longest(comparison.scale_out.total),
+            longest=max(_longest(part.total) for part in comparison.parts),
             prices=_prices(comparison),
             configuration=json.dumps(comparison.configuration, indent=2, ensure_ascii=False),
         )
     )
 
 
+def _ways(comparison: Comparison) -> list[dict[str, Any]]:
+    """Every loading method once: its side, its path into comparison.json, its class in the style sheet."""
+    paths = ["a", "b", *(f"others.{number}.b" for number in range(len(comparison.others)))]
+    return [
+        {"side": side, "path": path, "css": css}
+        for side, path, css in zip(comparison.sides, paths, charts.SIDE_CLASSES, strict=False)
+    ]
+
+
+def _prefixes(comparison: Comparison) -> list[str]:
+    return ["", *(f"others.{number}." for number in range(len(comparison.others)))]
+
+
+def _parts(comparison: Comparison) -> list[dict[str, Any]]:
+    """Every method but the first: its comparison, the path to it, its own charts."""
+    return [
+        {
+            "part": part,
+            "path": prefix,
+            "ratio": _both(charts.ratio_interval, part),
+            "break_even": _both(charts.break_even, part),
+            "scale_out": part.scale_out and _both(charts.waterfall, part.scale_out),
+            "longest_copy": part.scale_out and _longest(part.scale_out.total),
+        }
+        for part, prefix in zip(comparison.parts, _prefixes(comparison), strict=True)
+    ]
+
+
+def _rows(comparison: Comparison, name: str) -> list[dict[str, Any]]:
+    return [
+        {"path": f"{prefix}{name}", "row": getattr(part, name)}
+        for part, prefix in zip(comparison.parts, _prefixes(comparison), strict=True)
+    ]
+
+
+def _phases(comparison: Comparison) -> list[tuple[str, list[dict[str, Any] | None]]]:
+    """A row for each phase that any method has: where each part has it, None where it does not."""
+    found: dict[str, list[dict[str, Any] | None]] = {}
+    for name in PHASES:
+        rows: list[dict[str, Any] | None] = []
+        for part, prefix in zip(comparison.parts, _prefixes(comparison), strict=True):
+            place = next((index for index, row in enumerate(part.phases) if row.name == name), None)
+            known = None if place is None else {"path": f"{prefix}phases.{place}", "row": part.phases[place]}
+            rows.append(known)
+        if any(rows):
+            found[name] = rows
+    return list(found.items())
+
+
+def _details(rows: Sequence[dict[str, Any] | None]) -> list[tuple[str, list[str | None]]]:
+    """The parts of a phase: each with where every method has its seconds, None where it has none."""
+    known = [row for row in rows if row]
+    names = dict.fromkeys(detail.name for row in known for detail in row["row"].details)
+
+    def place(row: dict[str, Any] | None, name: str, side: str) -> str | None:
+        details = row["row"].details if row else []
+        index = next((index for index, detail in enumerate(details) if detail.name == name), None)
+        if row is None or index is None or getattr(details[index], f"{side}_s") is None:
+            return None
+        return f"{row['path']}.details.{index}.{side}_s"
+
+    return [
+        (
+            formatting.name(name),
+            [
+                next((found for row in known if (found := place(row, name, "a"))), None),
+                *(place(row, name, "b") for row in rows),
+            ],
+        )
+        for name in names
+    ]
+
+
 def chart_files(comparison: Comparison) -> dict[str, str]:
-    """The page's charts, each an SVG that stands alone."""
+    """The page's charts, each an SVG that stands alone; those of further methods are numbered from 2 on."""
     sheet, _, _ = _environment().loader.get_source(_environment(), "charts.css")  # type: ignore[union-attr]
-    drawings = {
+    drawings: dict[str, Drawing | None] = {
         "waterfall": charts.waterfall(comparison, charts.WIDE),
         "points": charts.raw_points(comparison, charts.WIDE),
-        "ratio": charts.ratio_interval(comparison, charts.WIDE),
-        "break-even": charts.break_even(comparison, charts.WIDE),
-        "scale-out": comparison.scale_out and charts.waterfall(comparison.scale_out, charts.WIDE),
     }
+    for number, part in enumerate(comparison.parts, 1):
+        suffix = f"-{number}" if number > 1 else ""
+        drawings[f"ratio{suffix}"] = charts.ratio_interval(part, charts.WIDE)
+        drawings[f"break-even{suffix}"] = charts.break_even(part, charts.WIDE)
+        drawings[f"scale-out{suffix}"] = (
+            charts.waterfall(part.scale_out, charts.WIDE) if part.scale_out else None
+        )
     return {
         f"charts/{name}.svg": drawing.render_alone(sheet, comparison.notice) + "\n"
         for name, drawing in drawings.items()
@@ -137,7 +219,7 @@ def _title(series_name: str) -> str:
 def _prices(comparison: Comparison) -> list[str]:
     known = [
         (cost.instance_type, cost.price)
-        for side in (comparison.a, comparison.b)
+        for side in comparison.sides
         for cost in (side.cost, side.one_time)
         if cost and cost.price
     ]

@@ -59,7 +59,7 @@ _CARDS = ("a.time_to_ready.median", "b.time_to_ready.median", "estimate.ratio", 
 
 def shown_at(figures: list[list[str]], path: str) -> str:
     """What the page shows for a path; a dash for a figure that is missing, nothing for a missing card."""
-    missing = "" if path.startswith("break_even") else "–"
+    missing = "" if path.startswith(("break_even", "estimate")) else "–"
     return next((shown for found, _, shown in figures if found == path), missing)
 
 

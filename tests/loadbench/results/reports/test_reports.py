@@ -182,7 +182,7 @@ class _Page(html.parser.HTMLParser):
             self.loads.append(values["href"])
         if "id" in values:
             self.ids.append(values["id"])
-        if tag == "a":
+        if tag == "a" and values["href"].startswith("#"):
             self.references.append(values["href"].removeprefix("#"))
         self.references += [values[name] for name in ("aria-labelledby",) if name in values]
         if tag not in ("meta", "link", "br", "img"):
@@ -193,6 +193,34 @@ class _Page(html.parser.HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def three_methods() -> Comparison:
+    records = make_pairs([1.3, 1.2, 1.35])
+    streamers = [
+        make_record("streamer", ready_s=500 + 5 * n, number=n, pair=records[2 * n].pair) for n in range(3)
+    ]
+    first, second = of(records), of([*records[::2], *streamers])
+    return first.model_copy(update={"others": [second]})
+
+
+def test_three_methods_share_the_tables_and_charts_of_one_page() -> None:
+    comparison = three_methods()
+    text = report_page.render(comparison)
+    page = _Page(text)
+    assert page.open == []
+    document = comparison.model_dump(mode="json")
+    assert {"total.a_s", "total.b_s", "others.0.total.b_s", "others.0.estimate.ratio"} <= set(page.figures)
+    for path, value in page.figures.items():
+        found: Any = document
+        for key in path.split("."):
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        assert float(value) == found, path
+    waterfall = report_page.chart_files(comparison)["charts/waterfall.svg"]
+    assert len(re.findall(r'class="head [abc]"', waterfall)) == 3
+    for side in comparison.sides:
+        for run in side.runs:
+            assert f"../{run.run_id}/run.json" in text
 
 
 @pytest.mark.parametrize("records", [seed_records(), make_pairs([1.3, 1.2, 1.35]), hostile_records()])
