@@ -36,12 +36,11 @@ class Drawing:
     parts: list[str] = field(default_factory=list)
 
     def rectangle(self, x: float, y: float, width: float, height: float, css: str, tip: str = "") -> None:
-        """A bar; `tip` is what a pointer resting on it shows, and a screen reader says at its focus."""
+        """A bar; `tip` is what a pointer resting on it shows; the page's tables have the same figures."""
         inner = f"<title>{escape(tip)}</title>" if tip else ""
-        focus = _focus(tip)
         self.parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.8):.1f}" height="{height:.1f}" '
-            f'class="{css}"{focus}>{inner}</rect>'
+            f'class="{css}">{inner}</rect>'
         )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
@@ -54,11 +53,10 @@ class Drawing:
         self.parts.append(f'<polyline points="{path}" class="{css}"/>')
 
     def dot(self, x: float, y: float, radius: float, css: str, tip: str = "") -> None:
-        """A raw point, with a tip as a bar has it."""
+        """A raw point."""
         inner = f"<title>{escape(tip)}</title>" if tip else ""
-        focus = _focus(tip)
         self.parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{css}"{focus}>{inner}</circle>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{css}">{inner}</circle>'
         )
 
     def text(self, x: float, y: float, text: str, css: str = "", anchor: str = "start") -> None:
@@ -90,11 +88,6 @@ class Drawing:
             f'class="chart {css}" role="img" aria-label="{escape(self.title)}. {escape(self.description)}">'
             f"{before}{''.join(self.parts)}</svg>"
         )
-
-
-def _focus(tip: str) -> str:
-    """What makes a shape with a tip reachable by the keyboard."""
-    return f' tabindex="0" role="img" aria-label="{escape(tip)}"' if tip else ""
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:

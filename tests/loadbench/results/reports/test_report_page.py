@@ -140,7 +140,7 @@ def test_a_screen_reader_finds_headings_tables_and_described_charts(browser: Bro
     assert images
     assert all(len(name) > 20 for name in images)
     assert "standard" in by_role["columnheader"]
-    assert "time to in service" in by_role["rowheader"]
+    assert "cold start" in by_role["rowheader"]
 
 
 def test_the_keyboard_reaches_links_wide_tables_and_the_configuration(browser: Browser, folder: Path) -> None:
