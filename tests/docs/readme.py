@@ -32,9 +32,6 @@ PARSED = {
     'make compare CONFIG=my.yaml PAIRS=5 ARGS="--dry-run"': "tests/loadbench/cli/test_spending.py runs it",
     'make compare CONFIG=my.yaml PAIRS=5 ARGS="--max-usd 6"': "needs a real account, and costs money",
     "make destroy CONFIG=my.yaml": "needs a real account",
-    "pip install fastload-0.1.0-py3-none-any.whl": "test_plugin_data.py installs it",
-    "export FASTLOAD_LOCATION=s3://bucket/prefix/ AWS_REGION=us-west-2": "a bucket that does not exist",
-    "vllm serve /models/my-model --load-format fastload": "tests of the mark engine start it by its module",
 }
 
 
