@@ -12,7 +12,8 @@ from fastload.destination import Destination, open_destination
 from fastload.errors import StreamError
 from fastload.manifest import Manifest, RankEntry, read_manifest
 from fastload.reader import MOST_CONNECTIONS, Reader
-from fastload.storage.store import Store, open_store
+from fastload.storage.location import open_store
+from fastload.storage.store import Store
 
 if TYPE_CHECKING:
     import torch

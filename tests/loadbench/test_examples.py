@@ -91,12 +91,14 @@ def variables(config: Config, path: str, home: Path) -> Any:
     return json.loads(rendered_variables(context(config, home), path))
 
 
-def test_the_seeds_example_is_the_seeds_configuration() -> None:
+def test_the_seeds_example_is_the_seeds_configuration_in_the_dtype_of_its_shards() -> None:
     seed = load_config(ROOT / "tests" / "loadbench" / "fixtures" / "seed.yaml")
     example = load_config(ROOT / "docs" / "examples" / "llama-3.1-8b-g5.2xlarge.yaml")
     for path in LOAD_PATHS:
         ours = example.deployment(path).model_copy(update={"bucket": None})
-        assert ours == seed.deployment(path)
+        section = seed.deployment(path)
+        environment = {**section.container_env_vars, "OPTION_DTYPE": "bf16"}
+        assert ours == section.model_copy(update={"container_env_vars": environment})
 
 
 def test_like_for_like_both_paths_differ_in_what_they_load_only(tmp_path: Path) -> None:
