@@ -14,8 +14,7 @@ from queue import Empty, SimpleQueue
 
 from fastload.manifest import read_manifest
 from fastload.memory import allocate
-from fastload.storage.location import open_store
-from fastload.storage.store import Store, read_range
+from fastload.storage.store import Store, open_store, read_range
 
 
 def ceiling_bytes_per_s(location: str, *, rank: int = 0, connections: int) -> float:

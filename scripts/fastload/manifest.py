@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from fastload.dtypes import TORCH_NAMES, tensor_bytes
 from fastload.errors import ManifestError, ObjectMissingError
-from fastload.storage.location import open_store
+from fastload.storage.store import open_store
 
 FORMAT_NAME = "fastload-shards"
 FORMAT_VERSION = 1

@@ -29,8 +29,7 @@ from fastload.manifest import (
     dump_manifest,
     read_manifest,
 )
-from fastload.storage.location import open_store
-from fastload.storage.store import ObjectInfo, Session, Store, read_range
+from fastload.storage.store import ObjectInfo, Session, Store, open_store, read_range
 from fastload.ties import find_aliases
 
 # Fewer, larger requests were measured 10 % faster than 8 MiB ones (docs/performance.md).

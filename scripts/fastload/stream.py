@@ -12,8 +12,7 @@ from fastload.destination import Destination, open_destination
 from fastload.errors import StreamError
 from fastload.manifest import Manifest, RankEntry, read_manifest
 from fastload.reader import MOST_CONNECTIONS, Reader
-from fastload.storage.location import open_store
-from fastload.storage.store import Store
+from fastload.storage.store import Store, open_store
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,7 @@ from fastload.checksums import crc32c
 from fastload.errors import FastloadError
 from fastload.manifest import ChunkEntry, Manifest, read_manifest
 from fastload.shard import ShardProgress
-from fastload.storage.location import open_store
-from fastload.storage.store import read_range
+from fastload.storage.store import open_store, read_range
 
 _WORKERS = 8
 

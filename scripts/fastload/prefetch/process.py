@@ -24,7 +24,7 @@ from fastload.prefetch import memory_file, protocol
 from fastload.prefetch.plan import LoadPlan, plan_load
 from fastload.prefetch.verification import verify_files
 from fastload.reader import Reader
-from fastload.storage.location import open_store
+from fastload.storage.store import open_store
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_EVERY_S = 0.2

@@ -7,13 +7,13 @@ each time waiting for an interpreter lock that an import under way holds most of
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastload.errors import TransientError
-from fastload.storage.socket_timeout import limit_waits
 
 if TYPE_CHECKING:
     import ssl
@@ -217,3 +217,13 @@ class HttpConnection:
         else:
             reason = f"broke: {error}"
         return TransientError(f"the connection to {self._endpoint.host_header} {reason}")
+
+
+def limit_waits(plain: socket.socket, timeout_s: float) -> None:
+    """Let the kernel end a wait after `timeout_s`. Unlike Python's time-out this keeps the socket blocking,
+    so that one call can wait for a whole segment.
+    """
+    plain.settimeout(None)
+    span = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)

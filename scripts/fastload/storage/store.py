@@ -6,8 +6,10 @@ Keys are relative to the location. A session belongs to one thread; each has its
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from fastload.errors import StorageError
 from fastload.storage.retry import Backoff
 
 
@@ -75,6 +77,22 @@ class Store(Protocol):
     def content_version(self, key: str, listed: ObjectInfo) -> str:
         """A text that is equal for equal content and differs, for all practical purposes, otherwise."""
         ...
+
+
+def open_store(location: str) -> Store:
+    """The store behind "s3://bucket/prefix/" or a folder's path."""
+    from fastload.storage.folder import FolderStore
+    from fastload.storage.s3_client import bucket_from_environment
+    from fastload.storage.s3_store import BucketStore
+
+    if location.startswith("s3://"):
+        name, _, prefix = location.removeprefix("s3://").partition("/")
+        if not name:
+            raise StorageError(f"{location!r} names no bucket; write s3://bucket/prefix/.")
+        return BucketStore(bucket_from_environment(name), prefix.rstrip("/"))
+    if "://" in location:
+        raise StorageError(f"{location!r} is neither s3://bucket/prefix/ nor a folder.")
+    return FolderStore(Path(location))
 
 
 def read_range(

@@ -21,7 +21,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from fastload.errors import StorageError
-from fastload.storage.socket_timeout import limit_waits
+from fastload.storage.http_connection import limit_waits
 
 if TYPE_CHECKING:
     import ssl
