@@ -44,8 +44,11 @@ class HeaderTensor:
         return self.stop_bytes - self.start_bytes
 
 
-def read_header(path: Path) -> tuple[HeaderTensor, ...]:
-    """The tensors of a file on this disk, in the order of their bytes. Raises CheckpointError."""
+def read_header(path: Path, *, whole: bool = True) -> tuple[HeaderTensor, ...]:
+    """The tensors of a file on this disk, in the order of their bytes; all must be there where it is `whole`.
+
+    Raises CheckpointError.
+    """
     try:
         if not path.is_file():  # opening a named pipe would wait for a writer
             raise CheckpointError(f"{path} is not a file", _FETCH_AGAIN)
@@ -54,7 +57,7 @@ def read_header(path: Path) -> tuple[HeaderTensor, ...]:
             start = file.read(max(LENGTH_BYTES, len(_GIT_LFS_START)))
             length = header_length(start, file_bytes, str(path))
             file.seek(LENGTH_BYTES)
-            return parse_header(file.read(length), file_bytes, str(path))
+            return parse_header(file.read(length), file_bytes if whole else None, str(path))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}", "Check the file") from error
 
@@ -80,10 +83,10 @@ def header_length(start: bytes, file_bytes: int, origin: str) -> int:
     return length
 
 
-def parse_header(header: bytes, file_bytes: int, origin: str) -> tuple[HeaderTensor, ...]:
-    """The tensors that a header of a file of `file_bytes` describes, in the order of their bytes.
+def parse_header(header: bytes, file_bytes: int | None, origin: str) -> tuple[HeaderTensor, ...]:
+    """The tensors that a header describes, in the order of their bytes, which fill a file of `file_bytes`.
 
-    Raises CheckpointError; `origin` names the file in it.
+    With None the file may end anywhere. Raises CheckpointError; `origin` names the file in it.
     """
     try:
         members = parse_strict_json(header)
@@ -95,7 +98,11 @@ def parse_header(header: bytes, file_bytes: int, origin: str) -> tuple[HeaderTen
             (_tensor(name, entry, data_start_bytes) for name, entry in members.items()),
             key=lambda tensor: (tensor.start_bytes, tensor.stop_bytes),
         )
-        _check_ranges(tensors, data_start_bytes, file_bytes)
+        end_bytes = _check_ranges(tensors, data_start_bytes)
+        if file_bytes is not None and end_bytes > file_bytes:
+            raise ValueError(f"it was cut short: {file_bytes} bytes, its tensors end at {end_bytes}")
+        if file_bytes is not None and end_bytes < file_bytes:
+            raise ValueError(f"{file_bytes - end_bytes} bytes follow the last tensor")
     except ValueError as error:
         raise _refusal(origin, str(error)) from error
     return tuple(tensors)
@@ -130,17 +137,14 @@ def _are_counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and value <= _MOST_COUNT for value in values)
 
 
-def _check_ranges(tensors: Iterable[HeaderTensor], end_bytes: int, file_bytes: int) -> None:
-    """Every byte behind the header belongs to one tensor."""
+def _check_ranges(tensors: Iterable[HeaderTensor], end_bytes: int) -> int:
+    """Every byte behind the header belongs to one tensor; returns where the last one ends."""
     for tensor in tensors:
         if tensor.start_bytes != end_bytes:
             what = "overlaps another tensor" if tensor.start_bytes < end_bytes else "begins behind a hole"
             raise ValueError(f"{printable(tensor.name)} {what}")
         end_bytes = tensor.stop_bytes
-    if end_bytes > file_bytes:
-        raise ValueError(f"it was cut short: {file_bytes} bytes, its tensors end at {end_bytes}")
-    if end_bytes < file_bytes:
-        raise ValueError(f"{file_bytes - end_bytes} bytes follow the last tensor")
+    return end_bytes
 
 
 def _check_metadata(metadata: Any) -> None:

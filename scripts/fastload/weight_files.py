@@ -43,8 +43,11 @@ class Weights:
         return (tensor for tensors in self.files.values() for tensor in tensors)
 
 
-def read_weights(folder: Path) -> Weights:
-    """The weights of a folder on this disk, from the headers. Raises CheckpointError."""
+def read_weights(folder: Path, *, whole: bool = True) -> Weights:
+    """The weights of a folder on this disk, from the headers; with `whole` their bytes must all be there.
+
+    Raises CheckpointError.
+    """
     try:
         names = [path.name for path in folder.iterdir()]
         index = None
@@ -55,7 +58,8 @@ def read_weights(folder: Path) -> Weights:
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be read: {error.strerror}", "Check the folder") from error
     chosen = choose_files(names, index, str(folder))
-    return checked(chosen, {name: read_header(folder / name) for name in chosen.names}, str(folder))
+    files = {name: read_header(folder / name, whole=whole) for name in chosen.names}
+    return checked(chosen, files, str(folder))
 
 
 def choose_files(names: Collection[str], index: bytes | None, origin: str) -> WeightFiles:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastload.dtypes import DTYPE_BITS
 from fastload.errors import CheckpointError
-from fastload.weight_files import SUFFIX, read_weights
+from fastload.weight_files import SUFFIX, Weights, read_weights
 from loadbench.errors import UsageError
 
 # Other formats of the same weights, which hubs keep beside the safetensors; serving them twice helps nobody.
@@ -79,10 +79,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
 
     Raises UsageError when the folder is not a model that can be served.
     """
-    try:
-        weights = read_weights(folder)
-    except CheckpointError as error:
-        raise UsageError(error.fault, remedy=f"{error.remedy}.") from error
+    weights = _read_weights(folder)
     if not (folder / "config.json").is_file():
         raise UsageError(
             f"{folder} holds no config.json", remedy="Point hf_model_id at a folder in Hugging Face's layout."
@@ -92,8 +89,24 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         folder=folder,
         files=files,
         size_bytes=sum(path.stat().st_size for path in files),
-        weights=stored_weights((tensor.dtype, tensor.shape) for tensor in weights.tensors()),
+        weights=_stored(weights),
     )
+
+
+def inspect_headers(folder: Path) -> StoredWeights:
+    """What a folder's weights take, also while their bytes are still on their way. Raises UsageError."""
+    return _stored(_read_weights(folder, whole=False))
+
+
+def _read_weights(folder: Path, *, whole: bool = True) -> Weights:
+    try:
+        return read_weights(folder, whole=whole)
+    except CheckpointError as error:
+        raise UsageError(error.fault, remedy=f"{error.remedy}.") from error
+
+
+def _stored(weights: Weights) -> StoredWeights:
+    return stored_weights((tensor.dtype, tensor.shape) for tensor in weights.tensors())
 
 
 def stored_weights(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> StoredWeights:

@@ -15,7 +15,12 @@ from loadbench.errors import LoadbenchError
 from loadbench.instance_types import instance_types
 from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.run.models import default_model, hub, synthetic
-from loadbench.run.models.checkpoint import StoredWeights, inspect_checkpoint, stored_weights
+from loadbench.run.models.checkpoint import (
+    StoredWeights,
+    inspect_checkpoint,
+    inspect_headers,
+    stored_weights,
+)
 from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
 from loadbench.run.models.staging import configured_bucket
 from loadbench.run.optimization.job import tensor_parallel_degree
@@ -236,7 +241,7 @@ def _size(model_id: str, context: CheckContext) -> _Size | None:
         return _Size(stored_weights([("BF16", (default_model.PARAMETERS,))]), default_model.ATTENTION_HEADS)
     if (folder := _folder(model_id)) is None:
         return _size_on_hub(model_id, context)
-    weights = inspect_checkpoint(folder).weights
+    weights = inspect_headers(folder)
     try:
         configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):  # the model server says what is wrong with it

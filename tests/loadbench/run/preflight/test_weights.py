@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,46 @@ def test_the_size_of_a_model_in_the_cache_is_read_from_its_files(config: Config,
     folder.mkdir(parents=True)
     synthetic.generate(synthetic.SHAPES["llama-tiny"], folder, ignore_progress)
     assert only(weights.memory(context(wanted, paths=["fast"]))).status == "ok"
+
+
+def headers_only(folder: Path, **files: dict[str, tuple[str, list[int]]]) -> Path:
+    """A model whose files end behind their headers: its size is known, its weights are not there."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    for name, tensors in files.items():
+        header, end = {}, 0
+        for tensor, (dtype, shape) in tensors.items():
+            begin, end = end, end + math.prod(shape) * {"BF16": 2, "F16": 2, "I32": 4}[dtype]
+            header[tensor] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+        text = json.dumps(header).encode()
+        (folder / f"{name}.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    return folder
+
+
+def test_packed_weights_take_the_memory_they_take(config: Config, tmp_path: Path) -> None:
+    packed = {"w": ("I32", [4 << 10, 2 << 20]), "s": ("F16", [1 << 20])}  # 34.4 GB, 8.6 billion numbers
+    wanted = changed(config, hf_model_id=str(headers_only(tmp_path / "m", model=packed)))
+    check = only(weights.memory(context(wanted, paths=["fast"])))
+    assert (check.status, "34.4 of" in check.message) == ("failure", True)
+
+
+def test_a_second_copy_of_the_weights_is_not_counted(config: Config, tmp_path: Path) -> None:
+    one, other = {"a": ("BF16", [1 << 20, 3 << 10])}, {"b": ("BF16", [1 << 20, 3 << 10])}  # 6.4 GB each
+    folder = headers_only(tmp_path / "m", first=one, second=other, consolidated=one | other)
+    index = {"weight_map": {"a": "first.safetensors", "b": "second.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    check = only(weights.memory(context(changed(config, hf_model_id=str(folder)), paths=["fast"])))
+    assert (check.status, "12.9 of" in check.message) == ("ok", True)
+
+
+def test_a_model_on_this_disk_that_cannot_be_served_is_found(config: Config, tmp_path: Path) -> None:
+    folder = headers_only(tmp_path / "m", model={"a": ("BF16", [8])})
+    wanted = context(changed(config, hf_model_id=str(folder)))
+    check = only(weights.source(wanted))
+    assert (check.status, "was cut short" in check.message) == ("failure", True)
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert "Git LFS pointer" in only(weights.source(wanted)).message
+    assert list(weights.memory(wanted)) == []
 
 
 @pytest.mark.parametrize(
