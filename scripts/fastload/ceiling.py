@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 
 from fastload.manifest import read_manifest
 from fastload.memory import allocate
-from fastload.storage.store import Store, open_store, read_range
+from fastload.storage.store import Store, interruptible_sessions, open_store, read_range
 
 
 def ceiling_bytes_per_s(location: str, *, rank: int = 0, connections: int) -> float:
@@ -41,7 +41,7 @@ def _read_all(store: Store, ranges: Sequence[tuple[str, memoryview]], connection
         waiting.put(item)
 
     def work(_: int) -> None:
-        session = store.session()
+        session = new_session(store)
         try:
             while True:
                 key, view = waiting.get_nowait()
@@ -51,5 +51,5 @@ def _read_all(store: Store, ranges: Sequence[tuple[str, memoryview]], connection
         finally:
             session.close()
 
-    with ThreadPoolExecutor(connections) as pool:
+    with ThreadPoolExecutor(connections) as pool, interruptible_sessions() as new_session:
         list(pool.map(work, range(connections)))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import click
 
 from fastload.ceiling import ceiling_bytes_per_s
-from fastload.errors import FastloadError
+from fastload.errors import FastloadError, shown
 from fastload.manifest import read_manifest
 from fastload.shard import ShardProgress, shard_checkpoint
 from fastload.stream import open_stream
@@ -21,13 +21,27 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 
 class _Commands(click.Group):
-    """Turns fastload's own errors into one line and exit code 1."""
+    """Turns every error into one line and exit code 1, Ctrl-C into 130."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except FastloadError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_printable(str(error))) from error
+        except MemoryError as error:
+            raise click.ClickException("this machine has not enough memory for that.") from error
+        except OSError as error:
+            raise click.ClickException(_printable(f"{error.strerror or error}.")) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise click.ClickException(
+                _printable(f"{reason}. This is a defect of fastload; please report it.")
+            ) from error
 
 
 @click.group(cls=_Commands)
@@ -158,7 +172,12 @@ def load(
 
 
 def _show(facts: Mapping[str, object], as_json: bool, text: str) -> None:
-    click.echo(json.dumps(facts) if as_json else text)
+    click.echo(json.dumps(facts) if as_json else _printable(text))
+
+
+def _printable(text: str) -> str:
+    """Names and messages come from files and stores: none may clear the screen."""
+    return "\n".join(shown(line, 4000) for line in text.split("\n"))
 
 
 def _progress(verb: str, quiet: bool) -> Callable[[ShardProgress], None] | None:

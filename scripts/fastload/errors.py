@@ -50,9 +50,20 @@ class ObjectMissingError(StorageError):
 class TransientError(StorageError):
     """A request failed in a way that a second try may cure: reset, stall, truncation, 5xx.
 
-    `throttled` is true where the store asked for fewer requests (503 SlowDown, 429).
+    `throttled` is true where the store asked for fewer requests (503 SlowDown, 429), `retry_after_s` what it
+    asked to wait.
     """
 
-    def __init__(self, message: str, *, throttled: bool = False) -> None:
+    def __init__(self, message: str, *, throttled: bool = False, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.throttled = throttled
+        self.retry_after_s = retry_after_s
+
+
+def shown(text: str, most_characters: int = 300) -> str:
+    """Text that somebody else wrote, as a message shows it: one line, of bounded length, without control
+    characters.
+    """
+    cut = text[:most_characters]
+    clean = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in cut)
+    return clean if cut == text else f"{clean}…"

@@ -48,11 +48,15 @@ class Reader:
         self._stop = stop or threading.Event()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
+        self._sessions: list[Session] = []
         self.most_connections = self.retries = self.throttled = self.corrupt_reads = 0
 
     def stop(self) -> None:
-        """Read no further; `run` then raises StreamError."""
+        """Read no further, nor wait for what was asked; `run` then raises StreamError."""
         self._stop.set()
+        with self._lock:
+            for session in self._sessions:
+                session.interrupt()
 
     def run(self) -> None:
         """Read until the last piece is there and verified. Raises ChunkError, StorageError, StreamError."""
@@ -63,7 +67,7 @@ class Reader:
         def add(count: int) -> None:
             for _ in range(count):
                 scheduler.join()
-                connection = _Connection(self._store.session(), len(workers), rates)
+                connection = _Connection(self._new_session(), len(workers), rates)
                 workers.append(
                     threading.Thread(
                         target=self._work,
@@ -86,6 +90,14 @@ class Reader:
             self._destination.abandon()
             raise self._failure
 
+    def _new_session(self) -> Session:
+        session = self._store.session()
+        with self._lock:
+            self._sessions.append(session)
+            if self._stop.is_set():
+                session.interrupt()
+        return session
+
     def _work(self, connection: _Connection, scheduler: ChunkScheduler) -> None:
         try:
             while not self._stop.is_set() and (part := scheduler.take()) is not None:
@@ -93,15 +105,17 @@ class Reader:
                     return
                 self._settle(connection, scheduler, part)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asks for the tensors
-            self._failure = self._failure or error
-            self._stop.set()
+            with self._lock:
+                if not self._stop.is_set():  # else it only says that it was stopped
+                    self._failure = error
+            self.stop()
             self._destination.abandon()
         finally:
             connection.session.close()
 
     def _read_part(self, connection: _Connection, scheduler: ChunkScheduler, part: Part) -> bool:
         """Fill a part; false if the stream was stopped, or this connection gave way because of throttling."""
-        backoff, asked = Backoff(), False
+        backoff, asked = Backoff(self._stop.wait), False
         while not self._stop.is_set():
             began_s = time.monotonic()
             try:

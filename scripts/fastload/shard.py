@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from fastload.checkpoint import Checkpoint, read_checkpoint
 from fastload.checksums import crc32c
-from fastload.errors import ShardError
+from fastload.errors import PartitionError, ShardError
 from fastload.layout import Copy, Layout, Scatter, plan_layout, stripe_parts
 from fastload.manifest import (
     FORMAT_VERSION,
@@ -29,7 +29,15 @@ from fastload.manifest import (
     dump_manifest,
     read_manifest,
 )
-from fastload.storage.store import ObjectInfo, Session, Store, open_store, read_range
+from fastload.partition import DEGREES
+from fastload.storage.store import (
+    ObjectInfo,
+    Session,
+    Store,
+    interruptible_sessions,
+    open_store,
+    read_range,
+)
 from fastload.ties import find_aliases
 
 # Fewer, larger requests were measured 10 % faster than 8 MiB ones (docs/performance.md).
@@ -71,8 +79,12 @@ def shard_checkpoint(
     is; one that holds part of it is completed. `progress` is called from worker threads, one call at a time.
     Raises CheckpointError, PartitionError, ShardError, StorageError.
     """
+    if tensor_parallel_degree not in DEGREES:
+        raise PartitionError(
+            f"tensor-parallel degree {tensor_parallel_degree} is not one of {', '.join(map(str, DEGREES))}."
+        )
     if chunk_bytes is None:
-        chunk_bytes = min(_MOST_CHUNK_BYTES, _USUAL_STRIPE_BYTES // max(tensor_parallel_degree, 1))
+        chunk_bytes = min(_MOST_CHUNK_BYTES, _USUAL_STRIPE_BYTES // tensor_parallel_degree)
     if not _LEAST_CHUNK_BYTES <= chunk_bytes <= _MOST_CHUNK_BYTES or chunk_bytes % 4096:
         raise ShardError(
             f"chunk_bytes is {chunk_bytes}; it must be a multiple of 4096 from 64 KiB to 32 MiB."
@@ -163,12 +175,17 @@ class _Job:
         todo = [s for s in range(self._stripes) if any((rank, s) not in self._checksums for rank in ranks)]
         workers = max(1, min(_MOST_WORKERS, _MEMORY_BYTES // (self._chunk_bytes * self._layout.degree)))
         queue = iter(todo)
-        with ThreadPoolExecutor(workers, thread_name_prefix="fastload-shard") as pool:
-            futures = [pool.submit(self._work, queue) for _ in range(workers)]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            self._stop.set()
-        for future in done:
-            future.result()
+        with (
+            ThreadPoolExecutor(workers, thread_name_prefix="fastload-shard") as pool,
+            interruptible_sessions() as session,
+        ):
+            futures = [pool.submit(self._work, queue, session) for _ in range(workers)]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                self._stop.set()
+            for future in done:
+                future.result()
 
     def manifest(self, aliases: dict[str, str]) -> Manifest:
         """The manifest of the finished job."""
@@ -201,8 +218,8 @@ class _Job:
     def _length(self, stripe: int) -> int:
         return min(self._chunk_bytes, self._layout.size_bytes - stripe * self._chunk_bytes)
 
-    def _work(self, queue: Iterator[int]) -> None:
-        source, target = self._source.session(), self._target.session()
+    def _work(self, queue: Iterator[int], session: Callable[[Store], Session]) -> None:
+        source, target = session(self._source), session(self._target)
         buffers = [bytearray(self._chunk_bytes) for _ in range(self._layout.degree)]
         try:
             while not self._stop.is_set():

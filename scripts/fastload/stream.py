@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fastload.chunk_scheduler import Piece, Run
 from fastload.destination import Destination, open_destination
 from fastload.errors import StreamError
-from fastload.manifest import Manifest, RankEntry, read_manifest
+from fastload.manifest import Manifest, RankEntry, load_manifest
 from fastload.reader import MOST_CONNECTIONS, Reader
 from fastload.storage.store import Store, open_store
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # How a message ends about a chunk that is missing or not what the manifest says.
 SHARD_AGAIN = "The manifest says otherwise: the shards are incomplete or damaged; shard again."
+_WAKE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Stream:
     def __init__(self, location: str, rank: int, device: str, connections: int | None) -> None:
         self._store: Store = open_store(location)
         self._rank, self._device, self._connections = rank, device, connections
+        self._manifest_session = self._store.session()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._reader: Reader | None = None
@@ -110,19 +112,27 @@ class Stream:
     def close(self) -> None:
         """Stop reading. The buffer goes when the last tensor handed out does."""
         self._stop.set()
+        self._manifest_session.interrupt()
+        if self._reader is not None:
+            self._reader.stop()
         if self._destination is not None:
             self._destination.abandon()
-        self._thread.join()
+        self._join()
         self._destination = None
 
+    def _join(self) -> None:
+        # A wait without an end does not notice Ctrl-C under Python 3.13.
+        while self._thread.is_alive():
+            self._thread.join(_WAKE_S)
+
     def _wait(self) -> None:
-        self._thread.join()
+        self._join()
         if self._failure is not None:
             raise self._failure
 
     def _run(self) -> None:
         try:
-            self._manifest = read_manifest(self._store.location)
+            self._manifest = load_manifest(self._store, self._manifest_session)
             entry = self._manifest.rank(self._rank)
             chunk_bytes = self._manifest.chunk_bytes
             self._destination = open_destination(self._device, entry.size_bytes, chunk_bytes)

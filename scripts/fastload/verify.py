@@ -9,7 +9,7 @@ from fastload.checksums import crc32c
 from fastload.errors import FastloadError
 from fastload.manifest import ChunkEntry, Manifest, read_manifest
 from fastload.shard import ShardProgress
-from fastload.storage.store import open_store, read_range
+from fastload.storage.store import interruptible_sessions, open_store, read_range
 
 _WORKERS = 8
 
@@ -29,7 +29,7 @@ def verify_shards(location: str, progress: Callable[[ShardProgress], None] | Non
                 chunk.size_bytes,
                 f"{chunk.key} has {found_bytes} bytes, the manifest says {chunk.size_bytes}.",
             )
-        session = store.session()
+        session = new_session(store)
         data = bytearray(chunk.size_bytes)
         try:
             read_range(session, chunk.key, 0, memoryview(data))
@@ -45,7 +45,7 @@ def verify_shards(location: str, progress: Callable[[ShardProgress], None] | Non
         return chunk.size_bytes, None
 
     faults, done_bytes = [], 0
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(_WORKERS) as pool, interruptible_sessions() as new_session:
         for size_bytes, fault in pool.map(check, _all_chunks(manifest)):
             done_bytes += size_bytes
             if fault:

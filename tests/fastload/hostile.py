@@ -141,6 +141,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         key = self._note()
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(body) < int(self.headers["Content-Length"]):  # an object is there whole or not at all
+            self.close_connection = True
+            return None
         kind = self.store.take_fault("PUT", key)
         if kind == "throttle":
             return self._error(503, "SlowDown")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import time
 from pathlib import Path
 
 from fastload.errors import ObjectMissingError, StorageError
-from fastload.storage.store import ObjectInfo
+from fastload.storage.interface import MOST_SMALL_BYTES, ObjectInfo
 
 _DRAFT_PREFIX = ".fastload-"
 
@@ -21,20 +23,25 @@ class FolderStore:
 
     def listing(self) -> dict[str, ObjectInfo]:
         found = {}
-        for path in sorted(self._folder.rglob("*")):
-            if path.is_file() and not path.name.startswith(_DRAFT_PREFIX):
-                status = path.stat()
-                found[path.relative_to(self._folder).as_posix()] = ObjectInfo(
-                    status.st_size, _version(status)
-                )
+        try:
+            for path in sorted(self._folder.rglob("*")):
+                if path.is_file() and not path.name.startswith(_DRAFT_PREFIX):
+                    status = path.stat()
+                    key = path.relative_to(self._folder).as_posix()
+                    found[key] = ObjectInfo(status.st_size, _version(status))
+        except OSError as error:
+            raise StorageError(f"{error.filename or self._folder}: {error.strerror or error}.") from error
         return found
 
     def session(self) -> FolderSession:
         return FolderSession(self._folder)
 
     def content_version(self, key: str, listed: ObjectInfo) -> str:
-        with (self._folder / key).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with (self._folder / key).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(f"{self._folder / key}: {error.strerror or error}.") from error
 
 
 class FolderSession:
@@ -46,21 +53,31 @@ class FolderSession:
         self._descriptor = -1
         self._position = 0
 
-    def read(self, key: str) -> bytes:
-        try:
-            return (self._folder / key).read_bytes()
-        except OSError as error:
-            raise self._failure(key, error) from error
+    def read(self, key: str, most_bytes: int = MOST_SMALL_BYTES) -> bytes:
+        self.open_range(key, 0, 0)
+        size_bytes = os.fstat(self._descriptor).st_size
+        if size_bytes > most_bytes:
+            raise StorageError(
+                f"{self._folder / key} has {size_bytes} bytes, {most_bytes} at most are expected of it."
+            )
+        data = bytearray(size_bytes)
+        self.fill(memoryview(data))
+        self.close()  # the next read is of the file that is there then
+        return bytes(data)
 
     def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> int:
         try:
             if key != self._key:
                 self.close()
-                self._descriptor = os.open(self._folder / key, os.O_RDONLY)
+                # Without O_NONBLOCK a named pipe is waited for.
+                self._descriptor = os.open(self._folder / key, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 self._key = key
             status = os.fstat(self._descriptor)
         except OSError as error:
             raise self._failure(key, error) from error
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise StorageError(f"{self._folder / key} is not a file.")
         if version is not None and version != _version(status):
             raise StorageError(f"{self._folder / key} changed while it was being read; start again.")
         self._position = start_bytes
@@ -97,11 +114,17 @@ class FolderSession:
             os.close(self._descriptor)
             self._descriptor, self._key = -1, ""
 
+    def interrupt(self) -> None:
+        """Files do not keep anybody waiting."""
+
+    def pause(self, seconds: float) -> object:
+        return time.sleep(seconds)
+
     def _failure(self, key: str, error: OSError) -> StorageError:
         path = self._folder / key
         if isinstance(error, FileNotFoundError):
             return ObjectMissingError(f"{path} does not exist.")
-        return StorageError(f"{path}: {error.strerror}.")
+        return StorageError(f"{path}: {error.strerror or error}.")
 
 
 def _version(status: os.stat_result) -> str:

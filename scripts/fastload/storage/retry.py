@@ -11,29 +11,50 @@ from fastload.errors import StorageError, TransientError
 
 _T = TypeVar("_T")
 MOST_ATTEMPTS = 8
+# Attempts that fail slowly end here; each is bounded by itself.
+MOST_S = 60.0
+# A store that throttles works, and asks for patience.
+MOST_THROTTLED_S = 300.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 3.0
+_LONGEST_THROTTLED_PAUSE_S = 20.0
 
 
 class Backoff:
     """Counts the failures of one piece of work; not shared between threads."""
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._failures = 0
-        self._sleep = sleep
+    def __init__(
+        self,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._failures = self._throttled = 0
+        self._sleep, self._clock = sleep, clock
+        self._first_failure_s: float | None = None
 
     def after(self, error: TransientError) -> None:
         """Pause before the next attempt, or raise StorageError when there were enough.
 
         Pauses double and are drawn from zero up, so that connections refused together do not come back
-        together. Source: "Exponential Backoff And Jitter", AWS Architecture Blog, full jitter.
+        together; never shorter than the store's Retry-After. Source: "Exponential Backoff And Jitter", AWS
+        Architecture Blog, full jitter.
         """
-        self._failures += 1
-        if self._failures == MOST_ATTEMPTS:
-            message = f"{error}; gave up after {MOST_ATTEMPTS} attempts. Check the network and the store."
-            raise StorageError(message) from error
-        longest_s = min(_FIRST_PAUSE_S * 2**self._failures, _LONGEST_PAUSE_S)
-        self._sleep(random.uniform(0, longest_s))  # noqa: S311
+        now_s = self._clock()
+        if self._first_failure_s is None:
+            self._first_failure_s = now_s
+        waited_s = now_s - self._first_failure_s
+        if error.throttled:
+            self._throttled += 1
+            longest_s = min(_FIRST_PAUSE_S * 2 ** min(self._throttled, 20), _LONGEST_THROTTLED_PAUSE_S)
+            if waited_s + error.retry_after_s > MOST_THROTTLED_S:
+                raise self._enough(error, f"the store throttles for {waited_s:.0f} s") from error
+        else:
+            self._failures += 1
+            longest_s = min(_FIRST_PAUSE_S * 2**self._failures, _LONGEST_PAUSE_S)
+            if self._failures == MOST_ATTEMPTS or waited_s > MOST_S:
+                attempts = self._failures + self._throttled
+                raise self._enough(error, f"gave up after {attempts} attempts") from error
+        self._sleep(error.retry_after_s + random.uniform(0, longest_s))  # noqa: S311
 
     def attempt(self, work: Callable[[], _T]) -> _T:
         """Do `work` until it succeeds, fails for good, or has been tried often enough."""
@@ -42,3 +63,8 @@ class Backoff:
                 return work()
             except TransientError as error:
                 self.after(error)
+
+    @staticmethod
+    def _enough(error: TransientError, reason: str) -> StorageError:
+        asked = f" and asks for {error.retry_after_s:.0f} s more" if error.retry_after_s else ""
+        return StorageError(f"{error}; {reason}{asked}. Check the network and the store.")

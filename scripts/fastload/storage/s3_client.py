@@ -20,11 +20,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from fastload.errors import StorageError
+from fastload.errors import StorageError, shown
 from fastload.storage.http_connection import Endpoint
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _VISIBLE = re.compile(r"[!-~]*")
+# Of buckets and of regions; both become part of a host's name.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class Bucket:
 
     def target(self, key: str, query: Mapping[str, str]) -> tuple[str, str]:
         """Path and query string of a request, both encoded the way the signature needs them."""
-        path = f"{self.path_prefix}/{quote(key, safe='/-_.~')}"
+        try:
+            path = f"{self.path_prefix}/{quote(key, safe='/-_.~')}"
+        except UnicodeEncodeError as error:
+            raise StorageError(f"{shown(key)!r} is no key: it holds half a character.") from error
         return path, "&".join(
             f"{quote(k, safe='-_.~')}={quote(query[k], safe='-_.~')}" for k in sorted(query)
         )
@@ -100,7 +105,11 @@ def bucket_from_environment(name: str) -> Bucket:
 
     Raises StorageError for variables that cannot become part of a request.
     """
+    if not _NAME.fullmatch(name):
+        raise StorageError(f"{shown(name)!r} is no name of a bucket; write s3://bucket/prefix/.")
     region = _variable("AWS_REGION") or _variable("AWS_DEFAULT_REGION") or "us-east-1"
+    if not _NAME.fullmatch(region):
+        raise StorageError(f"AWS_REGION is {shown(region)!r}, which is no region; an example is eu-west-1.")
     url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if url:
         endpoint, path = _endpoint(url)
@@ -118,12 +127,14 @@ def _endpoint(url: str) -> tuple[Endpoint, str]:
         if not _VISIBLE.fullmatch(url):
             raise ValueError
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError
+        if parts.query or parts.fragment:
             raise ValueError
         tls = parts.scheme == "https"
         return Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls), parts.path.rstrip("/")
     except ValueError:  # a port that is no number or too large, brackets that do not match
-        raise StorageError(f"AWS_ENDPOINT_URL is {url!r}; it must look like https://host:port.") from None
+        raise StorageError(f"AWS_ENDPOINT_URL is {shown(url)!r}; it must look like https://host:port.") from None
 
 
 def aws_host(region: str) -> str:
@@ -177,8 +188,12 @@ def _credentials_source() -> Callable[[], Credentials]:
 def _botocore_credentials() -> Callable[[], Credentials]:
     """What boto3 would use: a profile, or the role of the container or instance, renewed in time."""
     import botocore.session
+    from botocore.exceptions import BotoCoreError
 
-    found = botocore.session.get_session().get_credentials()
+    try:
+        found = botocore.session.get_session().get_credentials()
+    except BotoCoreError as error:
+        raise StorageError(f"AWS credentials cannot be had: {shown(str(error))}.") from error
     if found is None:
         raise StorageError(
             "No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the host a role."

@@ -1,108 +1,42 @@
-"""Objects under one prefix of S3, or files under one folder: listed, read in ranges, written whole.
-
-Keys are relative to the location. A session belongs to one thread; each has its own connection.
-"""
+"""Where objects are: a location becomes a store, and what a store is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from fastload.errors import StorageError
-from fastload.storage.retry import Backoff
+from fastload.errors import StorageError, shown
+from fastload.storage.folder import FolderStore
+from fastload.storage.interface import (
+    MOST_SMALL_BYTES,
+    ObjectInfo,
+    Session,
+    Store,
+    interruptible_sessions,
+    read_range,
+)
+from fastload.storage.s3_client import bucket_from_environment
+from fastload.storage.s3_store import BucketStore
 
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """One object of a listing; `version` changes whenever the content does, as far as a listing can tell."""
-
-    size_bytes: int
-    version: str
-
-
-class Session(Protocol):
-    """One thread's way to the objects. Raises ObjectMissingError and StorageError, which are final, and where
-    it says so TransientError, which is not.
-    """
-
-    def read(self, key: str) -> bytes:
-        """The whole of a small object."""
-        ...
-
-    def open_range(self, key: str, start_bytes: int, length_bytes: int, version: str | None = None) -> int:
-        """Ask for a range; `fill` then delivers it. Returns the whole object's size. Raises TransientError.
-
-        With `version`, refuse an object that has changed since it was listed. A range that is not read to its
-        end costs the connection.
-        """
-        ...
-
-    def fill(self, view: memoryview) -> None:
-        """The range's next len(view) bytes. Raises TransientError, after which the range must be asked for
-        anew.
-        """
-        ...
-
-    def write(self, key: str, data: bytes | memoryview, checksum: int) -> None:
-        """Write an object whole (`checksum`: its CRC32C): afterwards it is there with all its bytes, or not
-        at all.
-        """
-        ...
-
-    def stored_checksum(self, key: str, version: str | None = None) -> tuple[str, str] | None:
-        """The checksum of a whole object that the store keeps, as (algorithm, value in base64); None where it
-        keeps none. Algorithms are `crc32`, `crc32c`, `crc64nvme` and `sha256`.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give the connection back. The session may be used again, with a new one."""
-        ...
-
-
-class Store(Protocol):
-    """A location."""
-
-    location: str
-
-    def listing(self) -> dict[str, ObjectInfo]:
-        """Every object below the location."""
-        ...
-
-    def session(self) -> Session:
-        """A new session."""
-        ...
-
-    def content_version(self, key: str, listed: ObjectInfo) -> str:
-        """A text that is equal for equal content and differs, for all practical purposes, otherwise."""
-        ...
+__all__ = [
+    "MOST_SMALL_BYTES",
+    "ObjectInfo",
+    "Session",
+    "Store",
+    "interruptible_sessions",
+    "open_store",
+    "read_range",
+]
 
 
 def open_store(location: str) -> Store:
-    """The store behind "s3://bucket/prefix/" or a folder's path."""
-    from fastload.storage.folder import FolderStore
-    from fastload.storage.s3_client import bucket_from_environment
-    from fastload.storage.s3_store import BucketStore
-
+    """The store behind "s3://bucket/prefix/" or a folder's path. Raises StorageError."""
+    if "\0" in location:
+        raise StorageError(f"{shown(location)!r} is no location: it holds a NUL character.")
     if location.startswith("s3://"):
         name, _, prefix = location.removeprefix("s3://").partition("/")
         if not name:
-            raise StorageError(f"{location!r} names no bucket; write s3://bucket/prefix/.")
+            raise StorageError(f"{shown(location)!r} names no bucket; write s3://bucket/prefix/.")
         return BucketStore(bucket_from_environment(name), prefix.rstrip("/"))
     if "://" in location:
-        raise StorageError(f"{location!r} is neither s3://bucket/prefix/ nor a folder.")
+        raise StorageError(f"{shown(location)!r} is neither s3://bucket/prefix/ nor a folder.")
     return FolderStore(Path(location))
-
-
-def read_range(
-    session: Session, key: str, start_bytes: int, view: memoryview, version: str | None = None
-) -> None:
-    """Fill `view` from `start_bytes` of an object on, trying again where that may help."""
-
-    def attempt() -> None:
-        session.open_range(key, start_bytes, len(view), version)
-        session.fill(view)
-
-    if len(view):
-        Backoff().attempt(attempt)
