@@ -66,6 +66,7 @@ class Stream:
         self._rank, self._device, self._connections = rank, device, connections
         self._manifest_session = self._store.session()
         self._stop = threading.Event()
+        self._is_closed = False
         self._failure: BaseException | None = None
         self._reader: Reader | None = None
         self._manifest: Manifest | None = None
@@ -111,6 +112,7 @@ class Stream:
 
     def close(self) -> None:
         """Stop reading. The buffer goes when the last tensor handed out does."""
+        self._is_closed = True
         self._stop.set()
         self._manifest_session.interrupt()
         if self._reader is not None:
@@ -147,8 +149,12 @@ class Stream:
             self._reader.run()
             self._destination.finish()
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asks for the tensors
-            self._failure = error
+            self._failure = _closed() if self._is_closed else error
         self._finished_s = time.time()
+
+
+def _closed() -> StreamError:
+    return StreamError("the stream was closed before it finished; open it again.")
 
 
 def chunk_pieces(entry: RankEntry, chunk_bytes: int) -> list[Piece]:

@@ -80,15 +80,10 @@ def serve(certificate: str, tls: bool, ports: multiprocessing.Queue[int]) -> Non
 
 def read_once(port: int, size_bytes: int, tls: bool, with_import: bool) -> dict[str, float]:
     """One reading process; returns what it measured."""
-    command = [sys.executable, "-c", _READER, str(port), str(size_bytes), str(_CONNECTIONS)]
+    numbers = (port, size_bytes, _CONNECTIONS, int(with_import), int(tls))
+    command = [sys.executable, "-c", _READER, *map(str, numbers)]
     pin = (lambda: os.sched_setaffinity(0, {1})) if (os.cpu_count() or 1) > 1 else None
-    done = subprocess.run(
-        [*command, str(int(with_import)), str(int(tls))],
-        capture_output=True,
-        text=True,
-        check=True,
-        preexec_fn=pin,
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=pin)
     measured: dict[str, float] = json.loads(done.stdout)
     return measured
 

@@ -117,8 +117,8 @@ class FolderSession:
     def interrupt(self) -> None:
         """Files do not keep anybody waiting."""
 
-    def pause(self, seconds: float) -> object:
-        return time.sleep(seconds)
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def _failure(self, key: str, error: OSError) -> StorageError:
         path = self._folder / key
