@@ -134,7 +134,9 @@ def _endpoint(url: str) -> tuple[Endpoint, str]:
         tls = parts.scheme == "https"
         return Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls), parts.path.rstrip("/")
     except ValueError:  # a port that is no number or too large, brackets that do not match
-        raise StorageError(f"AWS_ENDPOINT_URL is {shown(url)!r}; it must look like https://host:port.") from None
+        raise StorageError(
+            f"AWS_ENDPOINT_URL is {shown(url)!r}; it must look like https://host:port."
+        ) from None
 
 
 def aws_host(region: str) -> str:
