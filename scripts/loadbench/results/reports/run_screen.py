@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadbench.results import formatting
+from loadbench.results.findings import findings
 from loadbench.results.run_record import RunRecord
 from loadbench.results.run_summary import point_of
 from loadbench.results.timeline import Certainty
@@ -55,6 +56,8 @@ def render(record: RunRecord) -> RenderableType:
         table.add_row("First response", formatting.seconds(run.first_response_s), "")
         table.add_row("Request latency", formatting.seconds(run.warm_latency_s), "median")
         parts += ["", table]
+    if sentences := findings(record):
+        parts += ["", *(Text(sentence) for sentence in sentences)]
     return Group(*parts)
 
 

@@ -1,0 +1,90 @@
+"""What one start's phases say, in a few sentences; silent where nothing is certain.
+
+Each rule needs a phase that dominates, or a fact of this start, and names the page that it rests on. What is
+simulated or inferred never makes a finding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from loadbench.results import formatting
+from loadbench.results.run_record import RunRecord
+from loadbench.results.run_summary import RunSummary, point_of
+from loadbench.results.timeline import DETAILS, WEIGHTS_PHASES
+
+MOST = 5
+_DOMINATES = 0.5
+_NOTABLE = 0.2
+_MUCH_S = 10.0
+
+Rule = Callable[[RunRecord, RunSummary, float], Iterator[str]]
+
+
+def findings(record: RunRecord) -> list[str]:
+    """At most five sentences, the weightiest first."""
+    run, total_s = point_of(record), record.time_to_ready_s
+    if not total_s or record.status != "succeeded":
+        return []
+    return [text for rule in _RULES for text in rule(record, run, total_s)][:MOST]
+
+
+def _restarts(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/facts/vllm.md#sagemaker-image: the supervisor starts a crashed server again."""
+    lost_s = run.seconds_in("failed_start")
+    if record.restarts and lost_s > 0:
+        reason = next((item.reason for item in reversed(record.restarts) if item.reason), None)
+        why = f" ({reason})" if reason else ""
+        lost = formatting.seconds(lost_s)
+        yield f"{lost} went to a server that ended before it was ready{why}: fix that first."
+
+
+def _imports(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/facts/vllm.md#a-real-vllm-on-a-cpu: imports in API server, engine core and worker."""
+    seconds = run.detail_in("container_start", "imports") or 0.0
+    if seconds >= _MUCH_S and seconds >= _NOTABLE * total_s:
+        took, share = formatting.seconds(seconds), f"{100 * seconds / total_s:.0f} %"
+        yield f"Imports take {took}, {share} of the cold start; no loader changes that."
+
+
+def _compilation(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/facts/vllm.md#published-start-times: the compile cache took an engine's start from 92 to 38 s."""
+    seconds = run.detail_in("engine_warmup", "compilation") or 0.0
+    cold = any(layer.name == "compile_cache" and layer.state == "cold" for layer in record.layers)
+    if cold and seconds >= _MUCH_S and seconds >= _NOTABLE * total_s:
+        yield (
+            f"Compilation takes {formatting.seconds(seconds)} with an empty compile cache: "
+            "keep VLLM_CACHE_ROOT with the model, and the next start loads the graphs."
+        )
+
+
+def _weights(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/method.md, rule 7: what the phases own bounds what a change of them can save."""
+    own_s = sum(run.seconds_in(name) for name in WEIGHTS_PHASES)
+    if own_s >= _DOMINATES * total_s:
+        share = f"{100 * own_s / total_s:.0f} %"
+        yield f"Loading weights takes {share} of the cold start: faster loading comes first."
+    elif own_s < 0.1 * total_s and run.weights_busy_s > 0:
+        yield (
+            f"Loading weights takes {100 * own_s / total_s:.0f} % of the cold start: "
+            f"however fast, a loader saves at most {formatting.seconds(own_s)}."
+        )
+
+
+def _largest(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/method.md, rule 7."""
+    measured = [
+        share for share in run.phases if share.certainty == "measured" and share.name != "unattributed"
+    ]
+    largest = max(measured, key=lambda share: share.seconds, default=None)
+    if largest is None or largest.seconds < _DOMINATES * total_s or largest.name not in DETAILS:
+        return
+    inner = [item for item in run.details if item.phase == largest.name]
+    finer = max(inner, key=lambda item: item.seconds, default=None)
+    dominant = finer is not None and finer.seconds > largest.seconds / 2
+    most = f", most of it {formatting.name(finer.name)}" if finer and dominant else ""
+    part = f"{100 * largest.seconds / total_s:.0f} %"
+    yield f"{formatting.name(largest.name).capitalize()} is {part} of the cold start{most}."
+
+
+_RULES: tuple[Rule, ...] = (_restarts, _largest, _weights, _imports, _compilation)

@@ -1,0 +1,68 @@
+"""Sentences about one start: each from a rule, silent where nothing is certain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loadbench.results.findings import MOST, findings
+from loadbench.results.run_record import Layer, Restart, RunRecord, load_record
+from loadbench.results.timeline import Span
+
+RECORD = Path(__file__).parent / "fixtures" / "run.v1.json"
+
+
+def start(*spans: tuple[str, float, float], certainty: str = "measured", **more: object) -> RunRecord:
+    record = load_record(RECORD).model_copy(deep=True)
+    record.spans = [
+        Span.model_validate(
+            {"name": name, "start_s": a, "end_s": b, "clock": "container", "certainty": certainty}
+        )
+        for name, a, b in spans
+    ]
+    record.deployment.request_s, record.deployment.ready_s = 0.0, 100.0
+    record.status = "succeeded"
+    return record.model_copy(update=more)
+
+
+def test_the_phase_that_dominates_is_named_with_its_largest_part() -> None:
+    found = findings(start(("container_start", 0, 80), ("imports", 0, 60), ("weights_stream", 80, 82)))
+    assert found[0] == "Container start is 80 % of the cold start, most of it imports."
+
+
+def test_what_a_loader_can_save_at_most_is_said_where_it_is_little() -> None:
+    found = findings(start(("container_start", 0, 80), ("weights_stream", 80, 82)))
+    assert (
+        "Loading weights takes 2 % of the cold start: however fast, a loader saves at most 2.00 s." in found
+    )
+
+
+def test_weights_that_dominate_come_first() -> None:
+    found = findings(start(("container_start", 0, 20), ("weights_to_device", 20, 90)))
+    assert found == ["Loading weights takes 70 % of the cold start: faster loading comes first."]
+
+
+def test_imports_are_named_where_they_are_long() -> None:
+    spans = (("container_start", 0, 45), ("imports", 0, 41), ("weights_to_device", 45, 60))
+    assert "Imports take 41.0 s, 41 % of the cold start; no loader changes that." in findings(start(*spans))
+    short = (("container_start", 0, 45), ("imports", 0, 9), ("weights_to_device", 45, 60))
+    assert not any("Imports" in text for text in findings(start(*short)))
+
+
+def test_an_empty_compile_cache_is_named_and_an_unknown_one_is_not() -> None:
+    spans = (("engine_warmup", 10, 60), ("compilation", 10, 50), ("weights_to_device", 60, 80))
+    cold = [Layer(name="compile_cache", state="cold", evidence="")]
+    assert any("VLLM_CACHE_ROOT" in text for text in findings(start(*spans, layers=cold)))
+    assert not any("VLLM_CACHE_ROOT" in text for text in findings(start(*spans)))
+
+
+def test_a_crash_before_the_start_is_the_first_thing_said() -> None:
+    restarts = [Restart(stream="s", at_s=30, reason="ValueError: no")]
+    spans = (("failed_start", 0, 30), ("container_start", 30, 90), ("imports", 30, 80))
+    found = findings(start(*spans, restarts=restarts))
+    assert found[0].startswith("30.0 s went to a server that ended before it was ready (ValueError: no)")
+    assert len(found) <= MOST
+
+
+def test_what_is_only_inferred_or_failed_makes_no_finding() -> None:
+    assert findings(start(("provision", 0, 90), certainty="inferred")) == []
+    assert findings(start(("container_start", 0, 80), status="failed")) == []
