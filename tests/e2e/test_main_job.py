@@ -92,7 +92,7 @@ def test_terraform_writes_nothing_into_the_package(compared: Checkout) -> None:
     assert {str(file.relative_to(lock.parent)): text for file, text in installed.items()} == {
         str(file.relative_to(source)): file.read_bytes() for file in source.rglob("*") if file.is_file()
     }
-    assert {file.suffix for file in shipped} <= {".tf", ".hcl", ".md", ".j2", ".css", ".yaml"}
+    assert {file.suffix for file in shipped} <= {".tf", ".hcl", ".md", ".j2", ".css", ".yaml", ".toml"}
     assert ".loadbench/" in (compared.home / ".gitignore").read_text(encoding="utf-8")
 
 
