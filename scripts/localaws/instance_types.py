@@ -12,9 +12,8 @@ from pathlib import Path
 
 import psutil
 
-_NAME = "instance_types.toml"
-_IN_THE_WHEEL = Path(__file__).with_name(_NAME)
-_IN_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "data" / _NAME
+# A link in a checkout, a file of its own in a wheel.
+_FILE = Path(__file__).with_name("instance_types.toml")
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,7 @@ class MachineType:
 @cache
 def known_types() -> dict[str, MachineType]:
     """Every type in the data file, by its name."""
-    file = _IN_THE_WHEEL if _IN_THE_WHEEL.is_file() else _IN_THE_CHECKOUT
-    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    document = tomllib.loads(_FILE.read_text(encoding="utf-8"))
     return {
         name: MachineType(
             vcpus=figures["vcpus"],

@@ -75,7 +75,7 @@ def test_a_new_type_is_one_block_in_one_file(tmp_path: Path, monkeypatch: pytest
     file = tmp_path / "instance_types.toml"
     file.write_text(data_file().read_text(encoding="utf-8") + NEW, encoding="utf-8")
     monkeypatch.setattr("loadbench.instance_types.data_file", lambda: file)
-    monkeypatch.setattr("localaws.instance_types._IN_THE_CHECKOUT", file)
+    monkeypatch.setattr("localaws.instance_types._FILE", file)
     for cached in (instance_types, known_types):
         cached.cache_clear()
     try:
