@@ -13,7 +13,8 @@ import threading
 import time
 from pathlib import Path
 
-from loadbench.redaction import redact
+from loadbench.foreign_text import shown
+from loadbench.redaction import redacted_command
 
 LOGS = Path(".loadbench") / "logs"
 KEPT = 30  # newest files; older ones are removed when a new one is made
@@ -25,7 +26,7 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
-        return redact(super().format(record))
+        return shown(super().format(record))
 
 
 class CallLog(logging.FileHandler):
@@ -71,7 +72,8 @@ class CallLog(logging.FileHandler):
             errors="backslashreplace",
         )
         what = f"loadbench {metadata.version('loadbench')}, Python {platform.python_version()}, "
-        what += f"{platform.system()} {platform.machine()}: loadbench {' '.join(self._command)}"
+        what += f"{platform.system()} {platform.machine()}: "
+        what += f"loadbench {' '.join(redacted_command(self._command))}"
         super().emit(_LOG.makeRecord(_LOG.name, logging.INFO, "", 0, what, (), None))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 MASK = "***"
 
@@ -25,6 +26,8 @@ _SECRET_NAME = re.compile(
 _TOKEN_LIKE = re.compile(
     r"\bhf_[A-Za-z0-9]{16,}\b|\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[oprsu]_[A-Za-z0-9]{20,}\b|\bsk-[\w-]{20,}"
 )
+_SETTING = re.compile(r"(?P<section>(?:.*\.)?)(?P<name>\w+)=(?P<value>.+)", re.DOTALL)
+_REMEMBERED: set[str] = set()
 
 
 def redact(text: str) -> str:
@@ -33,7 +36,45 @@ def redact(text: str) -> str:
         value = os.environ.get(name, "")
         if len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, MASK)
+    for value in _REMEMBERED:
+        text = text.replace(value, MASK)
     return _TOKEN_LIKE.sub(MASK, text)
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable's name says that it is a secret, or its value looks like a token."""
+    return bool(value) and (bool(_SECRET_NAME.search(name)) or _TOKEN_LIKE.search(value) is not None)
+
+
+def remember_secrets(values: Iterable[str]) -> None:
+    """Take these values out of everything that this process shows or keeps from now on."""
+    _REMEMBERED.update(value for value in values if len(value) >= _SHORTEST_SECRET)
+
+
+def redacted_command(words: Sequence[str]) -> list[str]:
+    """A command line without secrets, those in `--set section.NAME=value` included."""
+    return [redact(_SETTING.sub(_masked_setting, word, count=1)) for word in words]
+
+
+def _masked_setting(setting: re.Match[str]) -> str:
+    name, value = setting["name"], setting["value"]
+    return f"{setting['section']}{name}={MASK}" if is_secret(name, value) else setting[0]
+
+
+def redacted_document(value: Any) -> Any:
+    """A configuration without secrets: those in `container_env_vars` by name, all others by value."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [redacted_document(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: redacted_environment(item)
+            if key == "container_env_vars" and isinstance(item, dict)
+            else redacted_document(item)
+            for key, item in value.items()
+        }
+    return value
 
 
 def redacted_environment(environment: Mapping[str, str]) -> dict[str, str]:

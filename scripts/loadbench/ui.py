@@ -16,8 +16,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from loadbench.foreign_text import shown
 from loadbench.progress import Progress
-from loadbench.redaction import redact
 from loadbench.typed_commands import typed_here
 
 _PLAIN_INTERVAL_S = 5.0  # between two plain lines of one step, so that a log does not fill with them
@@ -113,9 +113,10 @@ class Ui:
         """A line that stays and should be read."""
         text = typed_here(text, Path.cwd())
         _SHOWN.warning("%s", text)
-        self.console.print(f"[yellow]![/] {_escape(redact(text))}")
+        self.console.print(f"[yellow]![/] {_escape(shown(text))}")
 
     def _show(self, text: str) -> None:
+        text = shown(text)
         if text == self._detail:
             return
         self._detail = text
@@ -129,7 +130,7 @@ class Ui:
 
     def _print(self, text: str, *, markup: bool = True) -> None:
         if not self._quiet:
-            self.console.print(text, markup=markup)
+            self.console.print(shown(text), markup=markup)
 
     def _line(self) -> RenderableType:
         """One line that moves: where, what, a bar, how long it took, how long it may take, what goes on."""
@@ -184,7 +185,7 @@ class _Teller(logging.Handler):
         if record.name == _SHOWN.name or record.name.startswith("loadbench.cli"):
             return
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        self._console.print(redact(f"  {clock} {record.getMessage()}"), style="dim", markup=False)
+        self._console.print(shown(f"  {clock} {record.getMessage()}"), style="dim", markup=False)
 
 
 def describe(progress: Progress) -> str:

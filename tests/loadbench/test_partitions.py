@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,9 @@ def registries_in(document: Any) -> list[dict[str, str]]:
 @pytest.mark.parametrize(("region", "partition", "_"), REGIONS)
 def test_a_link_leads_into_the_partitions_own_console(region: str, partition: str, _: str) -> None:
     arn = f"arn:{partition}:sagemaker:{region}:123456789012:endpoint/x"
-    link = Resource("endpoint", "x", arn, "InService", None, None, None, None, None).console_url
-    role = Resource("role", "x", f"arn:{partition}:iam::123456789012:role/x", "", *[None] * 5).console_url
+    endpoint = Resource("endpoint", "x", arn, "InService", None, None, None, None, None)
+    link = endpoint.console_url
+    role = replace(endpoint, kind="role", arn=f"arn:{partition}:iam::123456789012:role/x").console_url
     domains = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "amazonaws-us-gov.com"}
     if partition not in domains:
         assert link is role is None

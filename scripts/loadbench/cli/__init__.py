@@ -21,7 +21,7 @@ from loadbench.cli.streams import (
     open_streams,
 )
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError, storage_error
-from loadbench.redaction import redact
+from loadbench.foreign_text import shown
 from loadbench.typed_commands import typed_here
 
 _COMMANDS = (
@@ -127,7 +127,7 @@ def main() -> None:
 def _show_defect(error: Exception, log: call_log.CallLog) -> None:
     """A sentence, and where the traceback is."""
     _LOG.critical("unexpected error", exc_info=error)
-    what = redact(f"{type(error).__name__}: {error}".rstrip(": "))
+    what = shown(f"{type(error).__name__}: {error}".rstrip(": "))
     click.echo(f"Error: something unexpected happened ({what}). This is a defect of loadbench.", err=True)
     click.echo(f"→ Please open an issue with the log, secrets are taken out of it: {log.path}", err=True)
     click.echo("→ See that nothing is left that costs money: loadbench destroy", err=True)
@@ -135,11 +135,11 @@ def _show_defect(error: Exception, log: call_log.CallLog) -> None:
 
 def _show_error(error: LoadbenchError, log: call_log.CallLog) -> None:
     """The message, what helps, what to do next; the log's place where a run failed."""
-    click.echo(redact(f"Error: {error.message}"), err=True)
+    click.echo(shown(f"Error: {error.message}"), err=True)
     if error.details:
-        click.echo(redact(error.details.rstrip()), err=True)
+        click.echo(shown(error.details.rstrip()), err=True)
     if error.remedy:
-        click.echo(f"→ {typed_here(redact(error.remedy), Path.cwd())}", err=True)
+        click.echo(f"→ {typed_here(shown(error.remedy), Path.cwd())}", err=True)
     if error.exit_code in (UsageError.exit_code, InterruptedRunError.exit_code):
         return  # the message says it all
     _LOG.error("%s\n%s\n%s", error.message, error.details, error.remedy, exc_info=error)

@@ -154,6 +154,7 @@ def open_context(config: Config, ui: Ui) -> RunContext:
 
     workspace = Workspace.here()
     load_secrets(workspace.home / ".env", ui)
+    mask_secrets(config, ui)
     with ui.step("reaching the embedded AWS" if config.target == "local" else "reaching AWS"):
         account = open_account(config, workspace.home)
     return RunContext(config, workspace, account, ui, command_line())
@@ -169,6 +170,24 @@ def load_secrets(file: Path, ui: Ui) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text with a NAME=value a line"
         ui.warn(f"{file} was not read: {reason}")
+
+
+def mask_secrets(config: Config, ui: Ui) -> None:
+    """Secrets in `container_env_vars` are shown and kept nowhere; say that they are there all the same."""
+    from loadbench.redaction import is_secret, remember_secrets
+
+    found = {
+        f"{LOAD_PATHS[load_path].section}.container_env_vars.{name}": value
+        for load_path in config.paths
+        for name, value in config.deployment(load_path).container_env_vars.items()
+        if is_secret(name, value)
+    }
+    remember_secrets(found.values())
+    if found:
+        ui.warn(
+            f"{', '.join(found)}: looks like a secret. It is masked in logs and records, but whoever may read"
+            " the configuration or describe the model sees it; a Hugging Face token belongs into .env."
+        )
 
 
 def confirm_cost(

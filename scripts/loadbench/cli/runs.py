@@ -20,6 +20,7 @@ from loadbench.cli.options import (
 )
 from loadbench.cli.reports import ALL_ROWS_OPTION, show_comparison
 from loadbench.errors import UsageError
+from loadbench.foreign_text import plain
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS, OPTIMIZED_LOAD_PATH
 from loadbench.typed_commands import typed_here
 from loadbench.workspace import Workspace
@@ -271,7 +272,7 @@ def invoke(
         click.echo(json.dumps({"generated_text": "".join(pieces)}, ensure_ascii=False))
         return
     for piece in pieces:
-        click.echo(piece, nl=False)
+        click.echo(plain(piece, None), nl=False)
     click.echo()
 
 

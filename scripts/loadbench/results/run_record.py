@@ -12,11 +12,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from loadbench.errors import UsageError
+from loadbench.foreign_text import needs_cleaning, plain, plain_document, shown
 from loadbench.results.costs import Price
 from loadbench.results.timeline import Span
 
@@ -28,6 +29,11 @@ RunStatus = Literal["running", "succeeded", "failed", "interrupted"]
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+# What services, containers and models said: no escape sequences, no secrets.
+ForeignText = Annotated[str, AfterValidator(shown)]
+Answer = Annotated[str, AfterValidator(lambda text: plain(text, None))]
 
 
 class ModelInfo(_Model):
@@ -88,8 +94,8 @@ class Invocation(_Model):
     ok: bool
     time_to_first_token_s: float | None = None
     output_tokens: int | None = None
-    output_text: str | None = None
-    error: str | None = None
+    output_text: Answer | None = None
+    error: ForeignText | None = None
 
 
 class AnswerCheck(_Model):
@@ -148,10 +154,10 @@ class Failure(_Model):
     """Why a run failed."""
 
     step: str
-    message: str
-    reason: str | None = None
+    message: ForeignText
+    reason: ForeignText | None = None
     remedy: str | None = None
-    log_lines: list[str] = Field(default_factory=list)
+    log_lines: list[ForeignText] = Field(default_factory=list)
 
 
 class Restart(_Model):
@@ -248,15 +254,21 @@ def record_file(results_dir: Path, run_id: str) -> Path:
 
 def save_record(results_dir: Path, record: RunRecord) -> Path:
     """Write the record whole or not at all (temporary file, then rename)."""
-    return write_atomically(record_file(results_dir, record.run_id), record.model_dump_json(indent=2) + "\n")
+    text = record.model_dump_json(indent=2) + "\n"
+    return write_atomically(record_file(results_dir, record.run_id), text, private=True)
 
 
-def write_atomically(path: Path, text: str) -> Path:
-    """Replace `path` with `text` so that a reader sees the old or the new, never a half."""
+def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
+    """Replace `path` with `text` so that a reader sees the old or the new, never a half.
+
+    A `private` file can be read by its owner only.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(temporary, flags, 0o600 if private else 0o666), "w", encoding="utf-8") as file:
+            file.write(text)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)  # half a file, where the disk is full
@@ -278,13 +290,17 @@ def load_document(
     except OSError as error:
         raise UsageError(f"cannot read the {name} {path}: {error.strerror}", remedy=remedy) from error
     try:
+        if needs_cleaning(text):
+            return model.model_validate(plain_document(json.loads(text)))
         return model.model_validate_json(text)
-    except ValidationError as error:
+    except (ValueError, RecursionError) as error:
         if (version := schema_version(text)) > newest_version:
             raise UsageError(
                 f"{path} has schema version {version}, this version reads up to {newest_version}",
                 remedy="Update loadbench.",
             ) from error
+        if not isinstance(error, ValidationError):
+            raise UsageError(f"{path} is not {kind}: it is not JSON", remedy=remedy) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         where = f"{where}: " if where else ""

@@ -98,7 +98,8 @@ def scale_out_file(results_dir: Path, record: ScaleOutRecord, suffix: str = ".js
 
 def save_scale_out(results_dir: Path, record: ScaleOutRecord) -> Path:
     """Write the record whole or not at all."""
-    return write_atomically(scale_out_file(results_dir, record), record.model_dump_json(indent=2) + "\n")
+    text = record.model_dump_json(indent=2) + "\n"
+    return write_atomically(scale_out_file(results_dir, record), text, private=True)
 
 
 def load_scale_out(path: Path) -> ScaleOutRecord:

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from loadbench.load_paths import LOAD_PATHS, OPTIMIZED_LOAD_PATH, LoadPath
+from loadbench.redaction import redacted_document
 from loadbench.results.run_record import ModelInfo, Optimization, Pair, RunRecord, new_run_id
 from loadbench.run.models import staging
 from loadbench.run.models.plugin_data import stage_plugin_data
@@ -49,7 +50,7 @@ def begin_record(context: RunContext, load_path: LoadPath, pair: Pair | None) ->
         region=config.region,
         account_id=context.account.account_id,
         project=config.project,
-        configuration=config.model_dump(mode="json"),
+        configuration=redacted_document(config.model_dump(mode="json")),
         configuration_digest=config.digest,
         system={"python:loadbench": metadata.version("loadbench")},
         image=config.image(load_path),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from loadbench.clock import SteadyClock
 from loadbench.errors import LoadbenchError
+from loadbench.redaction import redacted_command
 from loadbench.results.run_record import (
     Failure,
     RunRecord,
@@ -141,4 +142,4 @@ def command_line() -> list[str]:
     """The command that made this result, as a person would type it again."""
     # A file name that is not UTF-8 can be passed on a command line and not be written into a record.
     words = ["loadbench", *sys.argv[1:]]
-    return [word.encode("utf-8", "backslashreplace").decode("utf-8") for word in words]
+    return redacted_command([word.encode("utf-8", "backslashreplace").decode("utf-8") for word in words])

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from loadbench.foreign_text import csv_cell
 from loadbench.results.comparison.model import Comparison, ScaleOutSection, Side
 from loadbench.results.run_summary import RunSummary
 from loadbench.results.timeline import PHASES
@@ -72,7 +73,7 @@ def _table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: csv_cell(value) for column, value in row.items()} for row in rows)
     return buffer.getvalue()
 
 

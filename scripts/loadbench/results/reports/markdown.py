@@ -110,6 +110,6 @@ def _line(*cells: str) -> str:
 
 def _escape(text: str) -> str:
     """Keep what Markdown would take for its own signs; a run id or an environment value may hold any."""
-    for sign in ("\\", "`", "*", "_", "<", "|", "["):
+    for sign in ("\\", "`", "*", "_", "<", ">", "&", "|", "[", "]", "~", "#", "!"):
         text = text.replace(sign, "\\" + sign)
     return text.replace("\n", " ")

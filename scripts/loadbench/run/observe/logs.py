@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from loadbench.foreign_text import plain
+from loadbench.redaction import redact
 from loadbench.results.run_record import ResourceNames
 from loadbench.run.observe.lines import LogLine, format_line
 
@@ -74,7 +77,7 @@ class LogFile:
 
     def __init__(self, path: Path, secrets: Iterable[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("", encoding="utf-8")
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         self._path = path
         self._secrets = [secret for secret in secrets if secret]
 
@@ -83,5 +86,6 @@ class LogFile:
         message = line.message
         for secret in self._secrets:
             message = message.replace(secret, "[redacted]")
+        message = redact(plain(message, None))
         with self._path.open("a", encoding="utf-8") as file:
             file.write(format_line(replace(line, message=message)) + "\n")
