@@ -118,18 +118,17 @@ def check_methods(
     ]
     deadline_s = time.monotonic() + _DEADLINE_S
     futures = [started(partial(_findings, entry, context), f"check {entry.name}") for entry, context in asked]
-    found: dict[tuple[str, str], Check] = {}
+    found: dict[tuple[str, str, str], Check] = {}
     for number, ((entry, context), future) in enumerate(zip(asked, futures, strict=True)):
         on_progress(Progress("checks", number, len(asked), "checks"))
         for check in _result(entry, future, deadline_s):
             message = check.message
             if len(context.paths) == 1:  # the method has a column of its own
                 message = message.removeprefix(f"{context.paths[0]}: ")
-            known = found.get((check.name, message))
+            key = check.name, check.status, message
+            known = found.get(key)
             methods = [*(known.methods if known else ()), *context.paths]
-            found[check.name, message] = replace(
-                check, message=message, methods=tuple(dict.fromkeys(methods))
-            )
+            found[key] = replace(check, message=message, methods=tuple(dict.fromkeys(methods)))
     return list(found.values())
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from loadbench.config import Config, load_config
 from loadbench.progress import Progress
-from loadbench.run.preflight import Check, account, checks, container, run_checks
+from loadbench.run.preflight import Check, account, check_methods, checks, container, run_checks
 from loadbench.run.preflight.check import CheckContext
 from tests.loadbench.run.preflight.stubs import BOTH, CONFIG_FILE, Account, only
 
@@ -62,6 +62,41 @@ print(checks.run_checks(load_config(%r), ["fast"], None)[0].message)
         check=True,
     )
     assert done.stdout.startswith("no answer within")
+
+
+def test_each_finding_names_the_methods_that_it_is_true_of(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differs(context: CheckContext) -> Iterator[Check]:
+        (load_path,) = context.paths
+        yield Check("image", "ok" if load_path == "fast" else "failure", f"{load_path}: it differs")
+        yield Check("model", "ok", "the same for both")
+
+    monkeypatch.setattr(checks, "_ENTRIES", (checks._Entry("image", differs),))
+    found = {(check.message, check.methods): check.status for check in check_methods(config, BOTH, None)}
+    assert found == {
+        ("it differs", ("standard",)): "failure",
+        ("it differs", ("fast",)): "ok",
+        ("the same for both", ("standard", "fast")): "ok",
+    }
+
+
+def test_without_an_account_every_other_check_is_still_made(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(context: CheckContext) -> Iterator[Check]:
+        assert context.session is not None
+        yield Check("quota", "ok", "")
+
+    def other(_: CheckContext) -> Iterator[Check]:
+        yield Check("terraform", "ok", "there")
+
+    entries = (
+        checks._Entry("quota", answer, needs_account=True),
+        checks._Entry("terraform", other, by_method=False),
+    )
+    monkeypatch.setattr(checks, "_ENTRIES", entries)
+    assert [check.name for check in check_methods(config, BOTH, None)] == ["terraform"]
 
 
 def test_an_error_in_a_check_is_not_swallowed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
