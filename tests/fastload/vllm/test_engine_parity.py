@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MixtralConfig, Qwen2
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = ROOT / ".loadbench" / "engines" / "vllm-0.32.0" / "bin" / "python"
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 128,
     "intermediate_size": 256,
     "num_hidden_layers": 2,

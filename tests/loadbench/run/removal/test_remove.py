@@ -201,7 +201,7 @@ class TestRemove:
         assert set(remaining) == {"endpoint", "endpoint configuration", "model", "role"}
         assert "no delete for you" in remaining["endpoint"].problem
         assert remaining["model"].problem == "its endpoint is still there"
-        assert remaining["endpoint"].console_url.endswith(f"#/endpoints/{NAME}")
+        assert (remaining["endpoint"].console_url or "").endswith(f"#/endpoints/{NAME}")
         assert [line for line in said if "no delete for you" in line], "nothing is swallowed"
 
     def test_an_error_of_one_run_does_not_keep_another(self, account: FakeAccount) -> None:
