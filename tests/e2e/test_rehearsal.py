@@ -37,8 +37,9 @@ def test_a_rehearsal_makes_what_is_free_of_every_load_path(checkout: Checkout) -
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ({"kind": "image_not_found"}, "Requested image"),
-        ({"kind": "role_not_assumable"}, "Could not assume role"),
+        # The provider repeats CreateModel for two minutes: docs/facts/aws-evidence.md#role-settles
+        pytest.param({"kind": "image_not_found"}, "Requested image", marks=pytest.mark.slow),
+        pytest.param({"kind": "role_not_assumable"}, "Could not assume role", marks=pytest.mark.slow),
         ({"kind": "access_denied", "service": "sagemaker", "operation": "CreateModel"}, "not authorized"),
         ({"kind": "access_denied", "service": "iam", "operation": "CreateRole"}, "not authorized"),
         ({"kind": "access_denied", "operation": "CreateResource"}, "not authorized"),

@@ -1,9 +1,9 @@
-"""Whether an endpoint's answer is the expected one: a run that answers wrongly must not count."""
+"""Whether an endpoint's answer is the expected one: a wrong one is reported, or ends the run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loadbench.config import Config
@@ -41,16 +41,29 @@ def check_answers(invocations: Sequence[Invocation], expected: Sequence[str]) ->
     return AnswerCheck(expected=list(expected), missing=missing)
 
 
-def require_answer(check: AnswerCheck | None, invocations: Sequence[Invocation]) -> None:
-    """Raise RunError if expected words are missing from the first answer."""
+def report_wrong_answer(
+    check: AnswerCheck | None,
+    invocations: Sequence[Invocation],
+    *,
+    is_configured: bool,
+    on_warning: Callable[[str], None],
+) -> None:
+    """Report words that are missing from the first answer.
+
+    Raises RunError for configured words. Words derived from the sample answer are a warning: a model that
+    words its answer differently, or a small one with random weights, is not a failure.
+    """
     if check is None or not check.missing:
         return
     answer = (invocations[0].output_text or "")[:_SHOWN_CHARACTERS]
-    raise RunError(
-        f"the endpoint answered without the expected {', '.join(map(repr, check.missing))}: {answer!r}",
-        remedy="The weights or the image may be wrong. If the answer is right, set benchmark.expected_words "
-        "(an empty list turns this check off).",
+    message = f"the endpoint answered without the expected {', '.join(map(repr, check.missing))}: {answer!r}"
+    remedy = (
+        "The weights or the image may be wrong. If the answer is right, set benchmark.expected_words "
+        "(an empty list turns this check off)."
     )
+    if is_configured:
+        raise RunError(message, remedy=remedy)
+    on_warning(f"{message}. {remedy}")
 
 
 def _texts(document: Any) -> str:

@@ -9,7 +9,7 @@ import pytest
 from loadbench.config import load_config
 from loadbench.errors import RunError
 from loadbench.results.run_record import Invocation
-from loadbench.run.requests.answer_check import check_answers, expected_words, require_answer
+from loadbench.run.requests.answer_check import check_answers, expected_words, report_wrong_answer
 
 ROOT = Path(__file__).resolve().parents[4]
 SEED = ROOT / "tests" / "loadbench" / "fixtures" / "seed.yaml"
@@ -39,16 +39,21 @@ def test_an_answer_that_contains_the_words_passes(answer: str) -> None:
     check = check_answers(first(answer), ["Paris"])
     assert check is not None
     assert check.missing == []
-    require_answer(check, first(answer))
+    report_wrong_answer(check, first(answer), is_configured=True, on_warning=pytest.fail)
 
 
 @pytest.mark.parametrize("answer", ["The capital of France is Lyon.", "", None, "Parisian cafes"])
-def test_an_answer_without_them_ends_the_run_and_names_them(answer: str | None) -> None:
+def test_an_answer_without_them_is_reported_and_ends_the_run_if_they_are_configured(
+    answer: str | None,
+) -> None:
     check = check_answers(first(answer), ["Paris"])
     assert check is not None
     assert check.missing == ["Paris"]
+    warnings: list[str] = []
+    report_wrong_answer(check, first(answer), is_configured=False, on_warning=warnings.append)
+    assert "without the expected 'Paris'" in warnings[0]
     with pytest.raises(RunError, match="without the expected 'Paris'") as caught:
-        require_answer(check, first(answer))
+        report_wrong_answer(check, first(answer), is_configured=True, on_warning=pytest.fail)
     assert "benchmark.expected_words" in caught.value.remedy
 
 
