@@ -138,8 +138,10 @@ class Home:
             link.symlink_to(target)
 
     def unmount(self) -> None:
-        """Give the small disk back."""
+        """Give the small disk back; the results on it are kept in the folder."""
         if self.small_disk.is_mount():
+            (self.folder / "results").unlink()
+            shutil.copytree(self.small_disk / "results", self.folder / "results")
             subprocess.run(("umount", "--lazy", str(self.small_disk)), check=False)
 
     def fill_disk(self) -> bool:

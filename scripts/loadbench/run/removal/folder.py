@@ -22,6 +22,7 @@ from loadbench.run.removal.deployed_runs import (
 )
 from loadbench.run.removal.remove import Listing, list_project, remove
 from loadbench.run.removal.remove_run import leftover_error, remove_deployed, together
+from loadbench.run.removal.resources import Resource
 from loadbench.run.run_context import RunContext, lock_path
 from loadbench.run.terraform import remote_state
 from loadbench.target import localaws
@@ -97,11 +98,9 @@ class FolderRemoval:
         if whole_project:
             self._adopt(context)
         here = [run for run in self.runs if is_here(context, run)]
-        names = [f"{kind} {name}" for run in here for kind, name in run.names.items()]
-        if whole_project:
-            with self.ui.step("listing resources"):
-                listing = list_project(context.account.session, place.project)
-            names = [f"{item.kind} {item.name}" for item in listing.resources]
+        with self.ui.step("listing resources"):
+            found = _listed(context, here, whole_project=whole_project)
+        names = [f"{item.kind} {item.name}" for item in found]
         if (names or here) and not self.confirm(context, _question(names, here)):
             raise InterruptedRunError("nothing was removed", remedy="Answer yes, or pass --yes.")
         for run in here:
@@ -201,6 +200,19 @@ class FolderRemoval:
             details="\n".join([*(f"  {kind} {name}" for kind, name in run.names.items()), *reasons]),
             remedy=f"{credentials}{run.command} (or --forget {run.run_id}, if you know that it is gone).",
         )
+
+
+def _listed(context: RunContext, runs: Sequence[DeployedRun], *, whole_project: bool) -> list[Resource]:
+    """What exists of the configured project, and of these runs, whose project may be another one."""
+    ids = {run.run_id for run in runs}
+    own = context.config.project if whole_project else None
+    projects = dict.fromkeys([*([own] if own else []), *(run.project for run in runs)])
+    return [
+        item
+        for project in projects
+        for item in list_project(context.account.session, project).resources
+        if project == own or item.run_id in ids
+    ]
 
 
 def _name_of(context: RunContext) -> str:
