@@ -89,7 +89,7 @@ def _read(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"cannot read the configuration {path}: {reason}",
+            f"cannot read the configuration: {reason}: {path}",
             remedy="Pass CONFIG=file (make) or --config file, or make one here with `loadbench init`.",
         ) from error
 

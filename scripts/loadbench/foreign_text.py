@@ -23,7 +23,7 @@ _ESCAPES = re.compile(
 # Control characters, and signs that turn the direction of the text around them.
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _MAY_NEED_CLEANING = re.compile(
-    rb"\\u00(?:[01]|7[fF]|[89])|\\u061[cC]|\\u20[26]|\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e-\xaf]|\xe2\x81\xa6"
+    rb"\\[bfr]|\\u00(?:[01]|7[fF]|[89])|\\u061[cC]|\\u20[26]|\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e-\xaf]|\xe2\x81\xa6"
 )
 _FORMULA = ("=", "+", "-", "@", "\t")
 

@@ -200,6 +200,8 @@ def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | N
         raise UsageError(
             f"the embedded AWS: {reason}", remedy="Check the section `local` of the configuration."
         )
+    if "belongs to another user" in words:
+        raise UsageError(f"the embedded AWS: {words}", remedy="Set local.state_dir in the configuration.")
     raise RunError(
         f"the embedded AWS could not do `{arguments[0]}`",
         details=words,

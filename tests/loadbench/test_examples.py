@@ -41,8 +41,13 @@ def context(config: Config, home: Path) -> RunContext:
     return RunContext(config, Workspace(ROOT, home), account, Ui(), ["loadbench"])
 
 
-def test_the_examples_are_those_that_the_readme_names() -> None:
-    named = re.findall(r"docs/examples/([\w.-]+\.yaml)", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_the_examples_are_those_that_the_pages_name() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = [
+        name
+        for page in pages
+        for name in re.findall(r"examples/([\w.-]+\.yaml)", page.read_text(encoding="utf-8"))
+    ]
     assert sorted(set(named)) == [file.name for file in EXAMPLES]
 
 

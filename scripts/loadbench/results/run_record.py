@@ -288,7 +288,7 @@ def load_document(
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read the {name} {path}: {error.strerror}", remedy=remedy) from error
+        raise UsageError(f"cannot read the {name}: {error.strerror}: {path}", remedy=remedy) from error
     try:
         if needs_cleaning(text):
             return model.model_validate(plain_document(json.loads(text)))

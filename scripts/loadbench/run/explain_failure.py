@@ -76,13 +76,6 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Use an image tag 0.31.0-lmi13… or 0.32.0-lmi14… for the fast path.",
     ),
     _known(
-        "fastload",
-        r"fastload\.errors\.\w+: ",
-        "The engine's plug-in could not load the weights.",
-        "The line of fastload in the container's log says which object and why; check the location, the"
-        " role's policy, and that the upload is whole.",
-    ),
-    _known(
         "download_timeout",
         r"model (data|artifacts?) download.{0,400}(did not finish|timed? ?out|exceed)"
         r"|ModelDataDownloadTimeout",
@@ -119,6 +112,13 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "The weights that arrived are not the weights that were written.",
         "Run again; if it stays, remove the model's prefix under models/ or optimized/ in the bucket"
         " so that it is written anew.",
+    ),
+    _known(
+        "fastload",
+        r"fastload\.errors\.\w+: ",
+        "The engine's plug-in could not load the weights.",
+        "The line of fastload in the container's log says which object and why; check the location, the"
+        " role's policy, and that the upload is whole.",
     ),
     _known(
         "model_data",

@@ -149,7 +149,7 @@ def test_the_shell_is_told_verbs_and_options(tmp_path: Path) -> None:
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
     assert "compare" in reported("loadbench", "com")
-    assert reported("loadbench", "run", "fa") == ["fast"]
+    assert reported("loadbench", "run", "fa") == ["fast", "fastload"]
     assert "--pairs" in reported("loadbench", "compare", "--pa")
 
 

@@ -31,7 +31,7 @@ _CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "cloudwatch": ("list_metrics", {}),
     "sts": ("get_caller_identity", {}),
     "iam": ("list_roles", {}),
-    "cloudcontrol": ("list_project", {"TypeName": "AWS::SageMaker::InferenceComponent"}),
+    "cloudcontrol": ("list_resources", {"TypeName": "AWS::SageMaker::InferenceComponent"}),
     "cloudformation": ("describe_type", {"Type": "RESOURCE", "TypeName": "AWS::SageMaker::EndpointConfig"}),
 }
 _WRONG_SECRET = {

@@ -106,7 +106,7 @@ class TestFindTerraform:
 
     def test_one_that_is_killed_is_not_called_unfit(self, tmp_path: Path) -> None:
         make_binary(tmp_path, "terraform", "1.11.4").write_text("#!/bin/sh\nkill -KILL $$\n")
-        with pytest.raises(RunError, match="was killed by signal 9"):
+        with pytest.raises(RunError, match="killed by signal 9"):
             find_terraform({"PATH": str(tmp_path)})
 
 

@@ -56,7 +56,7 @@ def test_a_configuration_is_created_read_tagged_and_deleted(deploy: Deployer) ->
     properties = json.loads(described["Properties"])
     assert properties["EndpointConfigArn"] == arn
     assert properties["Tags"] == [{"Key": "a", "Value": "1"}]
-    listed = control.list_project(TypeName=CONFIG)["ResourceDescriptions"]
+    listed = control.list_resources(TypeName=CONFIG)["ResourceDescriptions"]
     assert arn in [item["Identifier"] for item in listed]
 
     patch = json.dumps([{"op": "replace", "path": "/Tags/0/Value", "value": "2"}])
@@ -166,7 +166,7 @@ def test_unknown_types_and_tokens_are_refused(deploy: Deployer) -> None:
     control = deploy.aws.client("cloudcontrol")
 
     with pytest.raises(control.exceptions.TypeNotFoundException):
-        control.list_project(TypeName="AWS::SageMaker::Model")
+        control.list_resources(TypeName="AWS::SageMaker::Model")
     with pytest.raises(control.exceptions.RequestTokenNotFoundException):
         control.get_resource_request_status(RequestToken="absent")
     with pytest.raises(ClientError, match="not served"):
