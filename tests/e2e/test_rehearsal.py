@@ -34,6 +34,7 @@ def test_a_rehearsal_makes_what_is_free_of_every_load_path(checkout: Checkout) -
     assert not checkout.client("sagemaker").list_optimization_jobs()["OptimizationJobSummaries"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
