@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fastload.errors import PartitionError
+from fastload.errors import PartitionError, shown
 
 DEGREES = (1, 2, 4, 8)
 # All of these name their tensors, and are cut, alike. SmolLM is a LlamaForCausalLM.
@@ -81,6 +81,11 @@ class Partition:
             )
         if rule == "whole":
             return (Cut(None, 0, 0),) * self.degree
+        if len(shape) <= (rule == "columns"):
+            raise PartitionError(
+                f"tensor {shown(name)} has {len(shape)} dimensions and cannot be cut for "
+                f"tensor-parallel degree {self.degree}; shard with degree 1."
+            )
         if rule == "vocabulary":
             return self._vocabulary(shape[0])
         if rule == "columns":
@@ -121,17 +126,22 @@ class Partition:
 
 def _geometry(config: dict[str, Any], degree: int) -> _Geometry:
     names = config.get("architectures") or ["(no config.json)"]
+    names = names if isinstance(names, list) else [names]
     if len(names) != 1 or names[0] not in ARCHITECTURES:
         raise PartitionError(
-            f"{', '.join(map(str, names))} cannot be cut for tensor-parallel degree {degree}; "
+            f"{shown(', '.join(map(str, names)))} cannot be cut for tensor-parallel degree {degree}; "
             f"known are {', '.join(ARCHITECTURES)}. Shard it with degree 1."
         )
     try:
         query_heads = int(config["num_attention_heads"])
         key_value_heads = int(config.get("num_key_value_heads") or query_heads)
         head_width = int(config.get("head_dim") or int(config["hidden_size"]) // query_heads)
-    except (KeyError, TypeError, ValueError) as error:
-        raise PartitionError(f"config.json does not say how many heads the model has ({error!r}).") from error
+        if min(query_heads, key_value_heads, head_width) < 1:
+            raise ValueError("a number of heads or their width is less than 1")
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise PartitionError(
+            f"config.json does not say how many heads the model has ({shown(repr(error))})."
+        ) from error
     if query_heads % degree:
         raise PartitionError(f"{query_heads} attention heads cannot be shared evenly by {degree} ranks.")
     if key_value_heads % degree and degree % key_value_heads:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import fastload
@@ -61,3 +62,86 @@ def test_an_error_is_one_line(tmp_path: Path, verb: str) -> None:
     assert done.exit_code == 1
     assert done.output.startswith("Error: ")
     assert len(done.output.splitlines()) == 1
+
+
+_HEAD = {"architectures": ["LlamaForCausalLM"], "num_attention_heads": 2, "hidden_size": 4}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        b"[1]",
+        b"[" * 100_000,
+        b"\xff",
+        b'{"architectures":5}',
+        b'{"architectures":{"a":1}}',
+        json.dumps(_HEAD | {"num_attention_heads": 0}).encode(),
+        json.dumps(_HEAD | {"num_attention_heads": "\u00b2"}).encode(),
+        json.dumps(_HEAD | {"num_attention_heads": float("inf")}).encode(),
+        json.dumps(_HEAD | {"num_key_value_heads": -2}).encode(),
+        json.dumps(_HEAD | {"head_dim": -1}).encode(),
+        json.dumps(_HEAD).encode().replace(b"2", b"9" * 5000),
+    ],
+)
+def test_a_hostile_configuration_is_one_line(tmp_path: Path, config: bytes) -> None:
+    source = write_checkpoint(tmp_path / "m", {"model.layers.0.self_attn.k_proj.weight": torch.zeros(2)})
+    (source / "config.json").write_bytes(config)
+    one_line(["shard", str(source), str(tmp_path / "s"), "-t", "2"])
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+@pytest.mark.parametrize("name", ["embed_tokens", "layers.0.self_attn.o_proj", "layers.0.mlp.up_proj"])
+def test_a_tensor_without_the_axis_to_cut_is_one_line_or_is_cut(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    source = write_checkpoint(tmp_path / "m", {f"model.{name}.weight": torch.zeros(shape)}, _HEAD)
+    call = ["shard", str(source), str(tmp_path / "s"), "-t", "2"]
+    if shape and "o_proj" not in name:
+        assert CliRunner().invoke(main, call).exit_code == 0
+    else:
+        one_line(call)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(["shard", "SOURCE", "NEW", "-t", degree] for degree in ("0", "-1", "3", "1000000000", str(2**70))),
+        *(["shard", "SOURCE", "NEW", "--chunk-bytes", size] for size in ("0", "-1", str(2**63))),
+        *(["load", "SHARDS", "--rank", rank] for rank in ("-1", "1", str(2**63))),
+        *(["load", "SHARDS", "--connections", count] for count in ("0", "-1", str(2**63))),
+        *(["load", "SHARDS", "--device", device] for device in ("", "tpu", "\udc80", "\x1b[2J")),
+        *(
+            ["inspect", place]
+            for place in ("s3://", "s3://b\n/x", "gs://x", "/dev/zero", "\udcff", "a" * 5000)
+        ),
+        ["shard", "SOURCE", "/dev/null/x"],
+    ],
+)
+def test_a_call_that_cannot_be_is_one_line(folders: tuple[str, str], call: list[str]) -> None:
+    source, shards = folders
+    fastload.shard_checkpoint(source, shards)
+    one_line([{"SOURCE": source, "SHARDS": shards, "NEW": f"{shards}-new"}.get(word, word) for word in call])
+
+
+def test_zero_shapes_are_loaded(tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "m", {"a": torch.empty(0, 2**40), "b": torch.empty(3, 0)})
+    fastload.shard_checkpoint(str(source), str(tmp_path / "s"))
+    done = CliRunner().invoke(main, ["load", str(tmp_path / "s")])
+    assert (done.exit_code, "2 tensors" in done.output) == (0, True)
+
+
+def test_a_defect_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> None:
+        raise RuntimeError("odd\x1b[2J")
+
+    monkeypatch.setattr("fastload.cli.read_manifest", fail)
+    assert "This is a defect of fastload" in one_line(["inspect", str(tmp_path)])
+
+
+def one_line(call: list[str]) -> str:
+    """The call fails with a line that a terminal can show."""
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 1, done.output
+    assert done.output.startswith("Error: ")
+    assert done.output.removesuffix("\n").isprintable()
+    return done.output

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -351,6 +354,27 @@ def test_a_closed_stream_does_not_wait_for_a_silent_store(serve: Callable[..., S
     assert time.monotonic() - began_s < 2.5  # the head alone would be waited for 3 s, eight times
     with pytest.raises(FastloadError):
         stream.tensors()
+
+
+def test_ctrl_c_ends_a_load_from_a_silent_store(serve: Callable[..., Store]) -> None:
+    store = serve((b"", b""))
+    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program += "from fastload.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "load", "s3://bucket/p"], stderr=subprocess.PIPE
+    )
+    try:
+        deadline_s = time.monotonic() + 40
+        while not store.requests and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        began_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert time.monotonic() - began_s < 10  # the head alone would be waited for 3 s, then 6, 12, 24
+    assert (process.returncode, errors) == (130, b"interrupted\n")
 
 
 def test_a_named_pipe_in_place_of_a_chunk_is_refused_at_once(tmp_path: Path) -> None:
