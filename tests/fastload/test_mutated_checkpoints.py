@@ -72,7 +72,7 @@ def original(folder: Path, generator: random.Random) -> Path:
         "e.long": torch.arange(3),
         "f.half": torch.randn(7, dtype=torch.float16),
     }
-    return write_checkpoint(folder, tensors, {"architectures": ["Any"]}, files=generator.choice((1, 2, 3)))
+    return write_checkpoint(folder, tensors, {"architectures": ["Any"]}, files=generator.choice((1, 1, 2, 3)))
 
 
 def mutate(folder: Path, generator: random.Random) -> str:
@@ -117,9 +117,13 @@ def header_entry(folder: Path, generator: random.Random) -> None:
     path = _a_file(folder, generator)
     header, data = _header_and_data(path)
     name = generator.choice(sorted(header))
-    kind = generator.choice(["remove", "rename", "metadata", "swap", "twice", "reorder"])
+    kind = generator.choice(["remove", "shift", "rename", "metadata", "swap", "twice", "reorder"])
     if kind == "remove":
         del header[name]
+    elif kind == "shift" and name != "__metadata__":
+        delta = generator.choice([-4, -1, 1, 4])  # over its neighbour, or away from it
+        header[name]["data_offsets"] = [offset + delta for offset in header[name]["data_offsets"]]
+        data += bytes(max(0, generator.choice([0, delta])))
     elif kind == "rename":
         header[generator.choice(["", "a.weight", "x\0y", "\x1b[2J", "ü"])] = header.pop(name)
     elif kind == "metadata":
