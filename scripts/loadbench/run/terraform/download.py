@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import os
 import shutil
-import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from loadbench.errors import PreflightError, RunError, UsageError
 from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.terraform.install import machine_name, tools_dir
+from loadbench.scratch import scratch_folder
 
 TERRAFORM_VERSION = "1.11.4"
 SERVER_VARIABLE = "LOADBENCH_TERRAFORM_SERVER"  # a mirror with the layout of the release server
@@ -56,17 +56,15 @@ def fetch_terraform(
     url = f"{_server(os.environ if environment is None else environment)}/terraform/{TERRAFORM_VERSION}/"
     tools = tools_dir(private_dir)
     tools.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for remains in tools.glob(".download-*"):
-        shutil.rmtree(remains)  # of a process that was killed
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=tools) as scratch:
-        archive = Path(scratch) / archive_name
+    with scratch_folder(tools) as scratch:
+        archive = scratch / archive_name
         found = _download(url + archive_name, archive, on_progress)
         if found != sha256[platform]:
             raise RunError(
                 f"{url}{archive_name} has SHA-256 {found}, expected {sha256[platform]}",
                 remedy=f"It was thrown away. Check {SERVER_VARIABLE} and proxies, or: {_BY_HAND}",
             )
-        unpacked = Path(scratch) / "unpacked"
+        unpacked = scratch / "unpacked"
         with zipfile.ZipFile(archive) as content:
             program = Path(content.extract("terraform", unpacked))
         program.chmod(0o755)

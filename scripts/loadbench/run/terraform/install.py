@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from loadbench.errors import PreflightError, RunError
 from loadbench.progress import OnProgress, Progress, ignore_progress
+from loadbench.scratch import scratch_folder
 from loadbench.workspace import Workspace
 
 BINARY_VARIABLE = "LOADBENCH_TERRAFORM"
@@ -252,8 +252,8 @@ def _run_init(
         del environment["TF_PLUGIN_CACHE_DIR"]  # a link is enough
     else:
         Path(environment["TF_PLUGIN_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="download-", dir=data_dir) as scratch:
-        environment["TMPDIR"] = scratch  # a download is written there, so its size can be measured
+    with scratch_folder(data_dir) as scratch:
+        environment["TMPDIR"] = str(scratch)  # a download is written there, so its size can be measured
         try:
             process = subprocess.Popen(
                 [str(binary.path), *arguments],

@@ -15,12 +15,12 @@ import contextlib
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from loadbench.run.terraform.install import LOCK_FILE, Binary
+from loadbench.scratch import scratch_folder
 
 _NOT_CODE = re.compile(r"\.terraform$|\.tfstate|\.tfvars")
 _BACKEND_FILE = "backend_override.tf.json"
@@ -69,14 +69,14 @@ def _copy(root: Path, binary: Binary, parent: Path) -> Path:
     if destination.is_dir():
         return destination
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix=".copy-", dir=parent) as scratch:
+    with scratch_folder(parent) as scratch:
         for file in files:
-            target = Path(scratch) / "code" / file.relative_to(root)
+            target = scratch / "code" / file.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             text = file.read_bytes()
             target.write_bytes(_for_opentofu(text) if binary.is_opentofu and file.name == LOCK_FILE else text)
         try:
-            (Path(scratch) / "code").rename(destination)
+            (scratch / "code").rename(destination)
         except OSError:
             if not destination.is_dir():
                 raise

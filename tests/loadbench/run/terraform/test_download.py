@@ -116,14 +116,6 @@ def test_an_interrupt_leaves_nothing(releases: ReleaseServer, tmp_path: Path) ->
     assert left_in(tmp_path) == []
 
 
-def test_what_a_killed_fetch_left_goes_with_the_next(releases: ReleaseServer, tmp_path: Path) -> None:
-    remains = tmp_path / "tools" / ".download-x"
-    remains.mkdir(parents=True)
-    (remains / "half.zip").write_bytes(b"half")
-    program = fetch_terraform(tmp_path, environment=releases.environment, sha256=releases.sha256)
-    assert left_in(tmp_path) == [program]
-
-
 def test_no_server_is_said_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot download") as caught:
         fetch_terraform(tmp_path, environment={SERVER_VARIABLE: "http://127.0.0.1:1"})
