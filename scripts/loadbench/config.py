@@ -47,6 +47,7 @@ class EndpointSettings(_Strict):
     # A reservation, not a limit; a quarter of an instance's memory has been refused:
     # docs/facts/aws-evidence.md#component-memory
     min_memory_mib: int = Field(default=1024, ge=128, strict=True)
+    routing_strategy: Literal["LEAST_OUTSTANDING_REQUESTS", "RANDOM"] | None = None
 
 
 class DeploymentInfo(EndpointSettings):

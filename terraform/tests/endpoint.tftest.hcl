@@ -126,3 +126,55 @@ run "asks_for_the_machine_image_with_either_kind" {
     error_message = "A CUDA 12.9 image needs its driver: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
   }
 }
+
+run "a_component_endpoint_requests_its_routing_strategy" {
+  command = plan
+
+  variables {
+    endpoint = merge(var.endpoint, { routing_strategy = "RANDOM" })
+  }
+
+  module {
+    source = "./modules/endpoint"
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudcontrolapi_resource.configuration[0].desired_state).ProductionVariants[0].RoutingConfig.RoutingStrategy == "RANDOM"
+    error_message = "The variant must name the strategy: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
+  }
+}
+
+run "a_model_based_endpoint_requests_its_routing_strategy" {
+  command = plan
+
+  variables {
+    endpoint = merge(var.endpoint, {
+      kind                     = "model_based"
+      inference_component_name = null
+      routing_strategy         = "LEAST_OUTSTANDING_REQUESTS"
+    })
+  }
+
+  module {
+    source = "./modules/endpoint"
+  }
+
+  assert {
+    condition     = aws_sagemaker_endpoint_configuration.this[0].production_variants[0].routing_config[0].routing_strategy == "LEAST_OUTSTANDING_REQUESTS"
+    error_message = "The variant must name the strategy."
+  }
+}
+
+run "an_unknown_routing_strategy_is_refused" {
+  command = plan
+
+  variables {
+    endpoint = merge(var.endpoint, { routing_strategy = "ROUND_ROBIN" })
+  }
+
+  module {
+    source = "./modules/endpoint"
+  }
+
+  expect_failures = [var.endpoint]
+}

@@ -29,6 +29,14 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
     container_startup_health_check_timeout_in_seconds = var.endpoint.health_check_timeout_s
     model_data_download_timeout_in_seconds            = var.endpoint.download_timeout_s
     inference_ami_version                             = var.endpoint.inference_ami_version
+
+    dynamic "routing_config" {
+      for_each = var.endpoint.routing_strategy[*]
+
+      content {
+        routing_strategy = routing_config.value
+      }
+    }
   }
 
   tags = var.tags
@@ -50,6 +58,7 @@ resource "aws_cloudcontrolapi_resource" "configuration" {
         InitialInstanceCount = var.endpoint.instance_count
       },
       var.endpoint.inference_ami_version == null ? {} : { InferenceAmiVersion = var.endpoint.inference_ami_version },
+      var.endpoint.routing_strategy == null ? {} : { RoutingConfig = { RoutingStrategy = var.endpoint.routing_strategy } },
     )]
     Tags = local._tags
   })

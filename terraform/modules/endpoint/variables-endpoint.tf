@@ -16,6 +16,7 @@ variable "endpoint" {
     kind                     = string                 # model_based or inference_component
     min_memory_mib           = optional(number, 1024) # host memory reserved for one copy of an inference component
     name                     = string
+    routing_strategy         = optional(string) # LEAST_OUTSTANDING_REQUESTS or RANDOM; null for SageMaker's default
   })
 
   validation {
@@ -72,5 +73,10 @@ variable "endpoint" {
       can(regex("^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", name)) if name != null
     ])
     error_message = "endpoint.name and endpoint.inference_component_name have 1 to 63 letters, digits and hyphens."
+  }
+
+  validation {
+    condition     = try(contains(["LEAST_OUTSTANDING_REQUESTS", "RANDOM"], var.endpoint.routing_strategy), true)
+    error_message = "endpoint.routing_strategy is LEAST_OUTSTANDING_REQUESTS or RANDOM."
   }
 }
