@@ -1,0 +1,89 @@
+"""The coefficients of the model: published values from `data/start_coefficients.toml`, moved by records."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from loadbench.predict.shrinkage import Belief, Spread, of_group, published
+from loadbench.workspace import Workspace
+
+Population = Literal["aws", "local"]
+NO_GROUP = ""
+
+
+class Published(BaseModel):
+    """One published coefficient: its value, the range that holds nine in ten, and who says so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    median: float = Field(gt=0)
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+    between: float = Field(gt=0, description="spread between groups, standard deviation of logarithms")
+    within: float = Field(gt=0, description="spread from run to run within a group")
+    source: str = Field(min_length=1)
+    date: str = Field(pattern=r"^20\d\d-\d\d-\d\d$")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Published:
+        if not self.low <= self.median <= self.high:
+            raise ValueError("low, median and high are not in order")
+        return self
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What the records cover that coefficients were learned from."""
+
+    records: int = 0
+    paths: frozenset[str] = frozenset()
+    instance_types: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    sizes_bytes: tuple[float, float] = (0.0, 0.0)
+    times_s: tuple[float, float] = (0.0, 0.0)
+    """Start of the first and of the last record, seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Every coefficient of one population, with the logarithms that records gave, by group.
+
+    Records of the embedded AWS and of AWS are different populations and never mixed.
+    """
+
+    population: Population
+    published: Mapping[str, Published]
+    logs: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    fitted: Fitted = field(default_factory=Fitted)
+
+    def belief(self, name: str, group: str = NO_GROUP) -> Belief:
+        """What the next start's value of a coefficient is expected to be. KeyError for an unknown name."""
+        known = self.published[name]
+        prior = published(known.median, known.low, known.high)
+        return of_group(prior, Spread(known.between, known.within), self.logs.get(name, {}), group)
+
+    def count(self, name: str, group: str = NO_GROUP) -> int:
+        """How many measurements a group's value rests on."""
+        return len(self.logs.get(name, {}).get(group, ()))
+
+    def median(self, name: str, group: str = NO_GROUP) -> float:
+        """The value in the middle of what is expected."""
+        return math.exp(self.belief(name, group).centre)
+
+
+@cache
+def published_values() -> dict[Population, dict[str, Published]]:
+    """The file's coefficients by population."""
+    file = Workspace.here().assets / "data" / "start_coefficients.toml"
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {
+        population: {name: Published(**figures) for name, figures in document[population].items()}
+        for population in ("aws", "local")
+    }

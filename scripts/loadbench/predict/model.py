@@ -1,0 +1,120 @@
+"""The prediction of one cold start: by phase and in all, with a 90 % interval, and what it rests on.
+
+    coefficients = learn(records, "aws")
+    prediction = predict(start, coefficients)
+    prediction.total.median, prediction.total.low, prediction.total.high
+
+`prediction.draws_s` are equally likely cold starts, for what computes with the whole distribution.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadbench.predict.coefficients import Coefficients
+from loadbench.predict.groups import group_of
+from loadbench.predict.physics import Array, phases
+from loadbench.predict.start import StartSpec
+from loadbench.predict.unfamiliar import unfamiliar
+from loadbench.results.timeline import PHASES, PhaseName
+
+DRAWS = 4000
+CONFIDENCE = 0.90
+_WIDEST = 6.0  # standard deviations; a Student t has tails that no start has
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median with the 90 % interval around it, in seconds."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PhasePrediction:
+    """Seconds that a phase owns; `busy` counts what hides behind another phase as well."""
+
+    name: PhaseName
+    own: Interval
+    busy: Interval
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One cold start, before it is paid for."""
+
+    start: StartSpec
+    total: Interval
+    phases: tuple[PhasePrediction, ...]
+    notes: tuple[str, ...]
+    """What lies outside of what the model was fitted on; the interval is wider for each."""
+    records: int
+    """Records of the same population that the coefficients were learned from."""
+    draws_s: Array
+    own_draws_s: dict[PhaseName, Array]
+    busy_draws_s: dict[PhaseName, Array]
+
+    @property
+    def emulated(self) -> bool:
+        """Whether these are seconds of the embedded AWS on this machine, and no AWS timings."""
+        return self.start.emulated
+
+
+def predict(start: StartSpec, coefficients: Coefficients) -> Prediction:
+    """The cold start's distribution. ValueError where the coefficients are of the other population."""
+    if start.population != coefficients.population:
+        raise ValueError(f"coefficients of {coefficients.population} for a start on {start.population}")
+    drawn = phases(start, _drawing(start, coefficients))
+    notes, extra = unfamiliar(start, coefficients)
+    factor = np.exp(extra * _normal("beyond what was fitted")) if extra else np.ones(DRAWS)
+    own = {name: drawn[name].own_s * factor for name in PHASES if name in drawn}
+    busy = {name: drawn[name].busy_s * factor for name in own}
+    total = np.sum(list(own.values()), axis=0)
+    return Prediction(
+        start=start,
+        total=interval(total),
+        phases=tuple(PhasePrediction(name, interval(own[name]), interval(busy[name])) for name in own),
+        notes=notes,
+        records=coefficients.fitted.records,
+        draws_s=total,
+        own_draws_s=own,
+        busy_draws_s=busy,
+    )
+
+
+def interval(draws: Array) -> Interval:
+    """Median and the middle 90 % of draws."""
+    edge = (1 - CONFIDENCE) / 2
+    low, median, high = np.quantile(draws, [edge, 0.5, 1 - edge])
+    return Interval(float(median), float(low), float(high))
+
+
+def _drawing(start: StartSpec, coefficients: Coefficients) -> Callable[[str], Array]:
+    """Draws of each coefficient, the same for every start: two predictions differ by more than chance."""
+    known: dict[str, Array] = {}
+
+    def draw(name: str) -> Array:
+        if name not in known:
+            belief = coefficients.belief(name, group_of(name, start))
+            generator = np.random.default_rng(zlib.crc32(name.encode()))
+            wide = np.clip(generator.standard_t(belief.freedom, DRAWS), -_WIDEST, _WIDEST)
+            known[name] = np.exp(belief.centre + belief.scale * wide)
+        return known[name]
+
+    return draw
+
+
+def _normal(name: str) -> Array:
+    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(DRAWS)
+
+
+def log_error(prediction: Prediction, measured_s: float) -> float:
+    """How far a measurement is from the median, as a difference of logarithms."""
+    return math.log(measured_s / prediction.total.median)
