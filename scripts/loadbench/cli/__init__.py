@@ -14,6 +14,7 @@ from loadbench.cli import checks, engine, existing, local, removal, reports, run
 from loadbench.cli.completion import completion
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
+from loadbench.cli.predict import predict
 from loadbench.cli.streams import (
     end_like_ctrl_c,
     forget_results,
@@ -42,6 +43,7 @@ _COMMANDS = (
     reports.report,
     reports.list_results,
     reports.show,
+    predict,
     local.local,
     engine.engine,
     completion,

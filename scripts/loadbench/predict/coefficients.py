@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from loadbench.predict.pace import Pace, sign_of
 from loadbench.predict.shrinkage import Belief, Spread, of_group, published
 from loadbench.workspace import Workspace
 
@@ -62,20 +63,22 @@ class Coefficients:
     published: Mapping[str, Published]
     logs: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     fitted: Fitted = field(default_factory=Fitted)
+    pace: Pace = field(default_factory=Pace)
+    """How busy this machine was, for the embedded AWS; logs are free of it."""
 
-    def belief(self, name: str, group: str = NO_GROUP) -> Belief:
-        """What the next start's value of a coefficient is expected to be. KeyError for an unknown name."""
+    def belief(self, name: str, group: str = NO_GROUP, at_s: float | None = None) -> Belief:
+        """What a start's value is expected to be at a moment. KeyError for an unknown name."""
         known = self.published[name]
         prior = published(known.median, known.low, known.high)
-        return of_group(prior, Spread(known.between, known.within), self.logs.get(name, {}), group)
+        usual = of_group(prior, Spread(known.between, known.within), self.logs.get(name, {}), group)
+        if not (sign := sign_of(name)):
+            return usual
+        shift, spread = self.pace.at(at_s)
+        return replace(usual, centre=usual.centre + sign * shift, scale=math.hypot(usual.scale, spread))
 
     def count(self, name: str, group: str = NO_GROUP) -> int:
         """How many measurements a group's value rests on."""
         return len(self.logs.get(name, {}).get(group, ()))
-
-    def median(self, name: str, group: str = NO_GROUP) -> float:
-        """The value in the middle of what is expected."""
-        return math.exp(self.belief(name, group).centre)
 
 
 @cache

@@ -16,6 +16,7 @@ import numpy as np
 
 from loadbench.predict.coefficients import Coefficients, Fitted, Population, Published, published_values
 from loadbench.predict.groups import group_of
+from loadbench.predict.pace import Pace, pace_of, sign_of
 from loadbench.predict.physics import phases
 from loadbench.predict.start import StartSpec, spec_of_record
 from loadbench.results.run_record import RunRecord
@@ -63,10 +64,19 @@ def learn_from(known: Sequence[KnownStart], population: Population) -> Coefficie
         return Coefficients(population, values)
     values |= _warmup_line(known, values)
     logs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for item in known:
-        for name, value in _measurements(item, values):
-            if value > 0 and math.isfinite(value):
-                logs[name][group_of(name, item.start)].append(math.log(value))
+    measured = [
+        [
+            (name, group_of(name, item.start), math.log(value))
+            for name, value in _measurements(item, values)
+            if value > 0 and math.isfinite(value)
+        ]
+        for item in known
+    ]
+    pace, places = _pace(known, measured) if population == "local" else (Pace(), {})
+    for index, (item, found) in enumerate(zip(known, measured, strict=True)):
+        shift, _ = pace.at(item.start.at_s, without=places.get(index))
+        for name, group, value in found:
+            logs[name][group].append(value - sign_of(name) * shift)
     sizes = [item.start.weights_bytes for item in known]
     fitted = Fitted(
         records=len(known),
@@ -76,7 +86,21 @@ def learn_from(known: Sequence[KnownStart], population: Population) -> Coefficie
         sizes_bytes=(min(sizes), max(sizes)),
         times_s=(known[0].record.started_s, known[-1].record.started_s),
     )
-    return Coefficients(population, values, logs, fitted)
+    return Coefficients(population, values, logs, fitted, pace)
+
+
+def _pace(
+    known: Sequence[KnownStart], measured: Sequence[Sequence[tuple[str, str, float]]]
+) -> tuple[Pace, dict[int, int]]:
+    """How busy the machine was at each start, and which point of that is whose."""
+    found = [
+        (index, item.record.started_s, group, value)
+        for index, (item, values) in enumerate(zip(known, measured, strict=True))
+        for name, group, value in values
+        if name == "container_start_s"
+    ]
+    pace = pace_of([row[1] for row in found], [row[2] for row in found], [row[3] for row in found])
+    return pace, {row[0]: place for place, row in enumerate(found)}
 
 
 def _measurements(item: KnownStart, values: dict[str, Published]) -> Iterator[tuple[str, float]]:
@@ -85,6 +109,9 @@ def _measurements(item: KnownStart, values: dict[str, Published]) -> Iterator[tu
         if span.certainty != "simulated":
             spans[span.name].append(span)
     request_s = item.record.deployment.request_s or 0.0
+    job = item.record.optimization
+    if job is not None and job.seconds and not job.reused:
+        yield "optimization_job_s", job.seconds
     container = min(spans["container_start"], key=lambda span: span.start_s, default=None)
     if container is not None:
         yield "container_start_s", container.duration_s

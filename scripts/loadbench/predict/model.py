@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,13 +96,14 @@ def interval(draws: Array) -> Interval:
 
 
 def _drawing(start: StartSpec, coefficients: Coefficients) -> Callable[[str], Array]:
-    """Draws of each coefficient, the same for every start: two predictions differ by more than chance."""
+    """Draws of each coefficient. Starts of one group share them, so their difference is free of those."""
     known: dict[str, Array] = {}
 
     def draw(name: str) -> Array:
         if name not in known:
-            belief = coefficients.belief(name, group_of(name, start))
-            generator = np.random.default_rng(zlib.crc32(name.encode()))
+            group = group_of(name, start)
+            belief = coefficients.belief(name, group, start.at_s)
+            generator = np.random.default_rng(zlib.crc32(f"{name} {group}".encode()))
             wide = np.clip(generator.standard_t(belief.freedom, DRAWS), -_WIDEST, _WIDEST)
             known[name] = np.exp(belief.centre + belief.scale * wide)
         return known[name]
@@ -115,6 +115,6 @@ def _normal(name: str) -> Array:
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(DRAWS)
 
 
-def log_error(prediction: Prediction, measured_s: float) -> float:
-    """How far a measurement is from the median, as a difference of logarithms."""
-    return math.log(measured_s / prediction.total.median)
+def job_draws(start: StartSpec, coefficients: Coefficients) -> Array:
+    """Seconds of the sharding job that a loading method needs once."""
+    return _drawing(start, coefficients)("optimization_job_s")

@@ -66,6 +66,8 @@ def next_value(prior: Belief, spread: float, logs: Sequence[float]) -> Belief:
 
 def of_group(prior: Belief, spread: Spread, groups: Mapping[str, Sequence[float]], group: str) -> Belief:
     """The next measurement in `group`, from its own logarithms and the means of the other groups."""
+    if not any(groups.values()):
+        return prior
     others = [fmean(logs) for name, logs in groups.items() if name != group and logs]
     expected = next_value(prior, spread.between, others) if others else prior
     return next_value(expected, spread.within, groups.get(group, ()))

@@ -49,6 +49,8 @@ class StartSpec:
     compile_cache: Cache = "none"
     engine: str = "unknown"
     size_source: str = "recorded"
+    at_s: float | None = None
+    """When, in seconds since the epoch: what a busy machine does to the embedded AWS depends on it."""
 
     @property
     def emulated(self) -> bool:
@@ -130,6 +132,7 @@ def spec_of_record(record: RunRecord) -> StartSpec | None:
     warm = {layer.name: layer.state for layer in record.layers}
     return replace(
         spec,
+        at_s=record.started_s,
         image_cached=warm.get("image") == "warm",
         compile_cache="warm" if warm.get("compile_cache") == "warm" else spec.compile_cache,
     )

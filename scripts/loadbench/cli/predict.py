@@ -1,0 +1,231 @@
+"""The command that answers before anything is paid for: `predict`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loadbench.cli.options import FORMAT_OPTION, JSON_OPTION, config_options, read_config
+from loadbench.errors import UsageError
+from loadbench.load_paths import LOAD_PATHS
+from loadbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from loadbench.config import Config
+    from loadbench.predict.learn import KnownStart
+    from loadbench.results.run_record import RunRecord
+
+
+class _Names(click.ParamType):  # type: ignore[type-arg]
+    """Names with commas between them, each once."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """The names; a usage error where there is none."""
+        names = list(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
+        if not names:
+            self.fail("names nothing", param, ctx)
+        return names
+
+
+@click.command()
+@config_options
+@click.option(
+    "--paths", type=_Names(), metavar="METHOD,METHOD", help="Loading methods; the first is compared with."
+)
+@click.option("--instance-type", "instance_types", type=_Names(), metavar="TYPE,TYPE", help="Instance types.")
+@click.option("--model", metavar="ID", help="Model of every loading method: a hub id or a folder.")
+@click.option("--weights-gb", type=click.FloatRange(min=0, min_open=True), help="Size of the weights, in GB.")
+@click.option("--image-cached", is_flag=True, help="The image is on the instance, as at later scale-outs.")
+@click.option("--compile-cache-warm", is_flag=True, help="The engine's compile cache is filled.")
+@click.option("--check", is_flag=True, help="Predicted against measured, for every record.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show every phase, and every coefficient with its source."
+)
+@JSON_OPTION
+@FORMAT_OPTION
+def predict(
+    paths: list[str] | None,
+    instance_types: list[str] | None,
+    model: str | None,
+    weights_gb: float | None,
+    image_cached: bool,
+    compile_cache_warm: bool,
+    check: bool,
+    everything: bool,
+    as_json: bool,
+    form: str,
+    **options: Any,
+) -> None:
+    """Predict cold starts and their cost before paying for one.
+
+    From published figures, moved by the records in results/. Creates nothing and calls no service. Records
+    of the embedded AWS and of AWS are never mixed. docs/prediction.md says how well it predicts.
+
+    \b
+    Examples:
+      loadbench predict --target aws --model meta-llama/Llama-3.1-8B-Instruct
+      loadbench predict --config my.yaml --instance-type ml.g5.2xlarge,ml.g6.12xlarge
+      loadbench predict --paths standard,streamer --weights-gb 140 --format md
+      loadbench predict --all
+      loadbench predict --check
+    """
+    from loadbench.predict.learn import known_starts
+
+    records = _records()
+    form = "json" if as_json else form
+    if check:
+        _check({target: known_starts(records, target) for target in ("aws", "local")}, form)
+        return
+    config = read_config(**options, model=model)
+    chosen = paths or [name for name in config.paths if LOAD_PATHS[name].compared]
+    unknown = [name for name in chosen if name not in LOAD_PATHS]
+    if unknown:
+        raise UsageError(
+            f"there is no loading method {unknown[0]!r}", remedy=f"Choose from {', '.join(LOAD_PATHS)}."
+        )
+    known = known_starts(records, config.target)
+    changes: dict[str, Any] = {"image_cached": image_cached}
+    if compile_cache_warm:
+        changes["compile_cache"] = "warm"
+    _predict(config, chosen, instance_types, weights_gb, known, changes, form, everything)
+
+
+def _predict(
+    config: Config,
+    paths: Sequence[str],
+    instance_types: list[str] | None,
+    weights_gb: float | None,
+    known: Sequence[KnownStart],
+    changes: dict[str, Any],
+    form: str,
+    everything: bool,
+) -> None:
+    from loadbench.cli.tables import print_table
+    from loadbench.instance_types import instance_specification
+    from loadbench.predict import document
+    from loadbench.predict.advice import advise
+    from loadbench.predict.learn import learn_from
+    from loadbench.predict.model import predict
+    from loadbench.predict.start import spec_of_config
+    from loadbench.results.costs import find_price
+
+    for name in instance_types or []:
+        instance_specification(name)  # says which are known
+    coefficients = learn_from(known, config.target)
+    predictions = []
+    for path in paths:
+        size_bytes, source = _size(config, path, weights_gb, known)
+        for instance_type in instance_types or [config.deployment(path).instance_type]:
+            start = spec_of_config(
+                config, path, weights_bytes=size_bytes, size_source=source, instance_type=instance_type
+            )
+            cache = changes.get("compile_cache") if start.compile_cache != "none" else None
+            start = replace(
+                start,
+                image_cached=changes["image_cached"],
+                compile_cache=cache or start.compile_cache,
+                engine=_engine(path, known) or start.engine,
+                at_s=time.time(),
+            )
+            predictions.append(predict(start, coefficients))
+    predictions.sort(
+        key=lambda item: (instance_types or [""]).index(item.start.instance_type) if instance_types else 0
+    )
+    advice = advise(predictions, coefficients)
+    prices = {
+        item.start.instance_type: find_price(item.start.instance_type, config.model_dump())
+        for item in predictions
+    }
+    if form == "json":
+        click.echo(json.dumps(document.document(predictions, advice, coefficients, prices), indent=2))
+        return
+    if form == "csv" and everything:
+        print_table(document.PHASE_COLUMNS, document.phase_rows(predictions), form)
+        return
+    print_table(document.COLUMNS, document.rows(predictions, prices), form)
+    if everything:
+        click.echo()
+        print_table(document.PHASE_COLUMNS, document.phase_rows(predictions), form)
+        click.echo()
+        print_table(document.COEFFICIENT_COLUMNS, document.coefficient_rows(predictions, coefficients), form)
+    if form != "csv":
+        _print_sentences(document.sentences(predictions, advice, coefficients), form)
+
+
+def _check(known: dict[Any, list[KnownStart]], form: str) -> None:
+    from loadbench.cli.tables import print_table
+    from loadbench.predict import document
+    from loadbench.predict.check import leave_one_out
+
+    checks = [leave_one_out(starts, population) for population, starts in known.items()]
+    if form == "json":
+        click.echo(json.dumps(document.check_document(checks), indent=2))
+        return
+    rows = document.check_rows(checks)
+    if not rows and form == "table":
+        click.echo("No successful start is recorded in this folder yet: there is nothing to check against.")
+        return
+    print_table(document.CHECK_COLUMNS, rows, form)
+    if form != "csv":
+        _print_sentences(document.check_sentences(checks), form)
+
+
+def _print_sentences(sentences: Sequence[str], form: str) -> None:
+    click.echo()
+    for sentence in sentences:
+        click.echo(f"- {sentence}" if form == "md" else sentence)
+
+
+def _records() -> list[RunRecord]:
+    """Every record that can be read; the others are named."""
+    from loadbench.results.run_record import find_records, load_record
+
+    found = []
+    for file in find_records(Workspace.here().results_dir):
+        try:
+            found.append(load_record(file))
+        except UsageError as error:
+            click.echo(f"{file.parent.name} cannot be read: {error.message}", err=True)
+    return found
+
+
+def _engine(path: str, known: Sequence[KnownStart]) -> str | None:
+    """The engine that the newest start of this loading method had."""
+    return next((item.start.engine for item in reversed(known) if item.start.path == path), None)
+
+
+def _size(
+    config: Config, path: str, weights_gb: float | None, known: Sequence[KnownStart]
+) -> tuple[float, str]:
+    """Bytes of the weights, and how they are known. UsageError where nothing tells."""
+    from loadbench.predict.start import size_from_name
+    from loadbench.run.models.checkpoint import inspect_headers
+    from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
+    from loadbench.run.models.synthetic import is_synthetic, shape_of
+
+    info = config.deployment(path)
+    model_id = info.hf_model_id
+    if weights_gb is not None:
+        return weights_gb * 1e9, "as given by --weights-gb"
+    if is_synthetic(model_id):
+        return shape_of(model_id).weights_bytes, "by the model's shape"
+    for folder in (expand_user(model_id), cached_folder(model_id, cache_dir())):
+        if folder.is_dir():
+            return inspect_headers(folder).size_bytes, f"by the files in {folder}"
+    recorded = next((item for item in reversed(known) if item.start.model_id == model_id), None)
+    if recorded is not None:
+        return recorded.start.weights_bytes, f"as in run {recorded.record.run_id}"
+    named = size_from_name(model_id, info.dtype)
+    if named is None:
+        raise UsageError(
+            f"the size of {model_id} is not known: no record, no local files, and its name does not tell",
+            remedy="Pass it: --weights-gb 16",
+        )
+    return named, "by the parameters in the model's name"
