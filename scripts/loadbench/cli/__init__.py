@@ -12,6 +12,7 @@ import click
 from loadbench import call_log
 from loadbench.cli import checks, engine, existing, local, removal, reports, runs, scale
 from loadbench.cli.completion import completion
+from loadbench.cli.history import history
 from loadbench.cli.init import init
 from loadbench.cli.options import verbosity_options
 from loadbench.cli.predict import predict
@@ -44,6 +45,7 @@ _COMMANDS = (
     reports.list_results,
     reports.show,
     predict,
+    history,
     local.local,
     engine.engine,
     completion,
