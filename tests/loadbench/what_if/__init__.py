@@ -1,0 +1,1 @@
+"""Tests of loadbench/what_if."""
