@@ -26,6 +26,10 @@ EXECUTED_ELSEWHERE = {
 
 # Only looked at: target, verb and options exist. Why it is not run stands beside it.
 PARSED = {
+    "loadbench what-if --rate 0.5 --burst-rate 8 --burst-seconds 3600 --burst-every-seconds 14400 --hours 12 "
+    "--repeat 3 --concurrency 16 --request-seconds lognormal:5,2 --cold-start standard=632 "
+    "--cold-start fast=512 --scaling target-tracking --target-value 120 --max-copies 8 --instance-type ml.g5.2xlarge "
+    "--target-p99-wait-seconds 1 --chart docs/images/what-if.svg": "tests/loadbench/what_if runs others",
     "aws sts get-caller-identity": "needs a real account",
     "cp config.aws.yaml my.yaml": "its result is a file that somebody fills in",
     "make doctor CONFIG=my.yaml": "needs a real account",
@@ -38,7 +42,7 @@ PARSED = {
 def shell_commands(page: Path) -> list[str]:
     """Every command of a page's shell blocks, without comments, continued lines joined."""
     blocks = re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    lines = re.sub(r"\s*\\\n\s*", " ", "\n".join(blocks)).splitlines()
     return [command for line in lines if (command := re.sub(r"(^|\s+)#.*$", "", line).strip())]
 
 

@@ -136,7 +136,6 @@ def what_if(
     scenario, loadings = make_scenario(Options(**options), recorded)
     days: list[Day] = [play(scenario, loading) for loading in loadings]
     target_s = target_p99_wait_seconds
-    local = any(item.is_local for item in known)
     result = WhatIf(
         traffic=scenario.traffic.words,
         arrivals=scenario.arrivals,
@@ -149,13 +148,21 @@ def what_if(
         needed=[]
         if target_s is None
         else [find_min_copies(scenario, loading, target_s) for loading in loadings],
-        notice="The recorded runs are timings of the embedded AWS, not of AWS." if local else None,
+        notice=_notice(known),
     )
     _print(result, form)
     if chart:
         _write_chart(chart, days, result.notice)
     if export_to:
         export_to.write_text(export(result), encoding="utf-8")
+
+
+def _notice(known: list[Recorded]) -> str:
+    """What the figures are not."""
+    if not known:
+        return "Simulated from figures that were given, not measured."
+    where = ", of the embedded AWS and not of AWS" if any(item.is_local for item in known) else ""
+    return f"Simulated from recorded runs{where}."
 
 
 def _check_paths(paths: str | None) -> None:

@@ -29,7 +29,7 @@ class WhatIf(BaseModel):
     repeats: int
     outcomes: list[Outcome]
     needed: list[Needed] = Field(default_factory=list)
-    notice: str | None = None
+    notice: str = Field(description="what the figures are not")
 
 
 def assumptions(result: WhatIf) -> list[str]:
@@ -49,7 +49,7 @@ def assumptions(result: WhatIf) -> list[str]:
         f"a request takes {outcome.request.words} ({outcome.request.source})."
         for outcome in result.outcomes
     ]
-    return [*lines, *([result.notice] if result.notice else [])]
+    return [*lines, result.notice]
 
 
 def columns(result: WhatIf) -> list[str]:
