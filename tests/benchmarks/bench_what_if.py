@@ -1,7 +1,7 @@
 """`loadbench what-if` against a clock and against real processes.
 
     python -m tests.benchmarks.bench_what_if speed
-    python -m tests.benchmarks.bench_what_if real [--seed 0]
+    python -m tests.benchmarks.bench_what_if real [--arrivals even] [--seed 0]
 
 `speed`: ten thousand copies and a day of traffic. `real`: the same requests and policy in the simulation
 and on the embedded AWS, whose auto-scaling service starts and stops real server processes; eight minutes. The
@@ -31,10 +31,10 @@ import boto3
 import numpy as np
 from botocore.config import Config
 
-from loadbench.what_if.distributions import Seconds, from_values, parse_distribution
+from loadbench.what_if.distributions import Seconds, parse_distribution
 from loadbench.what_if.scaling import Policy
 from loadbench.what_if.simulation import Serving, Trace, simulate
-from loadbench.what_if.traffic import constant
+from loadbench.what_if.traffic import Arrivals, Traffic, constant
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = Path(__file__).with_name("sleeping_server.py")
@@ -94,6 +94,8 @@ class Seen:
     counts: list[tuple[float, int, int]] = field(default_factory=list)
     """(when, instances in service, instances wanted)"""
     failed: int = 0
+    decisions_s: list[float] = field(default_factory=list)
+    """When the auto-scaling service changed the count."""
 
     def cold_starts_s(self) -> list[float]:
         """From the moment a copy was wanted until it served."""
@@ -106,40 +108,43 @@ class Seen:
         return found
 
 
-def real(seed: int) -> None:
+def real(seed: int, arrivals: Arrivals) -> None:
     """Both, side by side."""
     draw = np.random.default_rng(seed)
-    starts = np.cumsum([0.0, *(length for length, _ in RATES)])
-    arrivals_s = np.concatenate(
-        [
-            start + length * np.sort(draw.random(draw.poisson(length * rate)))
-            for start, (length, rate) in zip(starts, RATES, strict=False)
-        ]
-    )
+    ends = np.cumsum([length for length, _ in RATES]).tolist()
+    traffic = Traffic(ends[-1], "burst", (0.0, *ends[:-1]), tuple(rate for _, rate in RATES))
+    arrivals_s = traffic.times(draw, arrivals)
     requests_s = np.minimum(parse_distribution(REQUEST).draw(draw, len(arrivals_s)), 8.0)
-    duration_s = float(starts[-1])
+    duration_s = traffic.duration_s
     with embedded_aws(seed) as clients:
         deploy(clients)
         seen = drive(clients, arrivals_s, requests_s, duration_s)
     cold_starts_s = seen.cold_starts_s()
     print(f"cold starts of the added copies: {', '.join(f'{value:.1f} s' for value in cold_starts_s)}")
-    # The periods of the embedded AWS begin at an unknown moment: every phase counts alike.
+    # The simulation's periods end where those of the embedded AWS did, known to half a second.
+    lag_s = _phase(seen.decisions_s)
     traces = [
         simulate(
-            arrivals_s + shift_s,
+            arrivals_s + (PERIOD_S - lag_s + change_s),
             Serving(_Recorded(requests_s)),  # type: ignore[arg-type]
-            from_values(cold_starts_s),
+            _Recorded(np.asarray(cold_starts_s * 4)),  # type: ignore[arg-type]
             POLICY,
-            duration_s + shift_s,
-            shift_s,
+            duration_s + PERIOD_S - lag_s + change_s,
+            0,
         )
-        for shift_s in range(int(PERIOD_S))
+        for change_s in (-0.5, -0.25, 0.0, 0.25, 0.5)
     ]
     report(seen, traces, duration_s)
 
 
+def _phase(times_s: list[float]) -> float:
+    """Where in a period these moments lie: their mean on the circle."""
+    turns = np.exp(2j * np.pi * np.asarray(times_s) / PERIOD_S)
+    return float(np.angle(turns.mean()) % (2 * np.pi) / (2 * np.pi) * PERIOD_S)
+
+
 class _Recorded:
-    """The requests' own lengths, in their order."""
+    """Seconds in their own order."""
 
     def __init__(self, seconds: Seconds) -> None:
         self._left = seconds
@@ -201,6 +206,13 @@ def drive(clients: dict[str, Any], arrivals_s: Seconds, requests_s: Seconds, dur
         thread.join()
     stop.set()
     watcher.join()
+    activities = clients["application-autoscaling"].describe_scaling_activities(ServiceNamespace="sagemaker")
+    epoch_s = time.time() - (time.monotonic() - began_s)
+    seen.decisions_s = [
+        activity["StartTime"].timestamp() - epoch_s
+        for activity in activities["ScalingActivities"]
+        if activity["StartTime"].timestamp() > epoch_s
+    ]
     return seen
 
 
@@ -305,13 +317,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("speed", "real"))
+    parser.add_argument("--arrivals", choices=("poisson", "even"), default="poisson")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     random.seed(chosen.seed)
     if chosen.what == "speed":
         speed()
     else:
-        real(chosen.seed)
+        real(chosen.seed, chosen.arrivals)
 
 
 if __name__ == "__main__":

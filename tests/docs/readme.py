@@ -28,8 +28,8 @@ EXECUTED_ELSEWHERE = {
 PARSED = {
     "loadbench what-if --rate 0.5 --burst-rate 8 --burst-seconds 3600 --burst-every-seconds 14400 --hours 12 "
     "--repeat 3 --concurrency 16 --request-seconds lognormal:5,2 --cold-start standard=632 "
-    "--cold-start fast=512 --scaling target-tracking --target-value 120 --max-copies 8 --instance-type ml.g5.2xlarge "
-    "--target-p99-wait-seconds 1 --chart docs/images/what-if.svg": "tests/loadbench/what_if runs others",
+    "--cold-start fast=512 --scaling target-tracking --target-value 120 --max-copies 8 --instance-type "
+    "ml.g5.2xlarge --target-p99-wait-seconds 1 --chart docs/images/what-if.svg": "takes a minute",
     "aws sts get-caller-identity": "needs a real account",
     "cp config.aws.yaml my.yaml": "its result is a file that somebody fills in",
     "make doctor CONFIG=my.yaml": "needs a real account",

@@ -53,7 +53,8 @@ class Traffic:
             passed = np.concatenate([[0.0], np.cumsum(np.asarray(self.rates) * lengths)])
             ends = np.asarray([*self.starts_s, self.duration_s])
             # The k-th request comes when k and a half requests' worth of time have passed.
-            return np.interp(np.arange(math.floor(passed[-1] + 0.5)) + 0.5, passed, ends)
+            spaced: Seconds = np.interp(np.arange(math.floor(passed[-1] + 0.5)) + 0.5, passed, ends)
+            return spaced
         parts = [
             start_s + length_s * np.sort(generator.random(generator.poisson(rate * length_s)))
             for start_s, length_s, rate in zip(self.starts_s, lengths, self.rates, strict=True)

@@ -37,13 +37,15 @@ class Load:
 
     invocations: deque[float] = field(default_factory=lambda: deque(maxlen=LOW_PERIODS))
     concurrency: deque[float] = field(default_factory=lambda: deque(maxlen=LOW_PERIODS))
-    served: dict[str, int] = field(default_factory=dict)
+    # By copy; None before the first sample, which counts nothing: earlier requests are of no period.
+    served: dict[str, int] | None = None
     requests: int = 0
     outstanding: list[float] = field(default_factory=list)
 
     def sample(self, copies: list[ModelCopy]) -> None:
         """Count what came since the last sample, and what is being answered now."""
-        self.requests += sum(copy.served - self.served.get(copy.id, 0) for copy in copies)
+        if self.served is not None:
+            self.requests += sum(copy.served - self.served.get(copy.id, 0) for copy in copies)
         self.served = {copy.id: copy.served for copy in copies}
         if copies:
             self.outstanding.append(sum(copy.outstanding for copy in copies) / len(copies))
