@@ -217,5 +217,7 @@ def _loading(
         )
     cold_start = cold_starts.get(name) or (record.cold_start if record else None)
     assert cold_start is not None
-    usd = options.usd_per_hour if options.usd_per_hour is not None else record and record.usd_per_hour
+    usd = options.usd_per_hour
+    if usd is None and record is not None:
+        usd = record.usd_per_hour
     return Loading(name, cold_start, request, usd)
