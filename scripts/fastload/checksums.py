@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+from fastload.errors import StreamError
+
 
 def crc32c(data: bytes | bytearray | memoryview, previous: int = 0) -> int:
-    """CRC32C (Castagnoli) of `data`, continuing from `previous`."""
+    """CRC32C (Castagnoli) of `data`, continuing from `previous`. Raises StreamError without awscrt."""
     # Imported here: loading awscrt takes 30 ms, which the first request's round trip hides.
-    from awscrt.checksums import crc32c as native_crc32c  # type: ignore[import-untyped]
+    try:
+        from awscrt.checksums import crc32c as native_crc32c  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise StreamError(
+            "fastload's shards are verified by CRC32C, for which the package awscrt is missing: install it"
+            " (pip install awscrt), or load the model's own safetensors files."
+        ) from error
 
     return int(native_crc32c(data, previous))
 

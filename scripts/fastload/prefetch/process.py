@@ -76,7 +76,8 @@ class Prefetch:
             self._say(
                 f"prefetched {self._plan.size_bytes} bytes from {store.location} between {started_s:.3f} and"
                 f" {ended_s:.3f} ({self._plan.size_bytes / 1e9 / max(ended_s - started_s, 1e-9):.2f} GB/s,"
-                f" {reader.most_connections} connections, {reader.retries} retries, verified: {said[0]})"
+                f" {reader.most_connections} connections, {reader.retries} retries,"
+                f" {time.process_time():.2f} core-seconds, verified: {said[0]})"
             )
             self._end("complete")
 

@@ -12,6 +12,7 @@ from loadbench.load_paths import LOAD_PATHS, OPTIMIZED_LOAD_PATH, LoadPath
 from loadbench.redaction import redacted_document
 from loadbench.results.run_record import ModelInfo, Optimization, Pair, RunRecord, new_run_id
 from loadbench.run.models import staging
+from loadbench.run.models.checksum_wheel import checksum_wheel
 from loadbench.run.models.plugin_data import stage_plugin_data
 from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.optimization.job import optimize, tensor_parallel_degree
@@ -80,7 +81,8 @@ def find_weights(context: RunContext, load_path: LoadPath) -> Source:
     uri = staging.stage_model(context.account.session, model, bucket, ui.progress)
     plugin_uri = None
     if LOAD_PATHS[load_path].weights_variable:
-        plugin_uri = stage_plugin_data(context.account.session, model, bucket, ui.progress)
+        wheel = checksum_wheel(staging.cache_dir(), ui.progress)
+        plugin_uri = stage_plugin_data(context.account.session, model, bucket, wheel, ui.progress)
     return Source(model, uri, bucket, plugin_uri)
 
 

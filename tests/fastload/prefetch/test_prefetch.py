@@ -18,6 +18,7 @@ import pytest
 from fastload.errors import StreamError
 from fastload.prefetch import client, memory_file, protocol
 from fastload.prefetch.client import Weights
+from fastload.shard import shard_checkpoint
 from tests.fastload.checkpoints import bits, llama_tensors, reference_tensors, write_checkpoint
 from tests.fastload.hostile import BUCKET, Fault, HostileStore
 
@@ -173,6 +174,44 @@ def test_a_wrong_checksum_ends_the_load_although_length_and_etag_fit(
     store.objects[KEY] = bytes(data)
     with pytest.raises(StreamError, match="not what was uploaded: crc32"):
         load()
+
+
+@pytest.fixture
+def without_awscrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image whose model data brings fastload alone."""
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "awscrt.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "hidden"), *sys.path]))
+
+
+@pytest.mark.parametrize("algorithm", ["crc32c", "crc64nvme"])
+def test_a_checksum_of_s3_is_compared_with_awscrt(
+    checkpoint: Path, store: HostileStore, algorithm: str
+) -> None:
+    wrong = base64.b64encode(bytes(8 if algorithm == "crc64nvme" else 4)).decode()
+    store.checksums[KEY] = {f"x-amz-checksum-{algorithm}": wrong, "x-amz-checksum-type": "FULL_OBJECT"}
+    with pytest.raises(StreamError, match=f"not what was uploaded: {algorithm}"):
+        load()
+
+
+@pytest.mark.usefixtures("without_awscrt")
+def test_a_checksum_that_cannot_be_computed_is_named(
+    checkpoint: Path, store: HostileStore, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store.checksums[KEY] = {"x-amz-checksum-crc64nvme": "AAAAAAAAAAA=", "x-amz-checksum-type": "FULL_OBJECT"}
+    load()
+    assert (
+        "verified: length and ETag, not CRC64NVME (awscrt is not installed), of 1" in capfd.readouterr().err
+    )
+
+
+@pytest.mark.usefixtures("without_awscrt")
+def test_shards_are_refused_where_their_checksums_cannot_be_computed(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    shard_checkpoint(str(checkpoint), str(tmp_path / "shards"))
+    with pytest.raises(StreamError, match="verified by CRC32C, for which the package awscrt is missing"):
+        load({"location": str(tmp_path / "shards")})
 
 
 def test_weights_that_do_not_fit_into_memory_are_refused_before_anything_is_read(

@@ -1,7 +1,7 @@
 """Model data for an engine that gets its weights by fastload's plug-in: everything but the weights.
 
-A few MB: configuration, tokenizer, and fastload as a wheel that the container installs by `requirements.txt`
-without asking an index (docs/facts/vllm.md#sagemaker-image).
+A few MB: configuration, tokenizer, and wheels that the container installs by `requirements.txt` without
+asking an index (docs/facts/vllm.md#sagemaker-image): fastload, and what it needs to compare S3's checksums.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from loadbench.errors import RunError
 from loadbench.progress import OnProgress, ignore_progress
 from loadbench.run.models.checkpoint import inspect_checkpoint
+from loadbench.run.models.checksum_wheel import REQUIREMENT
 from loadbench.run.models.resolve import LocalModel
 from loadbench.run.models.upload import upload_folder
 from loadbench.scratch import scratch_folder
@@ -34,12 +35,19 @@ _TIMESTAMP = (2020, 1, 1, 0, 0, 0)
 
 
 def stage_plugin_data(
-    session: Any, model: LocalModel, bucket: str, on_progress: OnProgress = ignore_progress
+    session: Any,
+    model: LocalModel,
+    bucket: str,
+    checksums: Path | None,
+    on_progress: OnProgress = ignore_progress,
 ) -> str:
-    """Bring it to a prefix of its own beside the model's; returns that URI."""
+    """Bring it to a prefix of its own beside the model's; returns that URI.
+
+    `checksums` is the wheel of `checksum_wheel`.
+    """
     with scratch_folder() as folder:
         digest = hashlib.sha256(model.digest.encode())
-        for path in (*inspect_checkpoint(model.folder).files, *_plugin(folder)):
+        for path in (*inspect_checkpoint(model.folder).files, *write_plugin(folder, checksums)):
             if path.suffix == _WEIGHT_SUFFIX or path.name.endswith(f"{_WEIGHT_SUFFIX}.index.json"):
                 continue
             if path.is_relative_to(model.folder):
@@ -54,14 +62,21 @@ def stage_plugin_data(
     return f"s3://{bucket}/{prefix}"
 
 
-def _plugin(folder: Path) -> list[Path]:
+def write_plugin(folder: Path, checksums: Path | None) -> list[Path]:
+    """Write the wheels and `requirements.txt` into a model folder; gives their paths."""
     version = metadata.version("loadbench")
     wheel = folder / "requirements" / f"fastload-{version}-py3-none-any.whl"
     wheel.parent.mkdir()
     wheel.write_bytes(build_wheel(version))
+    written, lines = [wheel], ["--no-index", f"fastload=={version}"]
+    if checksums is not None:
+        copy = wheel.parent / checksums.name
+        copy.write_bytes(checksums.read_bytes())
+        written.append(copy)
+        lines.append(REQUIREMENT)
     requirements = folder / "requirements.txt"
-    requirements.write_text(f"--no-index\nfastload=={version}\n", encoding="utf-8")
-    return [wheel, requirements]
+    requirements.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return [*written, requirements]
 
 
 def build_wheel(version: str) -> bytes:
