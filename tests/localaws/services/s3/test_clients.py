@@ -1,4 +1,4 @@
-"""The object store under clients that nobody here wrote: boto3, the AWS CLI and s5cmd."""
+"""The object store under clients that nobody here wrote: boto3, the AWS CLI, s5cmd, the Run:ai streamer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 
 import pytest
 import requests
+import torch
 from boto3.s3.transfer import TransferConfig
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from safetensors.torch import save_file
 
 from ...conftest import EmbeddedAws
 
@@ -318,3 +321,26 @@ def test_s5cmd_works(aws: EmbeddedAws, bucket: str, tmp_path: Path) -> None:
     s5cmd("cp", f"s3://{bucket}/folder/*", str(tmp_path / "out") + "/")
     assert (tmp_path / "out" / "big").read_bytes() == content
     s5cmd("rm", f"s3://{bucket}/*")
+
+
+def test_the_run_ai_streamer_works(aws: EmbeddedAws, bucket: str, s3: Any, tmp_path: Path) -> None:
+    """Its client is the C++ SDK's, which sends `x-amz-api-version`."""
+    tensor = torch.randint(0, 256, (3 << 20,), dtype=torch.uint8)
+    save_file({"weight": tensor}, tmp_path / "model.safetensors")
+    s3.upload_file(str(tmp_path / "model.safetensors"), bucket, "model/model.safetensors")
+    script = (
+        "import hashlib, sys\n"
+        "from runai_model_streamer import SafetensorsStreamer, list_safetensors\n"
+        "with SafetensorsStreamer() as streamer:\n"
+        "    streamer.stream_files(list_safetensors(sys.argv[1]))\n"
+        "    for name, tensor in streamer.get_tensors():\n"
+        "        print(name, hashlib.sha256(tensor.numpy().tobytes()).hexdigest())\n"
+    )
+    environment = aws.process_environment | {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING": "0",
+        "RUNAI_STREAMER_S3_ENDPOINT": f"http://127.0.0.1:{aws.port}",
+    }
+    command = [sys.executable, "-c", script, f"s3://{bucket}/model/"]
+    told = subprocess.check_output(command, env=environment, text=True)
+    assert f"weight {hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}" in told.splitlines()
