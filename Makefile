@@ -96,6 +96,7 @@ bench: $(READY) ## measure the loaders and the embedded AWS against what else th
 	$(BIN)/python -m tests.benchmarks.bench_loaders
 	$(BIN)/python -m tests.benchmarks.bench_localaws
 	$(BIN)/python -m tests.benchmarks.bench_records
+	$(BIN)/python -m tests.benchmarks.bench_engine
 
 audit: $(AUDIT)/installed ## known problems of the Terraform code (checkov) and of the dependencies (pip-audit)
 	@$(AUDIT)/bin/python .ci/audit.py

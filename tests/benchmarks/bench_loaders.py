@@ -35,7 +35,7 @@ _LOADERS = ("ceiling", "fastload", "runai", "obstore", "s5cmd", "boto3")
 _SHAPED_LOADERS = ("fastload", "runai", "obstore", "s5cmd")
 _STARTS = ("start_import", "start_stream", "start_both")
 # What one client sees of S3: a connection's rate, 10 Gbit/s in all, and a delay before the first byte.
-_SHAPE = {"connection-rate": 90e6, "total-rate": 1.25e9, "first-byte": 0.02}
+SHAPE = {"connection-rate": 90e6, "total-rate": 1.25e9, "first-byte": 0.02}
 
 
 @dataclass
@@ -70,14 +70,14 @@ def main() -> int:
             _shard(bench)
         for part in args.parts.split(","):
             _PARTS[part](bench)
-    targets = judge(bench.runs, bench.size_bytes, _SHAPE["total-rate"])
+    targets = judge(bench.runs, bench.size_bytes, SHAPE["total-rate"])
     print_tables(bench.runs, targets, bench.failures)
     out = args.results / f"bench-{started:%Y%m%dT%H%M%SZ}"
     facts = {
         "started": started.isoformat(),
         "layers": args.layers,
         "size_bytes": bench.size_bytes,
-        "shape": _SHAPE,
+        "shape": SHAPE,
     }
     write_results(out, bench.runs, targets, bench.failures, facts)
     print(f"\n{out}/bench.json")
@@ -98,19 +98,19 @@ def _measure_copying(bench: Benchmark) -> None:
 
 def _measure_shaped(bench: Benchmark) -> None:
     """Like S3."""
-    with _server(bench.folder, **_SHAPE):
+    with _server(bench.folder, **SHAPE):
         _take_turns(bench, "shaped", _SHAPED_LOADERS)
 
 
 def _measure_start(bench: Benchmark) -> None:
     """From the start of the process over a link like S3: imports alone, streaming alone, both at once."""
-    with _server(bench.folder, **_SHAPE):
+    with _server(bench.folder, **SHAPE):
         _take_turns(bench, "start", _STARTS)
 
 
 def _measure_apart(bench: Benchmark) -> None:
     """The same with the server kept to one of the two cores: who starts has a core that it never takes."""
-    with _server(bench.folder, **_SHAPE) as process:
+    with _server(bench.folder, **SHAPE) as process:
         for thread in Path(f"/proc/{process.pid}/task").iterdir():  # those to come inherit it
             os.sched_setaffinity(int(thread.name), sorted(os.sched_getaffinity(0))[1:])
         _take_turns(bench, "apart", _STARTS)
@@ -140,14 +140,14 @@ _PARTS: dict[str, Callable[[Benchmark], None]] = {
 def _server(folder: Path, *flags: str, **shape: float) -> Iterator[subprocess.Popen[str]]:
     """An S3 server over the folder, all it serves at hand, and the AWS variables that point at it."""
     with serving(folder / "s3", *flags, **shape) as process:
-        _settle(folder)
+        settle(folder / "s3")
         yield process
 
 
-def _settle(folder: Path) -> None:
+def settle(folder: Path) -> None:
     """Let no loader pay for the writing of what it reads: all on disk, and all in the page cache."""
     os.sync()
-    for path in (folder / "s3" / _BUCKET).rglob("*"):
+    for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
                 while file.read(8 << 20):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def begin(request: dict[str, Any]) -> None:
     `request` is {"location": …} with, where wanted, "connections". Raises StreamError where the process
     cannot be started; what goes wrong later is told to those who ask for tensors.
     """
-    session = os.environ.setdefault(protocol.SESSION_VARIABLE, secrets.token_hex(8))
+    session = protocol.begin_session()
     with contextlib.suppress(OSError):
         probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with probe:

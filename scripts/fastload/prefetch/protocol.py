@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import socket
 import struct
 from typing import Any
@@ -25,6 +26,11 @@ from fastload.errors import StreamError
 SESSION_VARIABLE = "FASTLOAD_SESSION"
 _HEAD = struct.Struct("<Q")
 _CREDENTIALS = struct.Struct("3i")
+
+
+def begin_session() -> str:
+    """The name of this process's session, which all that it starts inherit; made where there is none."""
+    return os.environ.setdefault(SESSION_VARIABLE, secrets.token_hex(8))
 
 
 def address(session: str, request: dict[str, Any]) -> str:

@@ -27,16 +27,18 @@ def begin_in_server(command: Sequence[str] | None = None) -> None:
 def begin() -> None:
     """Start the prefetching process, once for all processes that are started from this one.
 
-    Errors are left to the loader, which meets them again and whose words reach the endpoint's reason. Not
-    begun with FASTLOAD_AHEAD=0.
+    Not begun without FASTLOAD_LOCATION or with FASTLOAD_AHEAD=0: then the first worker begins, and the others
+    share with it. Errors are left to the loader, which meets them again and whose words reach the endpoint's
+    reason.
     """
-    if not os.environ.get("FASTLOAD_LOCATION") or os.environ.get(_SWITCH, "1") == "0":
-        return
     from fastload.errors import FastloadError
     from fastload.prefetch import client, protocol
     from fastload.vllm.settings import read_settings
 
     if protocol.SESSION_VARIABLE in os.environ:
+        return
+    protocol.begin_session()
+    if not os.environ.get("FASTLOAD_LOCATION") or os.environ.get(_SWITCH, "1") == "0":
         return
     try:
         settings = read_settings(None, os.environ)

@@ -19,6 +19,7 @@ from fastload.errors import StreamError
 from fastload.prefetch import client, memory_file, protocol
 from fastload.prefetch.client import Weights
 from fastload.shard import shard_checkpoint
+from fastload.vllm import ahead
 from tests.fastload.checkpoints import bits, llama_tensors, reference_tensors, write_checkpoint
 from tests.fastload.hostile import BUCKET, Fault, HostileStore
 
@@ -102,6 +103,18 @@ def test_workers_share_one_process_and_each_byte_leaves_the_store_once(
     data_start = 8 + int.from_bytes(store.objects[KEY][:8], "little")
     read_bytes = sum(stop + 1 - start for start, stop in spans if start >= data_start)
     assert read_bytes == len(store.objects[KEY]) - data_start
+
+
+def test_workers_share_a_session_although_nothing_was_begun_ahead_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(protocol.SESSION_VARIABLE)
+    monkeypatch.delenv("FASTLOAD_LOCATION", raising=False)
+    ahead.begin()
+    session = os.environ[protocol.SESSION_VARIABLE]
+    ahead.begin()  # in a worker, which has inherited it
+    assert os.environ[protocol.SESSION_VARIABLE] == session
+    assert not prefetchers()
 
 
 def test_what_one_worker_writes_another_does_not_see(checkpoint: Path) -> None:
