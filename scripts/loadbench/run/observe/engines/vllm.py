@@ -2,7 +2,8 @@
 
 The weights are what `Loading weights took` covers. What `Model loading took` has beyond that, building the
 modules before and rearranging after, belongs to the neighbouring phases. Versions without the first line have
-the second one only, and so has the Run:ai model streamer; then it is the weights.
+the second one only, and so has the Run:ai model streamer; then it is the weights. On a CPU the streamer has
+neither, and its progress is what there is.
 """
 
 from __future__ import annotations
@@ -112,4 +113,8 @@ def _loads(entries: Sequence[Entry]) -> list[_Load]:
         ]
         if loads:
             return loads
+    # Until the engine goes on, one of those lines may still come.
+    progress = [entry for entry in entries if _STREAMER.match(entry.text)]
+    if progress and any(_WARM.match(entry.text) for entry in entries):
+        return [_Load(progress[0].worker, progress[0].timestamp_s, progress[-1].timestamp_s, 0)]
     return []
