@@ -132,6 +132,7 @@ def _predict(
                 image_cached=changes["image_cached"],
                 compile_cache=cache or start.compile_cache,
                 engine=_engine(path, known) or start.engine,
+                layers=_layers(start.model_id),
                 at_s=time.time(),
             )
             predictions.append(predict(start, coefficients))
@@ -199,6 +200,22 @@ def _records() -> list[RunRecord]:
 def _engine(path: str, known: Sequence[KnownStart]) -> str | None:
     """The engine that the newest start of this loading method had."""
     return next((item.start.engine for item in reversed(known) if item.start.path == path), None)
+
+
+def _layers(model_id: str) -> int | None:
+    """Layers of the model, where its configuration is on this disk or its shape is known."""
+    from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
+    from loadbench.run.models.synthetic import is_synthetic, shape_of
+
+    if is_synthetic(model_id):
+        return shape_of(model_id).layers
+    for folder in (expand_user(model_id), cached_folder(model_id, cache_dir())):
+        try:
+            layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        return layers if isinstance(layers, int) and layers > 0 else None
+    return None
 
 
 def _size(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from loadbench.predict.pace import Pace, sign_of
+from loadbench.predict.pace import Pace
 from loadbench.predict.shrinkage import Belief, Spread, of_group, published
 from loadbench.workspace import Workspace
 
@@ -66,15 +65,11 @@ class Coefficients:
     pace: Pace = field(default_factory=Pace)
     """How busy this machine was, for the embedded AWS; logs are free of it."""
 
-    def belief(self, name: str, group: str = NO_GROUP, at_s: float | None = None) -> Belief:
-        """What a start's value is expected to be at a moment. KeyError for an unknown name."""
+    def belief(self, name: str, group: str = NO_GROUP) -> Belief:
+        """What a start's value is expected to be, at the usual pace. KeyError for an unknown name."""
         known = self.published[name]
         prior = published(known.median, known.low, known.high)
-        usual = of_group(prior, Spread(known.between, known.within), self.logs.get(name, {}), group)
-        if not (sign := sign_of(name)):
-            return usual
-        shift, spread = self.pace.at(at_s)
-        return replace(usual, centre=usual.centre + sign * shift, scale=math.hypot(usual.scale, spread))
+        return of_group(prior, Spread(known.between, known.within), self.logs.get(name, {}), group)
 
     def count(self, name: str, group: str = NO_GROUP) -> int:
         """How many measurements a group's value rests on."""

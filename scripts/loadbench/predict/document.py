@@ -132,7 +132,7 @@ def coefficient_documents(
     for item in predictions:
         for name, value in coefficients.published.items():
             group = group_of(name, item.start)
-            belief = coefficients.belief(name, group, item.start.at_s)
+            belief = coefficients.belief(name, group)
             half = math.exp(1.6449 * belief.scale)
             middle = math.exp(belief.centre)
             found[name, group] = {

@@ -72,9 +72,11 @@ def learn_from(known: Sequence[KnownStart], population: Population) -> Coefficie
         ]
         for item in known
     ]
-    pace, places = _pace(known, measured) if population == "local" else (Pace(), {})
-    for index, (item, found) in enumerate(zip(known, measured, strict=True)):
-        shift, _ = pace.at(item.start.at_s, without=places.get(index))
+    pace = _pace(known, measured) if population == "local" else Pace()
+    own = dict(pace.points)
+    for item, found in zip(known, measured, strict=True):
+        start_s = item.record.started_s
+        shift = own[start_s] if start_s in own else pace.at(start_s)[0]
         for name, group, value in found:
             logs[name][group].append(value - sign_of(name) * shift)
     sizes = [item.start.weights_bytes for item in known]
@@ -89,18 +91,15 @@ def learn_from(known: Sequence[KnownStart], population: Population) -> Coefficie
     return Coefficients(population, values, logs, fitted, pace)
 
 
-def _pace(
-    known: Sequence[KnownStart], measured: Sequence[Sequence[tuple[str, str, float]]]
-) -> tuple[Pace, dict[int, int]]:
-    """How busy the machine was at each start, and which point of that is whose."""
+def _pace(known: Sequence[KnownStart], measured: Sequence[Sequence[tuple[str, str, float]]]) -> Pace:
+    """How busy the machine was at each start that says how long its container took."""
     found = [
-        (index, item.record.started_s, group, value)
-        for index, (item, values) in enumerate(zip(known, measured, strict=True))
+        (item.record.started_s, group, value)
+        for item, values in zip(known, measured, strict=True)
         for name, group, value in values
         if name == "container_start_s"
     ]
-    pace = pace_of([row[1] for row in found], [row[2] for row in found], [row[3] for row in found])
-    return pace, {row[0]: place for place, row in enumerate(found)}
+    return pace_of([row[0] for row in found], [row[1] for row in found], [row[2] for row in found])
 
 
 def _measurements(item: KnownStart, values: dict[str, Published]) -> Iterator[tuple[str, float]]:
@@ -192,11 +191,18 @@ def _length(spans: Sequence[Span]) -> float:
 
 
 def _expected_warmup_s(start: StartSpec, values: dict[str, Published]) -> float:
-    compile_s = 0.0 if start.compile_cache == "none" else values[f"compile_{start.compile_cache}_s"].median
-    line_s = (
-        values["engine_warmup_fixed_s"].median + values["engine_warmup_s_per_gb"].median * start.weights_gb
-    )
-    return line_s + compile_s
+    return _line_s(start, values) + _compile_s(start, values)
+
+
+def _line_s(start: StartSpec, values: dict[str, Published]) -> float:
+    fixed_s, s_per_gb = values["engine_warmup_fixed_s"].median, values["engine_warmup_s_per_gb"].median
+    return fixed_s + s_per_gb * start.weights_gb
+
+
+def _compile_s(start: StartSpec, values: dict[str, Published]) -> float:
+    if start.compile_cache == "none":
+        return 0.0
+    return values[f"compile_{start.compile_cache}_s"].median * start.layer_share
 
 
 def _warmup_line(known: Sequence[KnownStart], values: dict[str, Published]) -> dict[str, Published]:
@@ -208,8 +214,7 @@ def _warmup_line(known: Sequence[KnownStart], values: dict[str, Published]) -> d
     rows, targets = [], []
     for item in known:
         warm = [span for span in item.record.spans if span.name == "engine_warmup"]
-        compile_s = _expected_warmup_s(item.start, values) - _line(item.start, values)
-        seconds = _length(warm) - compile_s
+        seconds = _length(warm) - _compile_s(item.start, values)
         if warm and seconds > 0:
             rows.append([1.0, item.start.weights_gb])
             targets.append(seconds)
@@ -230,10 +235,6 @@ def _warmup_line(known: Sequence[KnownStart], values: dict[str, Published]) -> d
             update={"median": value, "low": value / half, "high": value * half}
         )
     return learned
-
-
-def _line(start: StartSpec, values: dict[str, Published]) -> float:
-    return values["engine_warmup_fixed_s"].median + values["engine_warmup_s_per_gb"].median * start.weights_gb
 
 
 def _relative(value: Published) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 
 from loadbench.predict.coefficients import Coefficients
 from loadbench.predict.groups import group_of
+from loadbench.predict.pace import sign_of
 from loadbench.predict.physics import Array, phases
 from loadbench.predict.start import StartSpec
 from loadbench.predict.unfamiliar import unfamiliar
@@ -98,14 +99,17 @@ def interval(draws: Array) -> Interval:
 def _drawing(start: StartSpec, coefficients: Coefficients) -> Callable[[str], Array]:
     """Draws of each coefficient. Starts of one group share them, so their difference is free of those."""
     known: dict[str, Array] = {}
+    # One pace for all of a start: a busy machine slows down whatever is bound by processors.
+    shift, spread = coefficients.pace.at(start.at_s)
+    pace = shift + spread * _normal("pace")
 
     def draw(name: str) -> Array:
         if name not in known:
             group = group_of(name, start)
-            belief = coefficients.belief(name, group, start.at_s)
+            belief = coefficients.belief(name, group)
             generator = np.random.default_rng(zlib.crc32(f"{name} {group}".encode()))
             wide = np.clip(generator.standard_t(belief.freedom, DRAWS), -_WIDEST, _WIDEST)
-            known[name] = np.exp(belief.centre + belief.scale * wide)
+            known[name] = np.exp(belief.centre + belief.scale * wide + sign_of(name) * pace)
         return known[name]
 
     return draw

@@ -49,7 +49,7 @@ def phases(start: StartSpec, draw: Draw) -> dict[PhaseName, PhaseDraws]:
     gb = start.weights_gb
     warm_s = draw("engine_warmup_fixed_s") + draw("engine_warmup_s_per_gb") * gb
     if start.compile_cache != "none":
-        warm_s = warm_s + draw(f"compile_{start.compile_cache}_s")
+        warm_s = warm_s + draw(f"compile_{start.compile_cache}_s") * start.layer_share
     found["engine_warmup"] = _alone(warm_s * draw("engine_warmup_scale"))
     found["health_check"] = _alone(draw("health_check_s"))
     return {name: value for name, value in found.items() if value.busy_s.max() > 0}  # type: ignore[misc]

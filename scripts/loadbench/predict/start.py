@@ -47,6 +47,8 @@ class StartSpec:
     image_cached: bool = False
     """The image is on the instance, as at later starts of an endpoint: no pull."""
     compile_cache: Cache = "none"
+    layers: int | None = None
+    """Layers of the model, which compilation grows with; None: as many as models of its size have."""
     engine: str = "unknown"
     size_source: str = "recorded"
     at_s: float | None = None
@@ -61,6 +63,11 @@ class StartSpec:
     def weights_gb(self) -> float:
         """Size of the weights in GB."""
         return self.weights_bytes / 1e9
+
+    @property
+    def layer_share(self) -> float:
+        """Layers over the 32 of an 8B model; where they are not known, a quarter power of the size."""
+        return self.layers / 32 if self.layers else (self.weights_gb / 16) ** 0.25
 
     @property
     def image_name(self) -> str:

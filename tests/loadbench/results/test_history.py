@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -24,7 +25,7 @@ NEXT_IMAGE = "763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.33.0-
 
 
 def nightly(
-    seconds: list[float],
+    seconds: Sequence[float],
     *,
     image_from: int | None = None,
     failed: tuple[int, ...] = (),
