@@ -1,18 +1,22 @@
 """Every failure that `explain` knows, provoked on the embedded AWS: what its services and containers then say
 is recognised as that failure, and no other.
 
-Two are only said, not done, because this machine can do neither: `gated_model` (the hub) and `out_of_memory`
-(a GPU). There the container prints configured last lines, which are recorded ones.
+Three are only said, not done, because they need what a test does not have: `gated_model` (the hub),
+`out_of_memory` (a GPU) and `fastload` (vLLM). There the container prints configured last lines, which are
+recorded ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
+from botocore import auth
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -124,6 +128,29 @@ def unreachable(deploy: Deployer) -> Words:
     return refused(client.list_models)
 
 
+def archived(deploy: Deployer) -> Words:
+    s3 = deploy.aws.client("s3")
+    s3.put_object(Bucket=BUCKET, Key="archived/weights", Body=b"weights", StorageClass="GLACIER")
+    return refused(lambda: s3.get_object(Bucket=BUCKET, Key="archived/weights"))
+
+
+def component_too_large(deploy: Deployer) -> Words:
+    endpoint = deploy.endpoint(deploy.config(None))
+    deploy.endpoint_settled(endpoint)
+    component = deploy.component(endpoint, deploy.model(), MinMemoryRequiredInMb=65536)
+    return deploy.component_settled(component)["FailureReason"], []
+
+
+def clock_an_hour_late(deploy: Deployer) -> Words:
+    """A request that is signed for an hour ago."""
+    late = datetime.now(UTC) - timedelta(hours=1)
+    with (
+        mock.patch.dict(auth.AUTH_TYPE_MAPS, v4=auth.SigV4Auth),  # awscrt has a clock of its own
+        mock.patch.object(auth, "get_current_datetime", return_value=late.replace(tzinfo=None)),
+    ):
+        return refused(deploy.sagemaker.list_endpoints)
+
+
 PROVOKED: dict[str, Callable[[Deployer], Words]] = {
     "quota": quota,
     "capacity": fault("insufficient_capacity"),
@@ -131,6 +158,10 @@ PROVOKED: dict[str, Callable[[Deployer], Words]] = {
     "gated_model": fault("container_exit", words=RECORDED["gated_model"]),
     "image_without_fast_loader": image_without_the_loader,
     "download_timeout": fault("download_timeout"),
+    "clock_skew": clock_an_hour_late,
+    "archived_object": archived,
+    "component_resources": component_too_large,
+    "fastload": fault("container_exit", words=RECORDED["fastload"]),
     "access_denied": fault("access_denied", service="s3", key="standard/*"),
     "corrupt_weights": fault("flipped_byte", key="*.safetensors", after_bytes=5),
     "model_data": lambda deploy: failed(deploy, deploy.config(deploy.model("nothing/"))),

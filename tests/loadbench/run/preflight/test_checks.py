@@ -20,7 +20,7 @@ from tests.loadbench.run.preflight.stubs import BOTH, CONFIG_FILE, Account, only
 def test_the_committed_default_has_no_failure_on_the_embedded_target(aws_session: Any) -> None:
     reported: list[Progress] = []
     found = run_checks(load_config(CONFIG_FILE), BOTH, aws_session, reported.append)
-    assert {check.status for check in found} <= {"ok", "warning"}
+    assert [check for check in found if check.status != "ok"] == []
     assert {"credentials", "terraform", "image", "accelerators", "model", "memory", "bucket"} <= {
         check.name for check in found
     }

@@ -134,7 +134,7 @@ def test_a_jobs_name_is_taken_once(deploy: Deployer) -> None:
 def test_only_sharding_is_done_here(deploy: Deployer) -> None:
     quantization = {"ModelQuantizationConfig": {"Image": IMAGE}}
 
-    with pytest.raises(ClientError, match="ModelShardingConfig"):
+    with pytest.raises(ClientError, match=r"ModelQuantizationConfig of CreateOptimizationJob"):
         job(deploy, OptimizationConfigs=[quantization])
 
 
