@@ -9,9 +9,8 @@ import pytest
 
 from tests.e2e.conftest import Checkout
 
-pytestmark = pytest.mark.e2e
-
-LOAD_PATHS = ("standard", "fast", "streamer")
+# What a rehearsal makes where nothing is refused: tests/e2e/test_live_check.py.
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
@@ -25,22 +24,12 @@ def nothing_is_left(checkout: Checkout) -> Any:
     assert not [key for name in buckets for key in s3.list_objects_v2(Bucket=name).get("Contents", [])]
 
 
-def test_a_rehearsal_makes_what_is_free_of_every_load_path(checkout: Checkout) -> None:
-    lines = checkout.loadbench("doctor", "--rehearse").stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines] == list(LOAD_PATHS)
-    for line in lines:
-        made = line.rpartition(": ")[2].removesuffix(" (Cloud Control)").split(", ")
-        assert sorted(made) == ["endpoint configuration", "model", "role", "role policy"]
-    assert not checkout.client("sagemaker").list_optimization_jobs()["OptimizationJobSummaries"]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
         # The provider repeats CreateModel for two minutes: docs/facts/aws-evidence.md#role-settles
-        pytest.param({"kind": "image_not_found"}, "Requested image", marks=pytest.mark.slow),
-        pytest.param({"kind": "role_not_assumable"}, "Could not assume role", marks=pytest.mark.slow),
+        ({"kind": "image_not_found"}, "Requested image"),
+        ({"kind": "role_not_assumable"}, "Could not assume role"),
         ({"kind": "access_denied", "service": "sagemaker", "operation": "CreateModel"}, "not authorized"),
         ({"kind": "access_denied", "service": "iam", "operation": "CreateRole"}, "not authorized"),
         ({"kind": "access_denied", "operation": "CreateResource"}, "not authorized"),

@@ -253,7 +253,7 @@ def mutate(document: dict[str, Any], draw: random.Random) -> None:
         return
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 4))
 def test_any_mutation_loads_or_is_refused_with_a_message(
     tmp_path_factory: Any, seed: int, count: int

@@ -14,6 +14,7 @@ from loadbench.cli import checks, engine, existing, local, removal, reports, run
 from loadbench.cli.completion import completion
 from loadbench.cli.history import history
 from loadbench.cli.init import init
+from loadbench.cli.live_check import live_check
 from loadbench.cli.options import verbosity_options
 from loadbench.cli.predict import predict
 from loadbench.cli.streams import (
@@ -38,6 +39,7 @@ _COMMANDS = (
     removal.destroy,
     removal.leftovers,
     checks.doctor,
+    live_check,
     checks.render,
     init,
     checks.setup,

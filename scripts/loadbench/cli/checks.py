@@ -109,8 +109,8 @@ def show_rehearsal(context: RunContext, as_json: bool) -> None:
 
 def show_live_facts(context: RunContext, as_json: bool) -> None:
     """One line a fact; exit 1 when one is contradicted, because code depends on it."""
+    from loadbench.run.live_check.facts import find_out
     from loadbench.run.preflight.check import CheckContext
-    from loadbench.run.preflight.live_facts import find_out
     from loadbench.run.run_context import hugging_face_token
 
     load_paths, session = list(context.config.paths), context.account.session

@@ -12,9 +12,10 @@ import pytest
 
 from loadbench.config import Config, load_config
 from loadbench.results.costs import Price
-from loadbench.run.preflight import account, live_facts
+from loadbench.run.live_check import facts as live_facts
+from loadbench.run.live_check.facts import FACTS, find_out
+from loadbench.run.preflight import account
 from loadbench.run.preflight.check import CheckContext
-from loadbench.run.preflight.live_facts import FACTS, find_out
 from tests.loadbench.run.preflight.stubs import Account, changed, on_aws, quota_named
 
 ROOT = Path(__file__).resolve().parents[4]

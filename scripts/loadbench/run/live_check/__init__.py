@@ -1,0 +1,1 @@
+"""What is assumed of AWS: settled by reading, by making what is free, and by paid deployments."""
