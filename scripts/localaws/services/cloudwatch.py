@@ -1,4 +1,7 @@
-"""CloudWatch metrics as clients read them, over Smithy RPC v2 CBOR (botocore since 1.42) or JSON 1.0."""
+"""CloudWatch metrics and alarms, in the three protocols that clients speak.
+
+CBOR is botocore's since 1.42, JSON the AWS CLI's; older clients and Terraform's provider send query forms.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import AwsError
-from ..protocol import cbor
+from ..protocol import cbor, query_form
 from ..protocol.call import Call
 from ..state.metrics import Datapoint
 from . import cloudwatch_alarms
@@ -19,7 +22,7 @@ from .cloudwatch_alarms import STATISTICS
 
 
 async def handle(call: Call) -> web.StreamResponse:
-    """Run an operation on metrics or alarms."""
+    """Run an operation on metrics or alarms, asked for in CBOR or JSON."""
     is_cbor = call.request.headers.get("smithy-protocol") == "rpc-v2-cbor"
     name = call.request.path.rpartition("/")[2] if is_cbor else call.operation
     operation = _OPERATIONS.get(name)
@@ -37,6 +40,16 @@ async def handle(call: Call) -> web.StreamResponse:
         )
     text = json.dumps(answer, default=lambda value: value.timestamp())
     return web.Response(body=text.encode(), content_type="application/x-amz-json-1.0")
+
+
+def handle_form(call: Call) -> web.Response:
+    """The same, asked for in a query form. Blocks, and imports moto: not for the event loop."""
+    form = query_form.parse(call.body or b"")
+    name = form.get("Action", "")
+    if name not in _OPERATIONS:
+        raise AwsError("InvalidAction", f"{name} is not served by the embedded AWS.", 404)
+    answer = _OPERATIONS[name](call, query_form.request_of("cloudwatch", name, form))
+    return query_form.response_of("cloudwatch", name, answer)
 
 
 def _list_metrics(call: Call, request: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ same random numbers: data only, nothing that runs when it is read.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import io
 import json
@@ -86,9 +87,13 @@ class MotoBridge:
         """Finish the request in progress."""
         self._thread.shutdown(cancel_futures=True)
 
+    async def run(self, work: Callable[[], web.Response]) -> web.Response:
+        """Do something with moto's code, in the one thread that imports it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     async def handle(self, call: Call) -> web.StreamResponse:
         """Answer one request of a service that moto knows."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, call)
+        return await self.run(functools.partial(self._answer, call))
 
     def _answer(self, call: Call) -> web.Response:
         self._app(call.service)

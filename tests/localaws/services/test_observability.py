@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.model import ServiceModel
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,3 +204,50 @@ def test_cbor_reads_lengths_of_every_form() -> None:
     assert cbor.loads(bytes.fromhex("7f657374726561646d696e67ff")) == "streaming"
     assert cbor.loads(bytes.fromhex("f93e00")) == 1.5
     assert cbor.loads(bytes.fromhex("c11a514b67b0")) == datetime(2013, 3, 21, 20, 4, tzinfo=UTC)
+
+
+def test_older_clients_and_terraform_send_forms(metrics: Any, own_aws: EmbeddedAws) -> None:
+    query = query_client(own_aws)
+    dimensions = [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "v"}]
+    asked = {
+        "Namespace": "/aws/sagemaker/Endpoints",
+        "MetricName": "CPU",
+        "Dimensions": dimensions,
+        "StartTime": datetime.fromtimestamp(600, UTC),
+        "EndTime": datetime.fromtimestamp(720, UTC),
+        "Period": 60,
+        "Statistics": ["Sum", "Maximum"],
+    }
+    assert (
+        query.get_metric_statistics(**asked)["Datapoints"]
+        == (metrics.get_metric_statistics(**asked)["Datapoints"])
+    )
+    alarm = {
+        "AlarmName": "busy",
+        "Namespace": asked["Namespace"],
+        "MetricName": "CPU",
+        "Dimensions": dimensions,
+        "Statistic": "Average",
+        "Period": 60,
+        "EvaluationPeriods": 2,
+        "Threshold": 0.5,
+        "ComparisonOperator": "GreaterThanThreshold",
+    }
+    query.put_metric_alarm(**alarm, Tags=[{"Key": "team", "Value": "a & b"}])
+    (described,) = query.describe_alarms(AlarmNames=["busy"])["MetricAlarms"]
+    assert {name: described[name] for name in alarm} == alarm
+    tags = query.list_tags_for_resource(ResourceARN=described["AlarmArn"])["Tags"]
+    assert tags == [{"Key": "team", "Value": "a & b"}]
+    query.delete_alarms(AlarmNames=["busy"])
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        query.delete_alarms(AlarmNames=["busy"])
+    with pytest.raises(ClientError, match="DescribeAnomalyDetectors is not served"):
+        query.describe_anomaly_detectors()
+
+
+def query_client(aws: EmbeddedAws) -> Any:
+    """A client of CloudWatch as botocore made them before 1.42."""
+    with mock.patch.object(ServiceModel, "resolved_protocol", "query"):
+        client = aws.client("cloudwatch")
+    client.meta.service_model.resolved_protocol = "query"  # answers are read by it, too
+    return client

@@ -24,6 +24,7 @@ OF_OTHERS = ("/aws/sagemaker/Endpoints/loadbench-chat", f"/aws/sagemaker/Endpoin
 def filled(aws_session: Any) -> Iterator[Any]:
     s3, logs = aws_session.client("s3"), aws_session.client("logs")
     place = {"LocationConstraint": "us-west-2"}
+    empty(aws_session)  # what other tests have left
     for bucket in (OWN, "a-users"):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
         s3.put_object(Bucket=bucket, Key="models/0a1b/model.safetensors", Body=bytes(20_000_000))
@@ -32,11 +33,16 @@ def filled(aws_session: Any) -> Iterator[Any]:
     for group in (*OURS, *OF_OTHERS):
         logs.create_log_group(logGroupName=group)
     yield aws_session
-    for group in groups(aws_session):
+    empty(aws_session)
+
+
+def empty(session: Any) -> None:
+    s3, logs = session.client("s3"), session.client("logs")
+    for group in groups(session):
         logs.delete_log_group(logGroupName=group)
     for bucket in (item["Name"] for item in s3.list_buckets()["Buckets"]):
         if bucket in (OWN, "a-users"):
-            for key in keys(aws_session, bucket):
+            for key in keys(session, bucket):
                 s3.delete_object(Bucket=bucket, Key=key)
             s3.delete_bucket(Bucket=bucket)
 
