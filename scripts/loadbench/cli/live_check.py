@@ -56,7 +56,7 @@ def _agreed(context: RunContext, step: str, yes: bool) -> bool:
     if context.config.target == "local" or yes:
         return True
     what, _, load_path = step.partition(" ")
-    click.echo(_cost(context, what, load_path), err=True)  # type: ignore[arg-type]
+    click.echo(_cost(context, what, load_path), err=True)
     return confirm(f"{step}: go on? (no: the next step is asked for)")
 
 

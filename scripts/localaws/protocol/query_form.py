@@ -30,7 +30,8 @@ def request_of(service: str, operation: str, form: dict[str, str]) -> dict[str, 
 
     try:
         parser = QueryParser(_model(service).operation_model(operation), timestamp_parser=parse_timestamp)
-        members = parser.parse({"values": form})
+        request: Any = {"values": form}  # all that this protocol's parser reads of a request
+        members = parser.parse(request)
     except ValueError as error:
         raise AwsError("MalformedInput", f"A value of {operation} has the wrong type: {error}") from error
     return dict(members)
