@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -159,9 +160,21 @@ def _start(request: dict[str, Any], listener: socket.socket) -> None:
     descriptor = listener.fileno()
     command = [sys.executable, "-m", "fastload.prefetch", json.dumps(request), str(descriptor)]
     command.append(str(os.getpid()))
+    started: Future[None] = Future()
+
+    def keep() -> None:
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[descriptor])
+        except OSError as error:
+            started.set_exception(error)
+            return
+        started.set_result(None)
+        process.wait()
+
+    # In a thread that lives as long as the process: Linux ends a process with the thread that started it. And
+    # it is reaped when it ends, so that no zombie stays with a server that runs for months.
+    threading.Thread(target=keep, name="fastload-prefetch", daemon=True).start()
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[descriptor])
+        started.result()
     except OSError as error:
         raise StreamError(f"the prefetching process cannot be started: {error}.") from error
-    # Reaped when it ends, so that no zombie stays with a server that runs for months.
-    threading.Thread(target=process.wait, name="fastload-reaper", daemon=True).start()

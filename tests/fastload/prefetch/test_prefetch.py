@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -262,6 +263,39 @@ def test_a_process_dies_with_whoever_started_it(checkpoint: Path, store: Hostile
         server.kill()
         server.wait()
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_process_outlives_the_thread_that_asked_for_it(checkpoint: Path, store: HostileStore) -> None:
+    store.faults.append(Fault("stall", KEY, times=1))
+    asking = threading.Thread(target=client.begin, args=(REQUEST,))
+    asking.start()
+    asking.join()
+    (started,) = prefetchers()
+    until(lambda: store.asked("GET", KEY))
+    store.released.set()
+    with Weights(REQUEST) as weights:
+        assert [process.pid for process in prefetchers()] == [started.pid]
+        assert_right(weights, checkpoint)
+        weights.finish()
+
+
+@pytest.mark.usefixtures("checkpoint")
+def test_a_process_whose_starter_is_killed_at_once_does_not_stay(store: HostileStore) -> None:
+    """Before Linux has been asked to end it with its parent, which is after its imports."""
+    store.faults.append(Fault("stall", KEY, times=1000))
+    script = (
+        "import os, signal\n"
+        "from fastload.prefetch import client\n"
+        f"client.begin({REQUEST})\n"
+        "print(next(open(f'/proc/self/task/{tid}/children').read().split()[0]"
+        " for tid in os.listdir('/proc/self/task') if open(f'/proc/self/task/{tid}/children').read()),"
+        " flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    orphan = int(done.stdout)
+    until(lambda: not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_worker_that_dies_does_not_count_as_done(checkpoint: Path) -> None:
