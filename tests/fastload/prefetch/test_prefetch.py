@@ -267,11 +267,13 @@ def test_a_process_dies_with_whoever_started_it(checkpoint: Path, store: Hostile
 
 def test_a_process_outlives_the_thread_that_asked_for_it(checkpoint: Path, store: HostileStore) -> None:
     store.faults.append(Fault("stall", KEY, times=1))
-    asking = threading.Thread(target=client.begin, args=(REQUEST,))
+    is_reading = threading.Event()
+    asking = threading.Thread(target=lambda: (client.begin(REQUEST), is_reading.wait(20)))
     asking.start()
-    asking.join()
-    (started,) = prefetchers()
     until(lambda: store.asked("GET", KEY))
+    (started,) = prefetchers()
+    is_reading.set()
+    asking.join()
     store.released.set()
     with Weights(REQUEST) as weights:
         assert [process.pid for process in prefetchers()] == [started.pid]
