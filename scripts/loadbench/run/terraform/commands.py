@@ -174,6 +174,7 @@ class Terraform:
         command = self.command(name, **options)
         self._state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._log_file.touch(mode=0o600)  # error messages quote values of the configuration
         errors_file = self._state_file.with_name(f"terraform-{name}.stderr")
         # Its output goes to a file, not a pipe: if we die, Terraform still ends its work and saves its state.
         with self._log_file.open("ab") as log, errors_file.open("wb") as errors:

@@ -149,7 +149,9 @@ class TestRealRoot:
             file for file in tmp_path.rglob("*") if file.is_file() and b"hf_planted" in file.read_bytes()
         ]
         assert [file.name for file in holders] == ["terraform.tfstate"]
-        assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
+        (log,) = tmp_path.rglob("*.jsonl")
+        for file in (holders[0], log):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_the_stream_is_kept_over_all_commands(
         self, make_terraform: MakeTerraform, no_variables: Path, tmp_path: Path
