@@ -6,7 +6,6 @@ to nobody any more.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -15,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from loadbench.file_lock import is_locked, locked
 
 _PREFIX = ".loadbench-scratch-"
 # What a model is filled into (run/models/resolve.py): an interrupted download is continued, for a day.
@@ -28,13 +29,8 @@ _HALF_FILE_KEPT_S = 60
 @contextmanager
 def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
     """A folder that goes when the block ends, or with the next command where the process was killed."""
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as folder:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield Path(folder)
-        finally:
-            os.close(descriptor)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as folder, locked(Path(folder)):
+        yield Path(folder)
 
 
 def sweep(private_dir: Path, results_dir: Path, cache: Path) -> tuple[int, int]:
@@ -53,17 +49,9 @@ def _is_abandoned(path: Path, lock: Path) -> bool:
     try:
         if path.lstat().st_uid != os.geteuid() or path.is_symlink():
             return False
-        descriptor = os.open(lock, os.O_RDONLY)
+        return not is_locked(lock)
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(descriptor)
 
 
 def _is_old_partial(folder: Path) -> bool:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _START_TIMEOUT_S = 60
+# Exit codes of the command `localaws`, which its help lists.
+_EXIT_USAGE, _EXIT_STATE_FOLDER = 2, 3
+_INSTALL = "In a checkout, run `make setup`; elsewhere, `pip install '/path/to/checkout[local]'`"
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,8 @@ def start_local(config: Config, home: Path) -> dict[str, str]:
     """
     if missing := missing_of_local(metadata.requires("loadbench") or ()):
         raise UsageError(
-            f"the embedded AWS needs what is not installed: {', '.join(missing)}",
-            remedy="pip install 'loadbench[local]' (in a checkout: `make setup`), or use a real account:"
-            " `target: aws`.",
+            f"the embedded AWS needs packages that are not installed: {', '.join(missing)}",
+            remedy=f"{_INSTALL}. Or use a real account: `target: aws`.",
         )
     local = config.local
     settings = {
@@ -193,14 +195,14 @@ def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | N
     if "No module named" in words:
         raise UsageError(
             f"the embedded AWS is not fully installed: {words.splitlines()[-1]}",
-            remedy="Run `make setup`, or pip install 'loadbench[local]'.",
+            remedy=f"{_INSTALL}.",
         )
-    if done.returncode == UsageError.exit_code:
+    if done.returncode == _EXIT_USAGE:
         reason = words.splitlines()[-1].removeprefix("Error: ")  # after how to call it
         raise UsageError(
             f"the embedded AWS: {reason}", remedy="Check the section `local` of the configuration."
         )
-    if "belongs to another user" in words:
+    if done.returncode == _EXIT_STATE_FOLDER:
         raise UsageError(f"the embedded AWS: {words}", remedy="Set local.state_dir in the configuration.")
     raise RunError(
         f"the embedded AWS could not do `{arguments[0]}`",

@@ -15,6 +15,7 @@ import click
 from .errors import LocalAwsError
 from .server import lifecycle
 from .settings import Settings, SettingsError, parse_settings
+from .state.files import StateFolderError
 
 _state_dir = click.option(
     "--state-dir",
@@ -26,7 +27,11 @@ _state_dir = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-# What a path is not to blame for.
+# Exit codes are part of the interface; the help of the command lists them. 1 is any other failure.
+EXIT_USAGE = 2
+EXIT_STATE_FOLDER = 3
+
+# Errors of the disk, for which the given path is not the cause.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -39,19 +44,26 @@ class _Group(click.Group):
             return super().invoke(context)
         except SettingsError as error:
             click.echo(f"error: {error}", err=True)
-            sys.exit(2)
+            sys.exit(EXIT_USAGE)
+        except StateFolderError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(EXIT_STATE_FOLDER)
         except LocalAwsError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
         except OSError as error:
             name = f" {error.filename}" if error.filename else ""
             click.echo(f"error: cannot use{name}: {error.strerror}", err=True)
-            sys.exit(1 if error.errno in _DISK_ERRORS else 2)
+            sys.exit(1 if error.errno in _DISK_ERRORS else EXIT_USAGE)
 
 
 @click.group(cls=_Group)
 def main() -> None:
-    """An embedded AWS for one machine: S3, SageMaker and what they need, on loopback."""
+    """An embedded AWS for one machine: S3, SageMaker and what they need, on loopback.
+
+    Exit codes: 0 success; 1 failure; 2 wrong command line or settings; 3 the state folder cannot be used, or
+    another user owns it or can write to it.
+    """
 
 
 @main.command()

@@ -33,7 +33,7 @@ def test_two_at_once(checkout: Checkout, neighbour: Checkout) -> None:
 
     for verb in (("run", "standard"), ("destroy",)):
         refused = checkout.loadbench(*verb, exit_code=2)
-        assert f"process {first.pid} works on the standard path in this checkout" in refused.stderr
+        assert f"process {first.pid} is running the standard path in this checkout" in refused.stderr
 
     for process in (first, second):
         said, _ = process.communicate(timeout=VERB_TIMEOUT_S)

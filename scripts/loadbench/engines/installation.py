@@ -7,7 +7,6 @@ installation and is made anew: pip cannot be trusted to notice a package whose f
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,12 +14,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from loadbench.errors import PreflightError, RunError, UsageError
+from loadbench.file_lock import locked
 from loadbench.progress import OnProgress, Progress, ignore_progress
 
 _MARKER = "installed.json"
@@ -199,16 +199,16 @@ def _check_machine(engine: Engine, private_dir: Path) -> None:
 
 @contextmanager
 def _lock(private_dir: Path, engine: Engine) -> Iterator[None]:
-    """One installation or removal at a time. Raises UsageError when another process is at it."""
+    """One installation or removal at a time. Raises UsageError while another process does either."""
     folder = private_dir / "engines"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{engine.folder_name}.lock").open("a", encoding="utf-8") as lock:
+    with ExitStack() as closing:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            closing.enter_context(locked(folder / f"{engine.folder_name}.lock", wait=False))
         except BlockingIOError as error:
             raise UsageError(
                 f"another process is installing or removing {engine.name} in this folder",
-                remedy="Wait for it.",
+                remedy="Wait until it has finished.",
             ) from error
         yield
 

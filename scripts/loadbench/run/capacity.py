@@ -18,14 +18,12 @@ from typing import Any, Literal, Protocol
 from loadbench.errors import RunError
 from loadbench.results.run_record import ResourceNames
 from loadbench.run.observe.status import IN_SERVICE
+from loadbench.run.polling import STATE_CHANGE_TIMEOUT_S, STATUS_INTERVAL_S
 
 Resource = Literal["endpoint", "inference component"]
 
 _COUNTED: dict[Resource, str] = {"endpoint": "instances", "inference component": "copies"}
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
-_EVERY_S = 0.4
-# A health check may take an hour.
-_PATIENCE_S = 4200.0
 
 
 @dataclass(frozen=True)
@@ -150,17 +148,17 @@ class Watch:
         return reading.modified_s
 
     def _until(self, count: Count, true: Callable[[Reading], bool]) -> Reading:
-        deadline_s = self.clock() + _PATIENCE_S
+        deadline_s = self.clock() + STATE_CHANGE_TIMEOUT_S
         while True:
             reading = self._read(count)
             if not reading.in_progress and true(reading):
                 return reading
             if self.clock() > deadline_s:
                 raise RunError(
-                    f"the {count.resource} is still {reading.status} after {_PATIENCE_S:.0f} s",
+                    f"the {count.resource} is still {reading.status} after {STATE_CHANGE_TIMEOUT_S:.0f} s",
                     remedy="Look at it in the SageMaker console; `make destroy` removes it.",
                 )
-            self.sleep(_EVERY_S)
+            self.sleep(STATUS_INTERVAL_S)
 
     def _read(self, count: Count) -> Reading:
         reading = count.read()

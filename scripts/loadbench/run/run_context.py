@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from loadbench.clock import SteadyClock
 from loadbench.config import Config
 from loadbench.errors import PreflightError, UsageError, storage_error
+from loadbench.file_lock import locked
 from loadbench.target import Account
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
@@ -58,19 +58,17 @@ def lock_path(workspace: Workspace, load_path: str) -> Iterator[None]:
     with ExitStack() as closing:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            lock = closing.enter_context(file.open("a+b", buffering=0))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.truncate(0)
-            lock.write(str(os.getpid()).encode())
+            lock = closing.enter_context(locked(file, wait=False))
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
         except BlockingIOError as error:
-            lock.seek(0)
             raise UsageError(
-                f"process {lock.read().decode().strip()} works on the {load_path} path in this checkout",
+                f"process {file.read_text().strip()} is running the {load_path} path in this checkout",
                 remedy="Wait for it, or use a second checkout.",
             ) from error
         except OSError as error:
             known = storage_error(error)
             raise PreflightError(
-                f"the lock {file} cannot be made: {error.strerror}", remedy=known.remedy if known else ""
+                f"cannot create the lock {file}: {error.strerror}", remedy=known.remedy if known else ""
             ) from error
         yield

@@ -36,7 +36,7 @@ def prepare(options: Options) -> None:
     except ImportError as error:
         raise ContainerError(
             "load_format is runai_streamer and runai-model-streamer is not installed; "
-            "install the extra: pip install 'loadbench[local]'"
+            "install it with `pip install '/path/to/checkout[local]'`"
         ) from error
 
 

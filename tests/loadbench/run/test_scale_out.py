@@ -84,7 +84,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy's log says nothing here; nobody waits for its last line."""
     from loadbench.run.observe import added_copy
 
-    monkeypatch.setattr(added_copy, "_LATE_LINES_WITHIN_S", 0.0)
+    monkeypatch.setattr(added_copy, "LATE_LOG_LINES_TIMEOUT_S", 0.0)
 
 
 def recorded(context: RunContext) -> Any:

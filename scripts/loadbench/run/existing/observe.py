@@ -21,15 +21,14 @@ from loadbench.run.observe import Observer
 from loadbench.run.observe.added_copy import AddedCopy
 from loadbench.run.observe.layers import find_layers
 from loadbench.run.observe.spans import find_restarts
+from loadbench.run.polling import STATE_CHANGE_TIMEOUT_S, STATUS_INTERVAL_S
 from loadbench.run.run_context import RunContext
 
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
-_EVERY_S = 0.5
-_LONGEST_S = 4200.0  # a health check may take an hour
 
 
 def observe_endpoint(
-    context: RunContext, endpoint: str, component: str | None, wait_s: float = _LONGEST_S
+    context: RunContext, endpoint: str, component: str | None, wait_s: float = STATE_CHANGE_TIMEOUT_S
 ) -> RunRecord:
     """Watch one start to its end and write its record.
 
@@ -62,7 +61,7 @@ def _found(
             except UsageError:
                 if time.monotonic() >= deadline_s:
                     raise
-            time.sleep(_EVERY_S)
+            time.sleep(STATUS_INTERVAL_S)
 
 
 def _creation(
@@ -107,7 +106,7 @@ def _until_ready(observer: Observer, wait_s: float) -> None:
     while observer.deployment.ready_s is None and observer.failure_reason is None:
         if time.monotonic() >= deadline_s:
             raise RunError("it is not in service after the longest time that a health check may take")
-        time.sleep(_EVERY_S)
+        time.sleep(STATUS_INTERVAL_S)
 
 
 def _collect(observer: Observer, record: RunRecord, description: Description, endpoint_was_up: bool) -> None:
@@ -164,7 +163,7 @@ def _change(
     )
     try:
         with context.ui.step(f"{record.path}: {began.status}, watching it"):
-            ended = _next(count, lambda reading: not reading.in_progress, _LONGEST_S)
+            ended = _next(count, lambda reading: not reading.in_progress, STATE_CHANGE_TIMEOUT_S)
         scale_out.changes[0].ready_s = ended.modified_s
         record.status = "succeeded" if ended.current > before else "failed"
     except KeyboardInterrupt:
@@ -196,7 +195,7 @@ def _next(count: Copies | Instances, wanted: Any, wait_s: float) -> Reading:
                 "nothing was created, updated or scaled in all that time",
                 remedy="Start `loadbench observe` before the change; `loadbench import` reads past ones.",
             )
-        time.sleep(_EVERY_S)
+        time.sleep(STATUS_INTERVAL_S)
     return reading
 
 

@@ -69,7 +69,7 @@ def _convert(quantized: Path, folder: Path) -> None:
     _run(
         [sys.executable, "-m", "loadbench.run.models.dequantize", str(quantized), str(folder)],
         "could not dequantize the default model",
-        "Install the extra that holds torch and transformers: pip install '.[local]'",
+        "Install torch and transformers with `make setup`, or `pip install '/path/to/checkout[local]'`.",
         _CONVERSION_TIMEOUT_S,
         {
             "PYTHONPATH": str(Path(__file__).resolve().parents[3]),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadbench.errors import RunError, UsageError
+from loadbench.file_lock import locked
 from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.models import default_model, hub, synthetic
 from loadbench.run.models.checkpoint import inspect_checkpoint
@@ -97,7 +96,8 @@ def describe_model(
 def _make(model_id: str, folder: Path, token: str | None, on_progress: OnProgress) -> None:
     """Fill `folder` whole or not at all, once even if several processes ask."""
     maker = _maker(model_id, token)
-    with _locked(folder):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f".{folder.name}.lock")):
         if folder.is_dir():  # another process made it while this one waited
             return
         partial = folder.with_name(f".{folder.name}.partial")
@@ -136,11 +136,3 @@ def _maker(model_id: str, token: str | None) -> _Maker:
     return _Maker(
         lambda folder, on_progress: hub.download(model_id, folder, token, on_progress), resumes=True
     )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -21,10 +21,8 @@ from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
 from loadbench.run.observe.spans import Seen, assemble
 from loadbench.run.observe.status import IN_SERVICE, ResourceTimes
+from loadbench.run.polling import LATE_LOG_LINES_TIMEOUT_S, LOG_INTERVAL_S
 
-_LOGS_EVERY_S = 1.0
-# CloudWatch shows a line some seconds after it was written.
-_LATE_LINES_WITHIN_S = 10.0
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
 
 
@@ -49,14 +47,14 @@ class AddedCopy:
 
     def collect(self, *, patiently: bool) -> None:
         """Read what is new; patiently, until the copy's own word that it is ready has come."""
-        deadline_s = time.monotonic() + _LATE_LINES_WITHIN_S
+        deadline_s = time.monotonic() + LATE_LOG_LINES_TIMEOUT_S
         while True:
             self._container.fetch()
             if self._platform:
                 self._platform.fetch()
             if not patiently or starts.told_ready(self.lines()) or time.monotonic() > deadline_s:
                 return
-            time.sleep(_LOGS_EVERY_S)
+            time.sleep(LOG_INTERVAL_S)
 
     def log_lines(self) -> list[str]:
         """What the copy has said."""

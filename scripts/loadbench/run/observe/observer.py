@@ -24,12 +24,9 @@ from loadbench.run.observe.logs import LogFile, LogFollower, container_group, pl
 from loadbench.run.observe.spans import Seen, assemble, find_restarts, read_container
 from loadbench.run.observe.status import StatusPoller
 from loadbench.run.observe.usage import read_usage
+from loadbench.run.polling import LATE_LOG_LINES_TIMEOUT_S, LOG_INTERVAL_S, STATUS_INTERVAL_S
 
 _LOG = logging.getLogger(__name__)
-_STATUS_EVERY_S = 0.4
-_LOGS_EVERY_S = 1.0
-# CloudWatch shows a line some seconds after it was written.
-_LATE_LINES_WITHIN_S = 10.0
 _LOG_FILE = "container.log"
 # One client a thread would be safe too; one with room for all of them is simpler.
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=4)
@@ -74,7 +71,7 @@ class Observer:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        for work, every_s in ((self._status.poll, _STATUS_EVERY_S), (self._fetch_logs, _LOGS_EVERY_S)):
+        for work, every_s in ((self._status.poll, STATUS_INTERVAL_S), (self._fetch_logs, LOG_INTERVAL_S)):
             thread = threading.Thread(target=self._repeat, args=(work, every_s), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -161,10 +158,10 @@ class Observer:
 
     def _fetch_late_lines(self) -> None:
         """Read on until the server's own word that it was ready, the last line a timeline needs."""
-        deadline_s = time.monotonic() + _LATE_LINES_WITHIN_S
+        deadline_s = time.monotonic() + LATE_LOG_LINES_TIMEOUT_S
         self._fetch_logs()
         while not starts.told_ready(self._container.lines) and time.monotonic() < deadline_s:
-            time.sleep(_LOGS_EVERY_S)
+            time.sleep(LOG_INTERVAL_S)
             self._fetch_logs()
 
     def _fetch_logs(self) -> None:

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.errors import RunError
 from loadbench.results.costs import find_price
+from loadbench.run.polling import REMINDER_INTERVAL_S, STATE_CHANGE_TIMEOUT_S
 from loadbench.run.removal.resources import (
     RESOURCE_KINDS,
     PriceLookup,
@@ -24,10 +25,7 @@ from loadbench.run.removal.resources import (
 
 __all__ = ["Listing", "Resource", "find_resources", "list_project", "remove"]
 
-# An endpoint cannot be removed while it is being made, and its health check may take an hour.
-_PATIENCE_S = 4200.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
-_SAY_EVERY_S = 10.0
 _ASK_AGAIN = 3
 # How long SageMaker may refuse to remove an endpoint after its component is gone
 # (docs/facts/aws-evidence.md#endpoint-removal).
@@ -92,17 +90,17 @@ def remove(
     resources: Iterable[Resource],
     on_say: OnSay,
     *,
-    patience_s: float = _PATIENCE_S,
+    timeout_s: float = STATE_CHANGE_TIMEOUT_S,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Resource]:
     """Remove resources and wait until they are gone; returns what is still there, each with its problem.
 
     Order: jobs are stopped, then component, endpoint, configuration, model, role. What is still being made
-    is waited for, at most `patience_s` seconds in all, because SageMaker refuses to remove it before. An
+    is waited for, at most `timeout_s` seconds in all, because SageMaker refuses to remove it before. An
     error of one resource does not keep the others from being removed.
     """
-    remover = _Remover(ProjectResources(session, sleep=sleep), on_say, clock, sleep, clock() + patience_s)
+    remover = _Remover(ProjectResources(session, sleep=sleep), on_say, clock, sleep, clock() + timeout_s)
     wanted = remover.with_held_components(list(resources))
     for kind in RESOURCE_KINDS:
         remover.remove_all(kind, [item for item in wanted if item.kind == kind])
@@ -195,12 +193,12 @@ class _Remover:
                     continue
                 if refused_since_s is None:
                     refused_since_s = self.clock()  # it may have settled before the look: ask once more
-                elif self.clock() - refused_since_s >= self._patience_s(item):
+                elif self.clock() - refused_since_s >= self._refusal_timeout_s(item):
                     raise
                 else:
                     pauses.wait(f"is {status} and its removal is refused: {error}", error)
 
-    def _patience_s(self, item: Resource) -> float:
+    def _refusal_timeout_s(self, item: Resource) -> float:
         """How long a refusal may last though nothing is in progress any more."""
         if item.kind != "endpoint" or item.run_id in self.runs_with_component:
             return 0.0
@@ -232,7 +230,7 @@ class _Pauses:
         waited_s = now_s - self._started_s
         if now_s >= self._remover.deadline_s:
             raise TimeoutError(f"it {what}; waited {waited_s:.0f} s") from cause
-        if now_s - self._said_s >= _SAY_EVERY_S:
+        if now_s - self._said_s >= REMINDER_INTERVAL_S:
             self._said_s = now_s
             self._remover.on_say(f"{self._item.kind} {self._item.name} {what} ({waited_s:.0f} s)")
         self._remover.sleep(self._pause_s)

@@ -26,9 +26,8 @@ from loadbench.errors import RunError, ServiceError, StateLockedError
 from loadbench.progress import OnProgress, ignore_progress
 from loadbench.run.terraform import install, working_copy
 from loadbench.run.terraform.install import Binary
-from loadbench.run.terraform.process import TerraformProcess
+from loadbench.run.terraform.process import POLL_INTERVAL_S, TerraformProcess
 
-_POLL_S = 0.05
 _FLAG = python_terraform.IsFlagged
 # Since 1.10 Terraform would rather have the path in the backend block, where it cannot be one a run.
 _DEPRECATION = b"Warning: Deprecated flag: -state"
@@ -300,7 +299,7 @@ def _follow(process: TerraformProcess, tail: Tail, on_event: OnEvent) -> int:
                 on_event(TerraformEvent(time.time(), "interrupting", announcements.pop()))
             for event in tail.events():
                 on_event(event)
-            code = process.wait(_POLL_S)
+            code = process.wait(POLL_INTERVAL_S)
             for event in tail.events():
                 on_event(event)
             break

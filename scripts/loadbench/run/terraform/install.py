@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadbench.errors import PreflightError, RunError
+from loadbench.file_lock import locked
 from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.scratch import scratch_folder
 from loadbench.workspace import Workspace
@@ -193,7 +192,7 @@ def initialize(
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     marker = data_dir / "initialized"
-    with _only_one(data_dir):
+    with locked(data_dir / "init.lock"):  # two at once would break the folder
         if _is_initialized(binary, root, data_dir, marker):
             return False
         marker.unlink(missing_ok=True)
@@ -203,14 +202,6 @@ def initialize(
         # After it: it adds this platform's hash to the lock file when it is missing.
         marker.write_text(_fingerprint(root), encoding="utf-8")
         return True
-
-
-@contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    """Two `init` on one folder at once would break it; the second waits."""
-    with (data_dir / "init.lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _fingerprint(root: Path) -> str:

@@ -7,7 +7,6 @@ folder; the lock passes on to its providers and dies with the last of them, what
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -16,10 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from loadbench.file_lock import is_locked, locked
+from loadbench.run.polling import REMINDER_INTERVAL_S
+
 _FILE = "terraform.pid"
 _STOPPING = "stopping"
-_POLL_S = 0.05
-_SAY_EVERY_S = 10.0
+POLL_INTERVAL_S = 0.05
 
 OnSay = Callable[[str], None]
 
@@ -38,8 +39,8 @@ class TerraformProcess:
         errors: BinaryIO,
     ) -> None:
         self._file = folder / _FILE
-        with self._file.open("wb", buffering=0) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._file) as lock:
+            os.ftruncate(lock, 0)
             self._popen = subprocess.Popen(
                 command,
                 cwd=cwd,
@@ -49,11 +50,11 @@ class TerraformProcess:
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C at the terminal reaches us only; we pass on one signal
                 umask=0o077,  # the state holds the token
-                pass_fds=(lock.fileno(),),
+                pass_fds=(lock,),
             )
             # It runs by now: a full disk must not keep us from following it.
             with contextlib.suppress(OSError):
-                lock.write(str(self.pid).encode())
+                os.write(lock, str(self.pid).encode())
 
     @property
     def pid(self) -> int:
@@ -88,10 +89,10 @@ def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = ti
         elif pid.isdecimal() and note != _STOPPING and not interrupted:
             _interrupt(file, int(pid))
             interrupted = True
-        if clock() - said_s >= _SAY_EVERY_S:
+        if clock() - said_s >= REMINDER_INTERVAL_S:
             said_s = clock()
             on_say(f"waiting for the end of an earlier Terraform ({said_s - started_s:.0f} s)")
-        time.sleep(_POLL_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _interrupt(file: Path, pid: int) -> None:
@@ -104,15 +105,9 @@ def _interrupt(file: Path, pid: int) -> None:
 
 def _is_held(file: Path) -> bool:
     try:
-        lock = file.open("r", encoding="utf-8")
+        return is_locked(file)
     except FileNotFoundError:
         return False
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _leads_session(pid: int) -> bool:

@@ -260,7 +260,7 @@ def test_while_a_run_is_at_work_nothing_is_removed(
     workspace: Workspace, account: FakeAccount, run_destroy: Destroy
 ) -> None:
     run_in(workspace, account)
-    with lock_path(workspace, "fast"), pytest.raises(UsageError, match="works on the fast path"):
+    with lock_path(workspace, "fast"), pytest.raises(UsageError, match="is running the fast path"):
         run_destroy()
     assert len(account.alive()) == 5
 

@@ -30,14 +30,12 @@ def account() -> FakeAccount:
     return account
 
 
-def remove_all(
-    account: FakeAccount, said: list[str] | None = None, patience_s: float = 600
-) -> list[Resource]:
+def remove_all(account: FakeAccount, said: list[str] | None = None, timeout_s: float = 600) -> list[Resource]:
     return remove(
         account,
         find_resources(account, "loadbench"),
         (said if said is not None else []).append,
-        patience_s=patience_s,
+        timeout_s=timeout_s,
         clock=account.clock,
         sleep=account.sleep,
     )
@@ -212,10 +210,10 @@ class TestRemove:
         account.errors["delete_endpoint", NAME] = [client_error("AccessDeniedException")]
         assert {item.name for item in remove_all(account)} == {NAME}
 
-    def test_patience_ends_and_says_so(self, account: FakeAccount) -> None:
+    def test_a_removal_that_takes_too_long_is_reported(self, account: FakeAccount) -> None:
         account.things = [thing for thing in account.things if thing.sort != "inference_component"]
         next(thing for thing in account.things if thing.sort == "endpoint").ready_s = 10_000
-        remaining = {item.kind: item for item in remove_all(account, patience_s=60)}
+        remaining = {item.kind: item for item in remove_all(account, timeout_s=60)}
         assert remaining["endpoint"].status == "Creating"
         assert "waited" in remaining["endpoint"].problem
 
