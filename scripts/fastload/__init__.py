@@ -1,4 +1,4 @@
-"""fastload: model weights from S3 to a device at the speed of the wire.
+"""fastload: loads model weights from S3 to a device at the full rate of the network.
 
     stream = fastload.open_stream("s3://bucket/model-tp1/")      # bytes flow while the framework is imported
     model = build_model()
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Sharding is imported when it is asked for: who only loads begins 15 ms earlier without it."""
+    """Sharding is imported on first use: without it, a load starts 15 ms earlier."""
     if name in __all__:
         from fastload import shard
 

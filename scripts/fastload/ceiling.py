@@ -1,7 +1,7 @@
-"""What the link gives: a rank's chunks into memory touched beforehand, without checksums.
+"""The maximum rate of the link: reads a rank's chunks into pre-faulted memory, without checksums.
 
-No loader: it neither allocates within its clock nor checks what it reads, and so bounds what a load from the
-same place over as many connections can reach.
+This is not a loader: it does not allocate memory while it measures and does not verify the bytes, so it is an
+upper bound for a load from the same place over the same number of connections.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Hugging Face safetensors checkpoint in a store: its tensors and where their bytes lie."""
+"""A Hugging Face safetensors checkpoint in a store: its tensors and the positions of their bytes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Checkpoint:
 def read_checkpoint(store: Store, *, with_digest: bool = True) -> Checkpoint:
     """Read the headers of a checkpoint, not its tensors (a folder's files are read once, for the digest).
 
-    Without `with_digest` that is left out, and no file is read whole. Raises CheckpointError.
+    Without `with_digest` there is no digest, and no file is read completely. Raises CheckpointError.
     """
     objects = store.listing()
     session = store.session()
@@ -87,9 +87,9 @@ def _config(store: Store, session: Session, objects: dict[str, ObjectInfo]) -> d
     try:
         document = parse_json(session.read(_CONFIG_NAME))
     except ValueError as error:
-        raise CheckpointError(f"{origin} is not JSON: {error}", "Fetch the file again") from error
+        raise CheckpointError(f"{origin} is not JSON: {error}", "Download the file again") from error
     if not isinstance(document, dict):
-        raise CheckpointError(f"{origin} is not a JSON object", "Fetch the file again")
+        raise CheckpointError(f"{origin} is not a JSON object", "Download the file again")
     return document
 
 

@@ -1,4 +1,4 @@
-"""CRC32C, the checksum S3 itself keeps for an object, at the speed of the memory it reads.
+"""CRC32C, a checksum that S3 stores for objects, computed at memory speed.
 
 awscrt's was measured at 109 GB/s on a cached megabyte (google-crc32c 17, crc32c 32, xxhash's XXH3 65:
 docs/performance.md), and unlike XXH3 a store that knows `x-amz-checksum-crc32c` checks it a second time on

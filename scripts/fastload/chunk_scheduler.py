@@ -1,8 +1,8 @@
-"""Which bytes of which piece a connection reads next.
+"""Decides which bytes of which piece a connection reads next.
 
-Pieces are handed out whole and in order. When none is left, an idle connection takes the second half of
-whatever has most left to read: a slow or stalled connection does not hold up the end, and large chunks, which
-save requests, cost nothing there.
+Pieces are assigned whole and in order. When none is left, an idle connection takes the second half of the
+longest remaining part: a slow or stalled connection does not delay the end, and large chunks, which need
+fewer requests, do not either.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes of one object that one request asks for, and where they go: `runs` cover it without holes.
+    """Bytes of one object for one request, and their destination: `runs` cover it without gaps.
 
-    `crc32c` is that of a piece of one run. With `version` the object must still be that one.
+    `crc32c` is the checksum of a piece with one run. With `version`, the object must not have changed.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Piece:
 
 
 class PieceInFlight:
-    """A piece some of whose bytes are being read, with the memory of each of its runs."""
+    """A piece that is being read, with the memory of each of its runs."""
 
     def __init__(self, piece: Piece, views: Sequence[memoryview]) -> None:
         self.piece = piece
@@ -66,7 +66,7 @@ class PieceInFlight:
 class Part:
     """Bytes `position` to `stop` of a piece, to be read by one connection.
 
-    `reserved` is the end of the segment being read now; only what lies behind it can be removed.
+    `reserved` is the end of the segment that is being read; only bytes after it can be reassigned.
     """
 
     def __init__(self, piece: PieceInFlight, start: int, stop: int) -> None:
@@ -112,7 +112,7 @@ class ChunkScheduler:
             self.most_connections = max(self.most_connections, self._connections)
 
     def take(self) -> Part | None:
-        """Something to read, or None, after which the connection must leave: those at work are enough for the
+        """The next part to read, or None: then the connection must end, because the others are enough for the
         rest.
         """
         with self._lock:
@@ -134,7 +134,7 @@ class ChunkScheduler:
         return part
 
     def next_segment(self, part: Part, wanted_bytes: int) -> memoryview:
-        """The memory the part's connection fills next; empty at its end.
+        """The memory that the part's connection fills next; empty at the end.
 
         As long as `wanted_bytes`, so that the interpreter is seldom needed, but at most half of one
         connection's share of what is left, so that all end together. Source: C. Polychronopoulos, D. Kuck,

@@ -29,7 +29,7 @@ class _Commands(click.Group):
         except FastloadError as error:
             raise click.ClickException(_printable(str(error))) from error
         except MemoryError as error:
-            raise click.ClickException("this machine has not enough memory for that.") from error
+            raise click.ClickException("this machine does not have enough memory for that.") from error
         except OSError as error:
             raise click.ClickException(_printable(f"{error.strerror or error}.")) from error
         except KeyboardInterrupt:
@@ -40,14 +40,14 @@ class _Commands(click.Group):
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise click.ClickException(
-                _printable(f"{reason}. This is a defect of fastload; please report it.")
+                _printable(f"{reason}. This is a bug in fastload; please report it.")
             ) from error
 
 
 @click.group(cls=_Commands)
 @click.version_option(package_name="loadbench", prog_name="fastload")
 def main() -> None:
-    """Model weights from S3 to a device at the speed of the wire.
+    """Load model weights from S3 to a device at the full rate of the network.
 
     Locations are s3://bucket/prefix/ or a folder. S3 is found by the usual AWS variables
     (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION).
@@ -93,7 +93,7 @@ def shard(
 @click.argument("location")
 @_JSON
 def inspect(location: str, as_json: bool) -> None:
-    """Say what the shards at LOCATION hold."""
+    """Show the content of the shards at LOCATION."""
     manifest = read_manifest(location)
     first = manifest.ranks[0]
     facts = {
@@ -124,18 +124,18 @@ def verify(location: str, as_json: bool) -> None:
 @click.argument("location")
 @click.option("--rank", default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option("--connections", type=int, default=None, help="Fix their number; by default it adapts.")
+@click.option("--connections", type=int, default=None, help="Number of connections; adaptive by default.")
 @click.option(
-    "--ceiling/--no-ceiling", default=True, help="Afterwards, read all again to see what the link gives."
+    "--ceiling/--no-ceiling", default=True, help="Afterwards, read everything again to measure the link."
 )
 @_JSON
 def load(
     location: str, rank: int, device: str, connections: int | None, ceiling: bool, as_json: bool
 ) -> None:
-    """Load one rank from LOCATION; say how long it took, and what share of the ceiling that is.
+    """Load one rank from LOCATION; print its duration, and its share of the ceiling.
 
-    The ceiling is the same bytes over as many plain connections into memory touched beforehand, unchecked.
-    It is read after the load, from a store that may then hold them in its cache.
+    The ceiling is the rate of the same bytes over the same number of connections into pre-faulted memory,
+    unverified. It is measured after the load, when the store may have the bytes in its cache.
     """
     with open_stream(location, rank=rank, device=device, connections=connections) as stream:
         tensors = stream.tensors()
@@ -176,12 +176,12 @@ def _show(facts: Mapping[str, object], as_json: bool, text: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Names and messages come from files and stores: none may clear the screen."""
+    """Names and messages come from files and stores: remove control characters."""
     return "\n".join(shown(line, 4000) for line in text.split("\n"))
 
 
 def _progress(verb: str, quiet: bool) -> Callable[[ShardProgress], None] | None:
-    """One line on a terminal, rewritten; nothing where nobody watches."""
+    """One line on a terminal, updated in place; nothing if there is no terminal."""
     if quiet or not sys.stderr.isatty():
         return None
 

@@ -1,4 +1,4 @@
-"""Where a rank's bytes land: host memory in place, or a GPU by way of pinned buffers."""
+"""The destination of a rank's bytes: host memory, or a GPU through pinned buffers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Destination(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Nothing more will come: let nobody wait."""
+        """No more bytes will come: end all waits."""
         ...
 
     def base(self) -> torch.Tensor:
@@ -56,7 +56,7 @@ class HostDestination:
         return self._buffer[offset_bytes : offset_bytes + size_bytes]
 
     def landed(self, offset_bytes: int, view: memoryview) -> None:
-        """Nothing to do: the bytes are where they belong."""
+        """Nothing to do: the bytes are at their destination."""
 
     def finish(self) -> None:
         """Nothing to wait for."""

@@ -24,19 +24,19 @@ class CheckpointError(FastloadError):
 
 
 class PartitionError(FastloadError):
-    """The model cannot be cut for the asked tensor-parallel degree."""
+    """The model cannot be partitioned for the tensor-parallel degree."""
 
 
 class ShardError(FastloadError):
-    """Sharding cannot start or go on where it was asked to write."""
+    """Sharding cannot start or continue in this destination."""
 
 
 class ChunkError(FastloadError):
-    """A chunk is missing, has the wrong length, or stays corrupt however often it is read."""
+    """A chunk is missing, has the wrong length, or is corrupt in every attempt."""
 
 
 class StreamError(FastloadError):
-    """The stream was closed early, or asked for a rank or device it cannot serve."""
+    """The stream was closed early, or the rank or device is not supported."""
 
 
 class StorageError(FastloadError):
@@ -48,10 +48,9 @@ class ObjectMissingError(StorageError):
 
 
 class TransientError(StorageError):
-    """A request failed in a way that a second try may cure: reset, stall, truncation, 5xx.
+    """A request failed with a transient error: reset, stall, truncation, 5xx.
 
-    `throttled` is true where the store asked for fewer requests (503 SlowDown, 429), `retry_after_s` what it
-    asked to wait.
+    `throttled` is true if the store throttles (503 SlowDown, 429); `retry_after_s` is its requested pause.
     """
 
     def __init__(self, message: str, *, throttled: bool = False, retry_after_s: float = 0.0) -> None:
@@ -61,7 +60,7 @@ class TransientError(StorageError):
 
 
 def shown(text: str, most_characters: int = 300) -> str:
-    """Text that somebody else wrote, as a message shows it: one line, of bounded length, without control
+    """Untrusted text for a message: one line, of limited length, without control
     characters.
     """
     cut = text[:most_characters]

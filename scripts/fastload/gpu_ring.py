@@ -1,7 +1,7 @@
-"""A GPU's memory, filled by way of a bounded ring of page-locked host buffers.
+"""Fills a GPU's memory through a bounded ring of page-locked host buffers.
 
-Bytes flow into the ring at once. The framework is imported and the device opened on a thread of its own; from
-then on every landed chunk is copied on a stream of its own, and its slot freed when that copy has ended.
+Bytes are written to the ring immediately. The framework is imported and the device opened on a separate
+thread; from then on every complete chunk is copied on its own stream, and its slot freed after the copy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote: whatever is wrong with it is a ValueError with a reason."""
+"""Untrusted JSON: every problem is a ValueError with a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 
 def parse_json(data: bytes) -> Any:
-    """Decode JSON in UTF-8. Raises ValueError, for text that is nested too deeply as well."""
+    """Decode JSON in UTF-8. Raises ValueError, also for text that is nested too deeply."""
     try:
         return json.loads(data.decode())
     except RecursionError:
@@ -36,7 +36,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unsigned(digits: str) -> int:
-    # Longer numbers fit nowhere, and turning them into a number takes a time that grows with their square.
+    # Longer numbers are always invalid, and parsing them takes quadratic time.
     if digits.startswith("-") or len(digits) > 20:
         _refuse(digits)
     return int(digits)

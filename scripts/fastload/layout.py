@@ -1,4 +1,4 @@
-"""Where every tensor of every rank lies, and which source bytes a stretch of the ranks' buffers is made of.
+"""The position of every tensor of every rank, and the source bytes of a section of the ranks' buffers.
 
 All ranks share one layout: a tensor has the same offset on each, so that one stretch of offsets, a stripe,
 needs the same tensors for every rank and the source is read once for all of them.
@@ -18,7 +18,7 @@ from fastload.partition import Cut, Partition
 
 @dataclass(frozen=True, slots=True)
 class PlacedTensor:
-    """A tensor's place in the ranks' buffers, and what each rank holds of it."""
+    """A tensor's place in the ranks' buffers, and the part of each rank."""
 
     source: SourceTensor
     offset_bytes: int
@@ -103,7 +103,7 @@ def plan_layout(checkpoint: Checkpoint, degree: int, left_out: frozenset[str]) -
 
 
 def stripe_parts(layout: Layout, start_bytes: int, stop_bytes: int) -> list[Copy | Scatter]:
-    """What the stretch start_bytes to stop_bytes of every rank's buffer is made of."""
+    """The source bytes of start_bytes to stop_bytes of every rank's buffer."""
     parts: list[Copy | Scatter] = []
     for placed in layout.tensors:
         if placed.offset_bytes >= stop_bytes:

@@ -1,7 +1,7 @@
-"""The manifest: what is stored, where each tensor lies, and how every chunk is checked.
+"""The manifest: the stored chunks, the position of each tensor, and the checksum of every chunk.
 
-The format is described to the byte in docs/shard-format.md. Reading is strict: an unknown or missing member,
-a wrong type, a number that contradicts another, or a changed byte is refused with a sentence.
+The format is specified in docs/shard-format.md. Reading is strict: an unknown or missing member, a wrong
+type, inconsistent numbers, or a changed byte is refused with a message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MANIFEST_KEY = "manifest.json"
 # cudaMalloc aligns to 256 bytes; a tensor that starts there can be used by any kernel without a copy.
 ALIGNMENT_BYTES = 256
 
-# What a reader takes at most, before it allocates anything.
+# A reader's limits, checked before it allocates anything.
 MOST_MANIFEST_BYTES = 64 << 20
 MOST_CHUNK_BYTES = 64 << 20
 _MOST_COUNT = 2**63 - 1
@@ -156,7 +156,7 @@ def parse_manifest(data: bytes, origin: str) -> Manifest:
         document = parse_strict_json(data)
     except ValueError as error:
         raise ManifestError(
-            f"{origin} is not JSON ({shown(str(error))}); it is damaged or no manifest: shard again."
+            f"{origin} is not JSON ({shown(str(error))}); it is damaged or not a manifest: shard again."
         ) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT_NAME:
         raise ManifestError(
@@ -174,7 +174,7 @@ def parse_manifest(data: bytes, origin: str) -> Manifest:
             f"{origin} does not match its own SHA-256: it was changed or damaged; shard again."
         )
     if json.dumps(document, separators=(",", ":")).encode() + b"\n" != data:
-        raise ManifestError(f"{origin} is not written as the format demands; shard again.")
+        raise ManifestError(f"{origin} does not follow the format; shard again.")
     reader = _Reader(origin)
     manifest = reader.manifest(document)
     reader.check(manifest)
@@ -182,7 +182,7 @@ def parse_manifest(data: bytes, origin: str) -> Manifest:
 
 
 class _Reader:
-    """Turns a decoded document into a Manifest, refusing whatever the format does not say."""
+    """Converts a decoded document to a Manifest, strictly by the format."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
@@ -229,7 +229,7 @@ class _Reader:
             self._count(length, f"shape of {label}") for length in self._is(get["shape"], list, "shape")
         )
         size_bytes = 1
-        for length in shape:  # from left to right as torch does: a zero behind an overflow does not help
+        for length in shape:  # from left to right as torch does: a zero after an overflow does not help
             size_bytes *= length
             if size_bytes > _MOST_COUNT // 64:
                 raise self._refusal(f"tensor {label} has more elements than can be counted")
@@ -244,7 +244,9 @@ class _Reader:
         if key.startswith("/") or not all(part not in ("", ".", "..") for part in key.split("/")):
             raise self._refusal(f"chunk key {label!r} leaves the manifest's folder")
         if not _KEY.fullmatch(key):
-            raise self._refusal(f"chunk key {label!r} is longer or holds other characters than a key of ours")
+            raise self._refusal(
+                f"chunk key {label!r} is longer or has other characters than keys of this format"
+            )
         checksum = self._text(get["crc32c"], f"crc32c of {label}")
         if not re.fullmatch(r"[0-9a-f]{8}", checksum):
             raise self._refusal(f"crc32c of {label} is not eight hexadecimal digits")
@@ -295,7 +297,7 @@ class _Reader:
             if tensor.size_bytes > widest.size_bytes:
                 raise self._refusal(f"{label} is larger than rank 0's")
             if tensor.offset_bytes != -(-end_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES:
-                raise self._refusal(f"{label} begins behind a hole")
+                raise self._refusal(f"{label} begins after a gap")
             end_bytes = tensor.offset_bytes + widest.size_bytes
         if end_bytes != rank.size_bytes:
             raise self._refusal(f"{rank.size_bytes - end_bytes} bytes follow the last tensor")

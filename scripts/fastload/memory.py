@@ -1,4 +1,4 @@
-"""Host memory that costs few page faults: one private mapping, aligned for and advised to use huge pages."""
+"""Host memory with few page faults: one private mapping, aligned and advised for huge pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which slice of which tensor belongs to which tensor-parallel rank, as serving engines cut it.
+"""Which slice of which tensor belongs to which tensor-parallel rank, as in serving engines.
 
 Source of the rules: vLLM's ColumnParallelLinear, RowParallelLinear, QKVParallelLinear and
 VocabParallelEmbedding. Outputs of query, key, value, gate and up are cut by rows of the stored matrix, inputs

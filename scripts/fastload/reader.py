@@ -1,4 +1,4 @@
-"""Pieces of objects into a destination, over connections that are added while that helps."""
+"""Reads pieces of objects into a destination, over connections that are added as long as that helps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastload.storage.store import Session, Store
 FIRST_CONNECTIONS = 16
 MOST_CONNECTIONS = 96
 _ADDED_CONNECTIONS = 8
-# An addition helps if the rate grows by at least this share of what the number of connections grew by.
+# An addition helps if the rate grows by at least this share of the growth in connections.
 _HELPFUL_SHARE = 1 / 3
 _TICK_S = 0.1
 # A connection reads this long without the interpreter, which an import under way needs as well.
@@ -31,7 +31,7 @@ _MOST_READS_PER_PIECE = 4
 
 
 class Reader:
-    """Reads every piece once. `advice` ends the message about an object that is not what was expected."""
+    """Reads every piece once. `advice` ends the message about an unexpected object."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Reader:
         self.most_connections = self.retries = self.throttled = self.corrupt_reads = 0
 
     def stop(self) -> None:
-        """Read no further, nor wait for what was asked; `run` then raises StreamError."""
+        """Stop reading and waiting; `run` then raises StreamError."""
         self._stop.set()
         with self._lock:
             for session in self._sessions:
@@ -114,7 +114,7 @@ class Reader:
             connection.session.close()
 
     def _read_part(self, connection: _Connection, scheduler: ChunkScheduler, part: Part) -> bool:
-        """Fill a part; false if the stream was stopped, or this connection gave way because of throttling."""
+        """Fill a part; false if the stream was stopped, or this connection ended because of throttling."""
         backoff, asked = Backoff(self._stop.wait), False
         while not self._stop.is_set():
             began_s = time.monotonic()
@@ -174,7 +174,7 @@ class Reader:
                 return
 
     def _gives_way(self, scheduler: ChunkScheduler, part: Part, error: TransientError) -> bool:
-        """Count a failed attempt; true if the store throttles and this connection should leave."""
+        """Count a failed attempt; true if the store throttles and this connection should end."""
         with self._lock:
             self.retries += 1
             self.throttled += error.throttled
@@ -188,7 +188,7 @@ class Reader:
         rates: dict[int, float],
         add: Callable[[int], None],
     ) -> None:
-        """Add connections as long as each addition makes the whole faster and nothing fails."""
+        """Add connections as long as each addition increases the rate and nothing fails."""
         wanted_bytes_per_s, is_settled = 0.0, False
         while scheduler.has_waiting and not self.retries and scheduler.connections < MOST_CONNECTIONS:
             alive = [worker for worker in workers if worker.is_alive()]
@@ -213,7 +213,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
-    """One thread's session; `rates` holds what each connection's last segment came at, bytes per second."""
+    """One thread's session; `rates` has the rate of each connection's last segment, bytes per second."""
 
     session: Session
     number: int

@@ -2,8 +2,8 @@
 
 Source: https://github.com/huggingface/safetensors#format and what safetensors 0.8 refuses: 8 bytes of
 little-endian length, that many bytes of JSON, then the tensors' bytes, without holes and to the file's end.
-Two things that safetensors lets pass are refused here, because other readers differ about them: members that
-the format does not name, and a tensor named twice. Needs neither torch nor a connection.
+Two things that safetensors accepts are refused here, because readers treat them differently: members that the
+format does not define, and duplicate names. Needs neither torch nor a connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LENGTH_BYTES = 8
 MOST_HEADER_BYTES = 100_000_000  # safetensors' own limit
 _MOST_COUNT = 2**63 - 1  # what torch takes for a dimension
 _GIT_LFS_START = b"version https://git-lfs"
-_FETCH_AGAIN = "Fetch the file again"
+_FETCH_AGAIN = "Download the file again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def header_length(start: bytes, file_bytes: int, origin: str) -> int:
         )
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
     if len(start) < LENGTH_BYTES or length < 2:
-        raise _refusal(origin, f"it has {file_bytes} bytes and begins with no header")
+        raise _refusal(origin, f"it has {file_bytes} bytes and has no header")
     if length > MOST_HEADER_BYTES:
         raise _refusal(origin, f"a header of {length} bytes, {MOST_HEADER_BYTES} at most are allowed")
     if LENGTH_BYTES + length > file_bytes:
@@ -141,7 +141,7 @@ def _check_ranges(tensors: Iterable[HeaderTensor], end_bytes: int) -> int:
     """Every byte behind the header belongs to one tensor; returns where the last one ends."""
     for tensor in tensors:
         if tensor.start_bytes != end_bytes:
-            what = "overlaps another tensor" if tensor.start_bytes < end_bytes else "begins behind a hole"
+            what = "overlaps another tensor" if tensor.start_bytes < end_bytes else "begins after a gap"
             raise ValueError(f"{printable(tensor.name)} {what}")
         end_bytes = tensor.stop_bytes
     return end_bytes

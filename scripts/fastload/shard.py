@@ -1,9 +1,9 @@
-"""A checkpoint to uniform chunks, one sequence per tensor-parallel rank.
+"""Converts a checkpoint to uniform chunks, one sequence per tensor-parallel rank.
 
 Work goes stripe by stripe: the i-th chunk of every rank is built from one reading of the source. Stripes are
 independent, so a few workers overlap reading and writing in bounded memory, and a killed job resumes: a
-chunk's key carries its index and CRC32C, and an object is there whole or not at all, so a listing tells what
-is finished.
+chunk's key contains its index and CRC32C, and objects are written atomically, so a listing shows what is
+finished.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _USUAL_STRIPE_BYTES = 64 << 20
 # Chunks of all workers together; with the interpreter, numpy and one block per worker it stays under 512 MiB.
 _MEMORY_BYTES = 256 << 20
 _BLOCK_BYTES = 8 << 20
-# Bytes between two tensors that are read and thrown away rather than asked for around.
+# Gaps between two tensors up to this size are read and discarded, instead of making two requests.
 _GAP_BYTES = 64 << 10
 _MOST_WORKERS = 4
 _CHUNK_KEY = re.compile(r"rank-(\d+)/(\d{6})-([0-9a-f]{8})\.chunk")
@@ -61,7 +61,7 @@ class ShardProgress:
 
 
 def source_digest(source: str) -> str:
-    """Digest of a checkpoint's content (64 hexadecimal digits): what an identical job is recognised by."""
+    """Digest of a checkpoint's content (64 hexadecimal digits), which identifies identical jobs."""
     return read_checkpoint(open_store(source)).digest
 
 
@@ -75,9 +75,9 @@ def shard_checkpoint(
 ) -> Manifest:
     """Write the checkpoint at `source` as chunks and a manifest under `destination`.
 
-    Both are "s3://bucket/prefix/" or a folder. A destination that already holds this very job is left as it
-    is; one that holds part of it is completed. `progress` is called from worker threads, one call at a time.
-    Raises CheckpointError, PartitionError, ShardError, StorageError.
+    Both are "s3://bucket/prefix/" or a folder. A destination with the result of the same job is not changed;
+    a partial result is completed. `progress` is called from worker threads, one call at a time. Raises
+    CheckpointError, PartitionError, ShardError, StorageError.
     """
     if tensor_parallel_degree not in DEGREES:
         raise PartitionError(
@@ -112,7 +112,7 @@ def shard_checkpoint(
 def _finished_job(
     store: Store, present: dict[str, ObjectInfo], digest: str, degree: int, chunk_bytes: int
 ) -> Manifest | None:
-    """The manifest of this very job, if it is there with all its chunks."""
+    """The manifest of an identical job, if it exists with all its chunks."""
     if MANIFEST_KEY not in present:
         return None
     manifest = read_manifest(store.location)
@@ -132,7 +132,7 @@ def _finished_job(
 
 
 def _chunk_folder(digest: str, degree: int, chunk_bytes: int) -> str:
-    """One folder per job, so that the chunks of another job are never mistaken for this one's."""
+    """One folder per job, so that chunks of different jobs do not mix."""
     identity = f"{FORMAT_VERSION} {digest} {degree} {chunk_bytes}"
     return f"chunks-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
@@ -160,7 +160,7 @@ class _Job:
         self._stop = threading.Event()
 
     def resume(self, present: dict[str, ObjectInfo]) -> None:
-        """Take over the chunks an earlier attempt finished."""
+        """Adopt the chunks that an earlier attempt finished."""
         for key, listed in present.items():
             found = _CHUNK_KEY.fullmatch(key.removeprefix(f"{self._folder}/"))
             if found and key.startswith(self._folder):

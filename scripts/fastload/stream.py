@@ -1,4 +1,4 @@
-"""Chunks to one buffer, in parallel, verified as they arrive; tensors are views of the buffer."""
+"""Reads chunks into one buffer, in parallel, verified as they arrive; tensors are views of the buffer."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fastload.storage.store import Store, open_store
 if TYPE_CHECKING:
     import torch
 
-# How a message ends about a chunk that is missing or not what the manifest says.
+# The end of messages about chunks that are missing or differ from the manifest.
 SHARD_AGAIN = "The manifest says otherwise: the shards are incomplete or damaged; shard again."
 _WAKE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatistics:
-    """What a finished stream did. Times are seconds since the epoch; `connections` is the most there were."""
+    """Statistics of a finished stream. Times are seconds since the epoch; `connections` is the maximum."""
 
     started_s: float
     finished_s: float
@@ -45,19 +45,18 @@ def open_stream(
 ) -> Stream:
     """Start to load one rank's tensors from the folder of a manifest: "s3://bucket/prefix/" or a path.
 
-    Returns at once; bytes flow from threads of their own, before and while the framework is imported.
-    Failures are raised by `Stream.tensors`. `connections` fixes their number; by default it adapts to the
-    link.
+    Returns immediately; separate threads read the bytes, before and while the framework is imported. Errors
+    are raised by `Stream.tensors`. `connections` is their fixed number; by default it adapts to the link.
     """
     if connections is not None and not 1 <= connections <= MOST_CONNECTIONS:
         raise StreamError(
-            f"connections is {connections}; choose 1 to {MOST_CONNECTIONS}, or leave it out to adapt."
+            f"connections is {connections}; choose 1 to {MOST_CONNECTIONS}, or omit it to adapt."
         )
     return Stream(location, rank, device, connections)
 
 
 class Stream:
-    """A load under way. Close it, or use it as a context manager, to stop early; tensors handed out stay
+    """A load in progress. Close it, or use it as a context manager, to stop early; returned tensors stay
     valid.
     """
 
@@ -97,7 +96,7 @@ class Stream:
 
     @property
     def statistics(self) -> StreamStatistics:
-        """What happened; waits for the last byte. Raises like `tensors`."""
+        """The statistics; waits for the last byte. Raises like `tensors`."""
         self._wait()
         assert self._manifest is not None and self._reader is not None, "the stream has ended well"
         return StreamStatistics(
@@ -111,7 +110,7 @@ class Stream:
         )
 
     def close(self) -> None:
-        """Stop reading. The buffer goes when the last tensor handed out does."""
+        """Stop reading. The buffer is freed with the last returned tensor."""
         self._is_closed = True
         self._stop.set()
         self._manifest_session.interrupt()

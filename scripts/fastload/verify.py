@@ -1,4 +1,4 @@
-"""Check that every chunk of a manifest is there, complete and uncorrupted, without keeping any of it."""
+"""Verifies that every chunk of a manifest exists and is complete and uncorrupted, without keeping it."""
 
 from __future__ import annotations
 

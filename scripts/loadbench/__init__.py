@@ -1,1 +1,1 @@
-"""The benchmark: deploy a model two ways, time every phase, compare, remove everything."""
+"""The benchmark: deploys a model with several loading methods, times every phase, compares, cleans up."""

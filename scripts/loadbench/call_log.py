@@ -1,8 +1,7 @@
-"""The log of one call: everything with its time and without secrets, in `.loadbench/logs/`.
+"""The log file of one command, in `.loadbench/logs/`: every message with its time, without secrets.
 
-The file is made when the first thing is worth keeping, so that `--help` and a mistyped option leave none.
-Code anywhere writes to it through Python's `logging`; what libraries warn about goes there too, not onto the
-terminal.
+The file is created with its first message, so that `--help` and a mistyped option create none. All code logs
+through Python's `logging`; warnings of libraries go to the file too, not to the terminal.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _LOG = logging.getLogger("loadbench")
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats as usual, tracebacks included, then takes the secrets out."""
+    """Formats a record, its traceback included, and then removes secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
@@ -30,7 +29,9 @@ class RedactingFormatter(logging.Formatter):
 
 
 class CallLog(logging.FileHandler):
-    """The file of one call; a folder that cannot be written costs the log, never the run."""
+    """Writes the file of one command; if the folder cannot be written, there is no log, but the run
+    goes on.
+    """
 
     def __init__(self, home: Path, command: list[str]) -> None:
         self._command = command
@@ -45,20 +46,20 @@ class CallLog(logging.FileHandler):
 
     @property
     def path(self) -> Path | None:
-        """The file, None as long as nothing was worth keeping."""
+        """The file, None until something was logged."""
         return Path(self.baseFilename) if self.stream is not None else None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, the first one after a line that says what this call is."""
+        """Write one record; a first line names the command and the versions."""
         try:
             if self.stream is None:
                 self._begin()
             super().emit(record)
         except OSError:
-            self.setLevel(logging.CRITICAL + 1)  # no disk, no permission: be silent from now on
+            self.setLevel(logging.CRITICAL + 1)  # no disk, no permission: stop logging
 
     def _begin(self) -> None:
-        import platform  # with metadata: too slow for a call that leaves no log
+        import platform  # slow to import, and only needed when there is a log
         from importlib import metadata
 
         file = Path(self.baseFilename)
@@ -78,7 +79,7 @@ class CallLog(logging.FileHandler):
 
 
 def begin(home: Path, command: list[str]) -> CallLog:
-    """Start the log of this call: every logger's words go to it, and nothing of them to the terminal."""
+    """Start the log of this command: all loggers write to it, and none of them to the terminal."""
     logging.raiseExceptions = False
     logging.captureWarnings(True)
     call_log = CallLog(home, command)

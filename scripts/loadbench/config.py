@@ -1,4 +1,4 @@
-"""The configuration: typed, strict, and compatible with the two sections that the first users wrote."""
+"""The configuration: typed, strict, and compatible with the original two-section format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _empty_is_none(value: object) -> object:
 
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,1023}$")]
-# No stripping: a value of the container environment reaches the container as it was written.
+# Whitespace is kept: the container gets every value of its environment exactly as written.
 EnvironmentValue = Annotated[str, Field(max_length=1024)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 
@@ -51,7 +51,7 @@ class EndpointSettings(_Strict):
 
 
 class DeploymentInfo(EndpointSettings):
-    """One way to deploy: the seed's keys, then what this project adds."""
+    """How one loading method is deployed: the original keys, then those that this project added."""
 
     model_config = ConfigDict(str_strip_whitespace=False)
 
@@ -72,11 +72,12 @@ class DeploymentInfo(EndpointSettings):
 
     @property
     def endpoint_settings(self) -> dict[str, Any]:
-        """What Terraform's variable `endpoint` takes unchanged."""
+        """The attributes that Terraform's variable `endpoint` takes unchanged."""
         return self.model_dump(include=set(EndpointSettings.model_fields))
 
     def option(self, name: str) -> str | None:
-        """What the container's environment says of an option of the engine, whichever server reads it.
+        """An engine option from the container's environment, whichever server reads it; None if it is not
+        set.
 
         LMI's names begin with `OPTION_`, those of the vLLM server's image with `SM_VLLM_`.
         """
@@ -85,7 +86,7 @@ class DeploymentInfo(EndpointSettings):
 
     @property
     def dtype(self) -> str:
-        """The number format asked for, by LMI's short names; "auto" where none is."""
+        """The configured number format under LMI's short name; "auto" if none is configured."""
         written = self.option("DTYPE") or "auto"
         return _SHORT_DTYPES.get(written, written)
 
@@ -96,13 +97,15 @@ class DeploymentInfo(EndpointSettings):
 
 
 class FastDeploymentInfo(DeploymentInfo):
-    """The fast path's section; the optimization job may run on another instance type than the endpoint."""
+    """The section of the fast method; its optimization job may use another instance type than the
+    endpoint.
+    """
 
     optimization_instance_type: str | None = Field(default=None, pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
 
 
 class BenchmarkSettings(_Strict):
-    """How runs are made and repeated."""
+    """How often and in which order to run."""
 
     pairs: int = Field(default=1, ge=1, le=1000, strict=True)
     warm_invocations: int = Field(default=5, ge=0, le=10_000, strict=True)
@@ -110,11 +113,13 @@ class BenchmarkSettings(_Strict):
     expires_after_hours: float = Field(default=4, gt=0, le=24 * 30)
     like_for_like: bool = False
     expected_words: list[str] | None = None
-    """Words that the first answer must contain; None: those of `sample_output` that the question lacks."""
+    """Words that the first answer must contain; None: the words of `sample_output` that are not in the
+    request.
+    """
 
 
 class NetworkShaping(_Strict):
-    """S3 as an instance sees it. Source of the defaults: docs/facts/s3.md#connection-rate."""
+    """S3 bandwidth and latency of an instance. Source of the defaults: docs/facts/s3.md#connection-rate."""
 
     connection_bytes_per_s: float | None = Field(default=90e6, gt=0)
     instance_bytes_per_s: float | None = Field(default=None, gt=0)  # None: the instance type's own figure
@@ -132,7 +137,7 @@ def _shaping(value: object) -> object:
 
 
 class LocalSettings(_Strict):
-    """The embedded AWS. Simulated seconds are zero by default, and marked wherever they are not."""
+    """The embedded AWS. Simulated durations are zero by default; others are marked in every result."""
 
     state_dir: str = ".localaws"
     network: Annotated[NetworkShaping | None, BeforeValidator(_shaping)] = Field(
@@ -145,20 +150,20 @@ class LocalSettings(_Strict):
 
 
 class StateSettings(_Strict):
-    """Where Terraform's state lies: in a bucket, or (without one) in a file on this machine."""
+    """Where Terraform's state is stored: in a bucket, or without one in a file on this machine."""
 
     bucket: OptionalText = Field(default=None, pattern=_BUCKET)
 
 
 class Pricing(_Strict):
-    """Prices that go before the table in the repository."""
+    """Prices that override the built-in table."""
 
     usd_per_hour: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     source: str = "config.yaml"
 
 
 class Config(_Strict):
-    """The whole file, checked. `path_of_file` and `overrides` are kept for messages and records."""
+    """The whole configuration, validated."""
 
     target: Target = "local"
     region: str = Field(default="us-west-2", pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]+$")
@@ -173,7 +178,9 @@ class Config(_Strict):
     pricing: Pricing = Field(default_factory=Pricing)
 
     def deployment(self, load_path: LoadPath) -> DeploymentInfo:
-        """The section of one path. ConfigError, with what to add, where the configuration has none."""
+        """The section of one load path. Raises ConfigError with an example to add if the configuration has
+        none.
+        """
         section: DeploymentInfo | None = getattr(self, LOAD_PATHS[load_path].section)
         if section is None:
             raise self._not_configured(load_path)
@@ -181,7 +188,7 @@ class Config(_Strict):
 
     @property
     def paths(self) -> tuple[LoadPath, ...]:
-        """The paths that have a section."""
+        """The load paths that have a section."""
         return tuple(
             load_path for load_path, traits in LOAD_PATHS.items() if getattr(self, traits.section) is not None
         )
@@ -205,13 +212,15 @@ class Config(_Strict):
         )
 
     def endpoint_kind(self, load_path: LoadPath) -> EndpointKind:
-        """Model-based as in the seed for the standard path, unless configured or compared like for like."""
+        """The configured endpoint kind or the load path's default; components for all in a like-for-like
+        comparison.
+        """
         if self.benchmark.like_for_like:
             return "inference_component"
         return self.deployment(load_path).endpoint_kind or LOAD_PATHS[load_path].endpoint_kind
 
     def weights_from(self, load_path: LoadPath) -> WeightsFrom:
-        """S3 unless the section asks for the hub, so that all load paths read from the same source.
+        """S3 unless the section chooses the hub, so that all load paths read from the same source.
 
         Images with an old hub client can no longer download from the hub's storage: see
         docs/facts/aws-evidence.md.
@@ -225,20 +234,20 @@ class Config(_Strict):
         return self.deployment(load_path).image_uri.replace("{region}", self.region)
 
     def sample_input(self, load_path: LoadPath) -> dict[str, Any]:
-        """The sample request; the seed writes it in the fast section only, and every path answers it."""
+        """The sample request: the section's own, or the first section's that has one."""
         samples = (self.deployment(name).sample_input for name in (load_path, *self.paths))
         sample = next((sample for sample in samples if sample is not None), sample_request.DEFAULT)
         is_chat = takes_chat_requests(load_path, self.image(load_path))
         return sample_request.as_chat(sample) if is_chat else sample
 
     def sample_output(self, load_path: LoadPath) -> Any:
-        """The example of an answer; written in one section, it applies to all that lack one."""
+        """The example of an answer: the section's own, or the first section's that has one."""
         samples = (self.deployment(name).sample_output for name in (load_path, *self.paths))
         return next((sample for sample in samples if sample is not None), None)
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits that change when anything in the configuration changes what a run measures."""
+        """Twelve hex digits over all settings that affect what a run measures."""
         unmeasured: dict[str, Any] = {
             "benchmark": {"pairs", "seed", "expires_after_hours", "expected_words"},
             "pricing": True,
@@ -254,7 +263,7 @@ class Config(_Strict):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read and check a configuration file.
 
-    `overrides` are `section.key=value` texts, the value in YAML.
+    `overrides` are strings of the form `section.key=value`, with the value in YAML.
     Raises ConfigError naming file, line and key.
     """
     document, places = read_document(path, overrides)
@@ -275,7 +284,7 @@ def _explain(error: ValidationError, path: Path, places: Mapping[tuple[str, ...]
         sentences.append(f"{where}{_reason(item, keys)}")
     text = "\n  ".join(dict.fromkeys(sentences))
     written = all(sentence.startswith("--set") for sentence in sentences)
-    what = "the options do not make" if written else f"{path} is not"
+    what = "the options do not form" if written else f"{path} is not"
     return ConfigError(
         f"{what} a valid configuration:\n  {text}",
         remedy="The keys and what they mean are in docs/configuration.md.",

@@ -1,8 +1,7 @@
 """Reads a configuration file: YAML text and `--set` overrides become one document of plain values.
 
-YAML 1.1 guesses types from bare words, which changes what was written: 0755 becomes 493, 1:30 becomes 90.
-Values that only such a guess would turn into numbers or dates stay text, and inside `container_env_vars`
-every value is the text of the file.
+YAML 1.1 guesses types of plain scalars and so changes values: 0755 becomes 493, 1:30 becomes 90. Here such
+values stay strings, and inside `container_env_vars` every value is a string, exactly as in the file.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ TEXT_SECTION = "container_env_vars"
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_DEPTH = 32
-_MAX_VALUES = 20_000  # aliases written out
+_MAX_VALUES = 20_000  # with aliases expanded
 _YAML = "tag:yaml.org,2002:"
 _GUESSED_TAGS = {_YAML + name for name in ("bool", "int", "float", "null", "timestamp", "value", "merge")}
-# Octal by a leading zero, and numbers to base 60.
+# Octal numbers with a leading zero, and base-60 numbers.
 _NO_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _MERGE = "<<"
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")  # YAML's escapes can write both
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")  # YAML escapes can produce both
 
-Places = dict[tuple[str, ...], str]  # where a key was written: "line 12", or "--set section.key"
+Places = dict[tuple[str, ...], str]  # where a key is: "line 12", or "--set section.key"
 
 
 def read_document(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Places]:
-    """The document with its overrides, and where each key was written.
+    """The document with its overrides applied, and the place of each key.
 
     Raises ConfigError naming file and line, or every override that cannot be applied.
     """
@@ -54,7 +53,7 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, 
         raise ConfigError(f"{path} is empty", remedy="Start from config.yaml of the repository.")
     if not isinstance(document, dict):
         raise ConfigError(
-            f"{path} holds a {type(document).__name__}, not sections with keys",
+            f"{path} contains a {type(document).__name__} instead of sections with keys",
             remedy="Start from config.yaml of the repository.",
         )
     places: Places = {}
@@ -77,7 +76,7 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, 
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)  # a device has no size to ask for
+            content = file.read(_MAX_FILE_BYTES + 1)  # a device reports no size
         if len(content) > _MAX_FILE_BYTES:
             raise ConfigError(f"{path} is larger than 1 MiB", remedy="Pass a configuration file.")
         return content.decode("utf-8-sig")
@@ -95,7 +94,7 @@ def _read(path: Path) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as PyYAML reads it, without its guesses, and with an error for a key that is written twice."""
+    """PyYAML's loader without type guesses, and with an error for duplicate keys."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> Any:
         tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
@@ -137,8 +136,8 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _check_size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """Count the values with every alias written out: a few lines of aliases can stand for billions."""
-    if depth > _MAX_DEPTH:  # an alias that contains itself ends here, too
+    """Count the values with every alias expanded: a few lines of aliases can expand to billions."""
+    if depth > _MAX_DEPTH:  # also ends an alias that contains itself
         raise yaml.MarkedYAMLError(None, None, f"nested deeper than {_MAX_DEPTH} levels", node.start_mark)
     if isinstance(node, yaml.ScalarNode) and _NO_TEXT.search(node.value):
         raise yaml.MarkedYAMLError(None, None, "a character that is not text", node.start_mark)
@@ -150,7 +149,7 @@ def _check_size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
 
 
 def _keep_text(node: yaml.Node, texts: dict[int, yaml.Node]) -> None:
-    """Replace the value of every key `container_env_vars` by a copy whose scalars are text."""
+    """Replace the value of every key `container_env_vars` by a copy whose scalars are strings."""
     if isinstance(node, yaml.MappingNode):
         node.value = [
             (key, _as_text(value, texts) if key.value == TEXT_SECTION else value) for key, value in node.value
@@ -160,7 +159,7 @@ def _keep_text(node: yaml.Node, texts: dict[int, yaml.Node]) -> None:
 
 
 def _as_text(node: yaml.Node, texts: dict[int, yaml.Node]) -> yaml.Node:
-    """A copy, because an alias may stand for the same node where it is a number."""
+    """A copy, because an alias elsewhere may use the same node as a number."""
     if id(node) in texts:
         return texts[id(node)]
     copy = node
@@ -188,12 +187,12 @@ def _collect_lines(node: yaml.Node, at: tuple[str, ...], places: Places) -> None
 
 
 def _apply(document: dict[str, Any], override: str) -> tuple[str, ...]:
-    """Write one override into the document; its keys."""
+    """Apply one override to the document; returns its keys."""
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys):
         raise ConfigError(
-            f"--set {override!r} is not of the form section.key=value",
+            f"--set {override!r} does not have the form section.key=value",
             remedy="For example: --set benchmark.warm_invocations=10",
         )
     value = _override_value(name, keys, text)
@@ -204,14 +203,14 @@ def _apply(document: dict[str, Any], override: str) -> tuple[str, ...]:
         place = place[key]
         if not isinstance(place, dict):
             raise ConfigError(
-                f"--set {name}: {key!r} holds a value, not a section", remedy="Check the key's name."
+                f"--set {name}: {key!r} is a value, not a section", remedy="Check the key's name."
             )
     place[keys[-1]] = value
     return tuple(keys)
 
 
 def _override_value(name: str, keys: list[str], text: str) -> Any:
-    """The value of an override, read as it would be where the keys lead."""
+    """The value of an override, parsed as it would be at that place of the file."""
     try:
         node: Any = _compose(text) or yaml.ScalarNode(_YAML + "null", "")
         for key in reversed(keys):

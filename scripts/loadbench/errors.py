@@ -1,4 +1,4 @@
-"""Every error a user can meet. Each says what happened, in which resource, and what to do next."""
+"""Every error that a user can see. Each says what happened, to which resource, and what to do next."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import errno
 
 
 class LoadbenchError(Exception):
-    """Base of all errors of this package; `exit_code` is what the command line ends with.
+    """Base of all errors of this package; `exit_code` is the exit code of the command.
 
-    `message` says what happened and where, `remedy` what to do next, `details` holds lines that help
-    (a container's last log lines, Terraform's own words).
+    `message` says what happened and where, `remedy` what to do next; `details` holds helpful output
+    (a container's last log lines, Terraform's error).
     """
 
     exit_code = 1
@@ -22,7 +22,7 @@ class LoadbenchError(Exception):
 
 
 class UsageError(LoadbenchError):
-    """The configuration or the call is wrong; nothing was started."""
+    """The configuration or the command line is wrong; nothing was started."""
 
     exit_code = 2
 
@@ -32,7 +32,7 @@ class ConfigError(UsageError):
 
 
 class PreflightError(UsageError):
-    """Something that would make the run fail was found before anything was created."""
+    """A pre-flight check failed; nothing was created."""
 
 
 class RunError(LoadbenchError):
@@ -40,19 +40,19 @@ class RunError(LoadbenchError):
 
 
 class ServiceError(RunError):
-    """A failure in the words of AWS, Terraform or a container: these may be explained, our own need not."""
+    """A failure reported by AWS, Terraform or a container: `explain_failure.py` looks for its cause."""
 
 
 class StorageError(RunError):
-    """A file of this tool cannot be written or read: a full disk, a read-only folder, missing permission."""
+    """A file cannot be written or read: full disk, read-only folder, missing permission."""
 
 
 class StateLockedError(RunError):
-    """Another process works with the Terraform state of the same run; nothing was changed."""
+    """Another process uses the Terraform state of the same run; nothing was changed."""
 
 
 class LeftoverError(LoadbenchError):
-    """Something that costs money is still there."""
+    """A resource that costs money still exists."""
 
     exit_code = 3
 
@@ -71,15 +71,15 @@ _STORAGE_REMEDIES = {
     errno.EPERM: "Give yourself permission to write there (`ls -ld`), or work in another folder.",
     errno.EIO: "The disk reports errors: look at the system's log, or work in a folder on another disk.",
     errno.ENAMETOOLONG: "Choose a shorter name, or a folder with a shorter path.",
-    errno.ENOTDIR: "A part of that path is a file: choose another folder.",
+    errno.ENOTDIR: "A parent of that path is a file: choose another folder.",
     errno.EISDIR: "That is a folder: choose the path of a file.",
-    errno.ELOOP: "The symbolic links of that path lead in a circle: correct them.",
+    errno.ELOOP: "The symbolic links of that path form a loop: correct them.",
     errno.EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`), then try again.",
 }
 
 
 def storage_error(error: OSError) -> StorageError | None:
-    """An error of the disk with what to do about it; None for other errors of the operating system."""
+    """An error of the disk with its remedy; None for other errors of the operating system."""
     remedy = _STORAGE_REMEDIES.get(error.errno or 0)
     if remedy is None:
         return None

@@ -1,4 +1,4 @@
-"""What is known of an instance type: processors, memory, network, accelerators, quota, price.
+"""Data of instance types: processors, memory, network, accelerators, quota, price.
 
 The figures are in `data/instance_types.toml`, which the embedded AWS reads as well.
 """
@@ -38,7 +38,7 @@ class InstanceType(BaseModel):
 
     @property
     def family(self) -> str:
-        """The middle of the name: g5 of ml.g5.2xlarge."""
+        """The family in the name: g5 of ml.g5.2xlarge."""
         return self.name.split(".")[1]
 
     @property
@@ -54,7 +54,7 @@ def data_file() -> Path:
 
 @cache
 def instance_types() -> dict[str, InstanceType]:
-    """Every type that is known, by its name."""
+    """All types of the table by name."""
     document = tomllib.loads(data_file().read_text(encoding="utf-8"))
     return {name: InstanceType(name=name, **figures) for name, figures in document.items()}
 
@@ -65,13 +65,13 @@ def sharding_families() -> list[str]:
 
 
 def instance_specification(name: str) -> InstanceType:
-    """The figures of one type; ConfigError when the table does not have it."""
+    """The figures of one type. Raises ConfigError if the table does not have it."""
     known = instance_types()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"the figures of the instance type {name} are not known here",
+            f"unknown instance type {name}",
             remedy=f"{hint}Supported families: {', '.join(dict.fromkeys(i.family for i in known.values()))}.",
         )
     return known[name]

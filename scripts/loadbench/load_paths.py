@@ -1,4 +1,4 @@
-"""The ways of loading, as data: what tells them apart is here and in their sections of the configuration."""
+"""The loading methods as data: they differ only in these traits and in their configuration sections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Loader = Literal["fast model loader", "Run:ai model streamer", "plug-ins of vLLM
 
 @dataclass(frozen=True)
 class Example:
-    """What a section needs at least, for the message to a user whose configuration lacks it."""
+    """The minimal section, for the message to a user whose configuration lacks it."""
 
     image: str
     environment: Mapping[str, str]
@@ -23,24 +23,27 @@ class Example:
 
 @dataclass(frozen=True)
 class LoadPathTraits:
-    """What makes one way of loading different from another."""
+    """What distinguishes one loading method from another."""
 
     section: str
     endpoint_kind: EndpointKind
     optimized: bool = False
     """A sharding job runs before the deployment."""
     container_reads_s3: bool = False
-    """The container gets `HF_MODEL_ID=s3://…` and reads it by itself; else the platform brings model data."""
+    """The container gets `HF_MODEL_ID=s3://…` and reads it itself; otherwise SageMaker downloads the model
+    data.
+    """
     weights_variable: str | None = None
-    """A plug-in reads the weights from the S3 prefix in this variable; the platform brings the rest."""
+    """A plug-in reads the weights from the S3 prefix in this variable; SageMaker downloads the other files.
+    """
     chat_requests: bool = False
-    """The server takes OpenAI's chat requests only, not LMI's `inputs`."""
+    """The server accepts only OpenAI chat requests, not LMI's `inputs`."""
     needs: Loader | None = None
-    """The loader that the image must have."""
+    """The loader that the image must contain."""
     compared: bool = True
-    """Takes part in a comparison that names no paths."""
+    """Part of a comparison for which no paths are named."""
     example: Example | None = field(default=None, repr=False)
-    """Where the section may be left out."""
+    """An example of the section, if it is optional."""
 
 
 LOAD_PATHS: dict[LoadPath, LoadPathTraits] = {
@@ -81,7 +84,7 @@ LOAD_PATHS: dict[LoadPath, LoadPathTraits] = {
 
 
 def takes_chat_requests(load_path: LoadPath, image: str) -> bool:
-    """Whether the server of a path takes OpenAI's chat requests only: vLLM's own does, whatever the path."""
+    """Whether the server accepts only OpenAI chat requests: vLLM's own server does, with any load path."""
     traits = LOAD_PATHS.get(load_path)
     return (traits is not None and traits.chat_requests) or "/vllm:" in image
 

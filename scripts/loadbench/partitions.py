@@ -1,6 +1,6 @@
-"""Where AWS is: each region's partition and domain from botocore's data, and what that data lacks.
+"""AWS partitions: each region's partition and domain from botocore's data, and what that data lacks.
 
-Nothing else builds a name of AWS's by hand.
+No other module builds AWS host names or ARN prefixes.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _CONSOLES = {
 
 
 def partition_of(region: str) -> str | None:
-    """The partition of a region (`aws`, `aws-cn`, …), by its name or by its form; None for no region."""
+    """The partition of a region (`aws`, `aws-cn`, …), by name or by pattern; None if it is no region."""
     found = _partition(region)
     return None if found is None else str(found["id"])
 
 
 def console_address(partition: str, path: str, region: str = "") -> str | None:
-    """A page of the console, None where the partition's console is not publicly known."""
+    """URL of a console page, None if the partition's console is not publicly known."""
     console = _CONSOLES.get(partition)
     return console and f"https://{region}{'.' if region else ''}{console}/{path}"
 
 
 def service_region(service: str, region: str) -> str | None:
-    """A region of the same partition where a service is that few regions have; None where none has it."""
+    """A region of the same partition that offers a service which few regions have; None if there is none."""
     found = botocore.session.get_session().get_available_regions(service, partition_of(region) or "aws")
     return min(found, key=lambda name: (name != "us-east-1", name), default=None)
 
 
 def image_registry(region: str) -> str | None:
-    """The registry with AWS's own images in a region, None where no account is publicly known."""
+    """The registry of AWS's own images in a region, None if its account is not publicly known."""
     account, partition = _registry_accounts().get(region), _partition(region)
     if account is None or partition is None:
         return None

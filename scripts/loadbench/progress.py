@@ -1,4 +1,4 @@
-"""What a long step tells while it works; the command line decides how to show it."""
+"""Progress of long steps; the command line decides how to show it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far something is: `done` of `total` in `unit` ("bytes", "requests", …); total None when unknown."""
+    """Progress of a step: `done` of `total` in `unit` ("bytes", "requests", …); total is None if unknown."""
 
     label: str
     done: float = 0.0

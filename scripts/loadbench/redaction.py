@@ -1,4 +1,4 @@
-"""Secrets taken out of text before anybody sees it: the terminal, the log, a summary."""
+"""Removes secrets from text before it is shown or stored: on the terminal, in the log, in a summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 MASK = "***"
 
-# Where secrets of this process come from: the Hugging Face token, and AWS credentials.
+# Variables that hold secrets of this process: the Hugging Face token, and AWS credentials.
 _SECRET_VARIABLES = (
     "HUGGING_FACE_HUB_TOKEN",
     "HF_TOKEN",
@@ -17,7 +17,7 @@ _SECRET_VARIABLES = (
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
 )
-_SHORTEST_SECRET = 6  # a shorter value would blank out ordinary words
+_SHORTEST_SECRET = 6  # masking shorter values would mask ordinary words
 
 _SECRET_NAME = re.compile(
     r"SECRET|PASSWORD|PASSWD|CREDENTIAL|ACCESS_?KEY|API_?KEY|PRIVATE_?KEY|(^|_)TOKEN$", re.IGNORECASE
@@ -47,7 +47,7 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def remember_secrets(values: Iterable[str]) -> None:
-    """Take these values out of everything that this process shows or keeps from now on."""
+    """Mask these values in everything that this process shows or stores from now on."""
     _REMEMBERED.update(value for value in values if len(value) >= _SHORTEST_SECRET)
 
 
@@ -62,7 +62,7 @@ def _masked_setting(setting: re.Match[str]) -> str:
 
 
 def redacted_document(value: Any) -> Any:
-    """A configuration without secrets: those in `container_env_vars` by name, all others by value."""
+    """A configuration without secrets, found by name in `container_env_vars` and by value elsewhere."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list):
@@ -78,7 +78,9 @@ def redacted_document(value: Any) -> Any:
 
 
 def redacted_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Names and values, sorted; what a name calls a secret is masked whole, an empty value stays empty."""
+    """Names and values, sorted; a variable with the name of a secret is masked, an empty value stays
+    empty.
+    """
     return {
         name: MASK if value and _SECRET_NAME.search(name) else redact(value)
         for name, value in sorted(environment.items())

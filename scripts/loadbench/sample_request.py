@@ -1,4 +1,4 @@
-"""The sample request in the two forms that servers take: LMI's `inputs`, and OpenAI's chat messages."""
+"""The sample request in the two formats that servers accept: LMI's `inputs`, and OpenAI chat messages."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _LMI_DEFAULT_TOKENS = 30
 
 
 def as_chat(request: Mapping[str, Any]) -> dict[str, Any]:
-    """An LMI request as the chat request that asks for the same; a chat request as it is."""
+    """An LMI request converted to the equivalent chat request; a chat request is returned as it is."""
     if "messages" in request:
         return dict(request)
     parameters = request.get("parameters") or {}
-    # OpenAI's form has no do_sample: temperature 0 is its way to take the likeliest token.
+    # OpenAI's format has no do_sample; temperature 0 selects the likeliest token.
     temperature = parameters.get("temperature", 1.0) if parameters.get("do_sample") else 0.0
     return {
         "messages": [{"role": "user", "content": request.get("inputs")}],
@@ -29,7 +29,7 @@ def as_chat(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_prompt(request: Mapping[str, Any], prompt: str) -> dict[str, Any]:
-    """The same request with another question."""
+    """The same request with another prompt."""
     if "messages" in request:
         return {**request, "messages": [{"role": "user", "content": prompt}]}
     return {**request, "inputs": prompt}

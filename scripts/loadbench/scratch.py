@@ -1,7 +1,7 @@
 """Temporary folders and files, and the removal of those that a killed process left behind.
 
-A folder is locked while its process lives, whichever container that is in; a lock that can be taken belongs
-to nobody any more.
+A folder is locked while its process lives, even in another container; if the lock is free, the process has
+ended.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from pathlib import Path
 from loadbench.file_lock import is_locked, locked
 
 _PREFIX = ".loadbench-scratch-"
-# What a model is filled into (run/models/resolve.py): an interrupted download is continued, for a day.
+# Partial models (run/models/resolve.py): an interrupted download can be resumed for a day.
 _PARTIAL = ".*.partial"
 _PARTIAL_KEPT_S = 24 * 3600
-# Half a record: results/run_record.py writes it beside the whole one within a moment.
+# Partial files: results/run_record.py writes a temporary file and renames it within a moment.
 _HALF_FILE = re.compile(r"\..+\.(?P<pid>[0-9]+)\.tmp")
 _HALF_FILE_KEPT_S = 60
 
 
 @contextmanager
 def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
-    """A folder that goes when the block ends, or with the next command where the process was killed."""
+    """A folder that is removed when the block ends, or by the next command if the process was killed."""
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as folder, locked(Path(folder)):
         yield Path(folder)
 
 
 def sweep(private_dir: Path, results_dir: Path, cache: Path) -> tuple[int, int]:
-    """Remove what ended processes left; gives how many folders and files, and their bytes."""
+    """Remove what killed processes left; returns the number of folders and files, and their total bytes."""
     folders = list(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
     for depth in ("", "*/", "*/*/"):
         folders += [found for place in (private_dir, cache) for found in place.glob(f"{depth}{_PREFIX}*")]
@@ -45,7 +45,7 @@ def sweep(private_dir: Path, results_dir: Path, cache: Path) -> tuple[int, int]:
 
 
 def _is_abandoned(path: Path, lock: Path) -> bool:
-    """Whether nobody holds the lock, and the path is this user's."""
+    """Whether no process holds the lock, and the path belongs to this user."""
     try:
         if path.lstat().st_uid != os.geteuid() or path.is_symlink():
             return False
@@ -69,13 +69,13 @@ def _is_half_file(file: Path) -> bool:
 def _age_s(path: Path) -> float:
     try:
         newest_s = max(item.lstat().st_mtime for item in (path, *path.rglob("*")))
-    except OSError:  # it went away meanwhile, or grows
+    except OSError:  # it was removed or changed meanwhile
         return 0.0
     return time.time() - newest_s
 
 
 def _remove(path: Path) -> int:
-    """Bytes that were removed."""
+    """Remove a file or folder; returns its bytes."""
     try:
         size_bytes = sum(item.lstat().st_size for item in (path, *path.rglob("*")) if not item.is_dir())
         if path.is_dir():

@@ -1,4 +1,6 @@
-"""Variables of the shell that would spoil a request: found before anything is sent, and never shown."""
+"""Checks environment variables that would make requests invalid, before any is sent, without showing
+values.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from urllib.parse import urlsplit
 
 from loadbench.errors import UsageError
 
-# Each becomes part of a header: a line break in it would begin another header.
+# Each becomes part of a header: a line break would start another header.
 _IN_HEADERS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -25,7 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_variables(variables: Mapping[str, str] = os.environ) -> None:
-    """Raise UsageError that names the variable with characters that its kind cannot have."""
+    """Raise UsageError naming a variable with characters that are not allowed in it."""
     for name in _IN_HEADERS:
         require_visible(variables.get(name, ""), name)
     for name, value in sorted(variables.items()):
@@ -46,7 +48,7 @@ def require_visible(value: str, name: str) -> None:
 
 def _stray(name: str) -> UsageError:
     return UsageError(
-        f"{name} contains a space, a line break or another character that cannot be part of it",
+        f"{name} contains a space, a line break or another invalid character",
         remedy="Copy it again; values from files and secret stores often end with a line break.",
     )
 
@@ -55,5 +57,5 @@ def _is_address(value: str) -> bool:
     try:
         parts = urlsplit(value)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number or too large, brackets that do not match
+    except ValueError:  # an invalid port, or brackets that do not match
         return False

@@ -1,6 +1,6 @@
-"""AWS or embedded: the boto3 session, and the environment that Terraform gets.
+"""The target, AWS or the embedded AWS: its boto3 session, and the environment for Terraform.
 
-This is the only place that knows how the two differ: an address, a key pair, and nothing else.
+Only this module knows how the two differ: by an endpoint URL and a key pair.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INSTALL = "In a checkout, run `make setup`; elsewhere, `pip install '/path/to/c
 
 @dataclass(frozen=True)
 class Account:
-    """An account to deploy to: `environment` is what any AWS client needs to reach it."""
+    """An account to deploy to; `environment` has the variables that any AWS client needs to reach it."""
 
     target: Target
     region: str
@@ -54,7 +54,7 @@ def open_account(config: Config, home: Path) -> Account:
     """
     environment = start_local(config, home) if config.target == "local" else {}
     if config.target == "local":
-        # Nothing else that a shell says about AWS (a profile, another address, FIPS) may reach the clients.
+        # Other AWS variables of the shell (a profile, another endpoint URL, FIPS) must not reach the clients.
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
     environment |= {"AWS_REGION": config.region, "AWS_DEFAULT_REGION": config.region}
@@ -81,7 +81,7 @@ def open_account(config: Config, home: Path) -> Account:
 
 @contextmanager
 def aws_environment_kept() -> Iterator[None]:
-    """Give the AWS variables back as they were: reaching an account sets them for the whole process."""
+    """Restore the AWS variables afterwards: opening an account sets them for the whole process."""
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     try:
         yield
@@ -94,7 +94,7 @@ def aws_environment_kept() -> Iterator[None]:
 def _unreachable(config: Config, error: Exception) -> LoadbenchError:
     if config.target == "local":
         return RunError(
-            f"the embedded AWS does not answer: {error}",
+            f"the embedded AWS does not respond: {error}",
             remedy="Read `loadbench local logs`, then `loadbench local down` and try again.",
         )
     return UsageError(
@@ -107,7 +107,7 @@ def _unreachable(config: Config, error: Exception) -> LoadbenchError:
 def _note_failed_attempt(
     operation: Any, attempts: int, response: Any, caught_exception: Any, **_: Any
 ) -> None:
-    """Every attempt that a client may repeat goes to the log: botocore repeats in silence."""
+    """Log every attempt that a client may retry: botocore retries silently."""
     error = response[1].get("Error", {}).get("Code") if response else caught_exception
     if error and (caught_exception or response[0].status_code in (429, *range(500, 600)) or attempts > 1):
         service = operation.service_model.service_name
@@ -115,7 +115,8 @@ def _note_failed_attempt(
 
 
 def start_local(config: Config, home: Path) -> dict[str, str]:
-    """Bring the embedded AWS up with the configured settings; returns the variables that reach it.
+    """Start the embedded AWS with the configured settings; returns the variables that clients need to reach
+    it.
 
     Raises UsageError when something of the extra `local` is not installed.
     """
@@ -148,7 +149,9 @@ def _environment(printed: str, config: Config) -> dict[str, str]:
 
 
 def missing_of_local(requirements: Iterable[str]) -> list[str]:
-    """What the extra `local` names and this environment lacks; a model server would fail on it much later."""
+    """Packages of the extra `local` that are not installed; without this check a model server would fail much
+    later.
+    """
     named = (re.match(r"([\w.-]+).*\bextra == ['\"]local['\"]", text) for text in requirements)
     missing = []
     for match in filter(None, named):
@@ -167,8 +170,8 @@ def export_lines(environment: Mapping[str, str]) -> str:
 def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | None = None) -> str:
     """Run one command of the embedded AWS and return what it printed.
 
-    It is a process of its own: this package never imports it. Raises UsageError when it is not installed,
-    RunError with its own words when it fails.
+    It runs as a separate process: this package never imports it. Raises UsageError if it is not installed,
+    RunError with its output if it fails.
     """
     state_dir = (home / config.local.state_dir).resolve()
     command = [sys.executable, "-m", "localaws", arguments[0], "--state-dir", str(state_dir), *arguments[1:]]
@@ -186,7 +189,7 @@ def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | N
         )
     except subprocess.TimeoutExpired as error:
         raise RunError(
-            f"the embedded AWS did not answer `{arguments[0]}` within {_START_TIMEOUT_S} s",
+            f"the embedded AWS did not respond to `{arguments[0]}` within {_START_TIMEOUT_S} s",
             remedy="Read `loadbench local logs`, then `loadbench local down` and try again.",
         ) from error
     if done.returncode == 0:
@@ -198,14 +201,14 @@ def localaws(arguments: list[str], config: Config, home: Path, *, stdin: str | N
             remedy=f"{_INSTALL}.",
         )
     if done.returncode == _EXIT_USAGE:
-        reason = words.splitlines()[-1].removeprefix("Error: ")  # after how to call it
+        reason = words.splitlines()[-1].removeprefix("Error: ")  # after the usage text
         raise UsageError(
             f"the embedded AWS: {reason}", remedy="Check the section `local` of the configuration."
         )
     if done.returncode == _EXIT_STATE_FOLDER:
         raise UsageError(f"the embedded AWS: {words}", remedy="Set local.state_dir in the configuration.")
     raise RunError(
-        f"the embedded AWS could not do `{arguments[0]}`",
+        f"`localaws {arguments[0]}` failed",
         details=words,
         remedy="Read `loadbench local logs`.",
     )

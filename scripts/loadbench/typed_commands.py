@@ -1,4 +1,6 @@
-"""Advice that can be typed here: messages name targets of the Makefile, and an installed package has none."""
+"""Commands in messages, adapted to where the user works: messages name targets of the Makefile, and an
+installed package has no Makefile.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _OPTIONS: Mapping[str, Callable[[str, str], str]] = {
 def typed_here(text: str, folder: Path) -> str:
     """`make compare PAIRS=5` as `loadbench compare --pairs 5` where `folder` has no Makefile.
 
-    Other text stays as it is.
+    Other text is not changed.
     """
     return text if (folder / "Makefile").exists() else _COMMAND.sub(_as_loadbench, text)
 

@@ -1,4 +1,4 @@
-"""What a person sees while something works: one line that moves on a terminal, plain lines elsewhere."""
+"""Progress output: one line that is updated on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from loadbench.typed_commands import typed_here
 
 _PLAIN_INTERVAL_S = 5.0  # between two plain lines of one step, so that a log does not fill with them
 _SHORTEST_REMEMBERED_S = 1.0
-_SHOWN = logging.getLogger("loadbench.ui")  # what the terminal shows anyway
-_SAID = logging.getLogger("loadbench.said")  # what it shows only when asked for detail
+_SHOWN = logging.getLogger("loadbench.ui")  # messages that the terminal always shows
+_DETAILS = logging.getLogger("loadbench.details")  # messages that it shows with --verbose
 
 
 class Ui:
-    """Shows steps, progress and notes on standard error; results go to standard output untouched.
+    """Shows steps, progress and notes on standard error; results go to standard output.
 
-    Everything goes to the log as well. `verbose` shows on the terminal what otherwise only the log has,
+    Everything goes to the log as well. `verbose` also shows on the terminal what otherwise only the log has,
     `quiet` nothing but warnings.
     """
 
@@ -57,7 +57,7 @@ class Ui:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Show a step while it runs, then one line with its seconds."""
+        """Show a step while it runs, then one line with its duration."""
         outer = (self._title, self._detail, self._start_s)
         self._title, self._detail, self._start_s = title, "", time.monotonic()
         self._last_plain_s = self._start_s
@@ -88,11 +88,11 @@ class Ui:
                 self._live = None
 
     def position(self, text: str) -> None:
-        """Where in a series the steps that follow are, such as `3/8`; empty outside of one."""
+        """Position in a series of the following steps, such as `3/8`; empty outside a series."""
         self._position = text
 
     def progress(self, progress: Progress) -> None:
-        """Show how far the current step is; the log gets a line now and then."""
+        """Show the progress of the current step; the log gets a line now and then."""
         self._share = progress.done / progress.total if progress.total and progress.done else None
         self._show(describe(progress))
 
@@ -100,17 +100,17 @@ class Ui:
         """Show what the current step is doing; `said` is what is new in it, for the log."""
         if text == self._detail:
             return
-        _SAID.debug("%s", said or text)
+        _DETAILS.debug("%s", said or text)
         self._show(text)
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """A permanent line."""
         text = typed_here(text, Path.cwd())
         _SHOWN.info("%s", text)
         self._print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """A line that stays and should be read."""
+        """A permanent line that should be read."""
         text = typed_here(text, Path.cwd())
         _SHOWN.warning("%s", text)
         self.console.print(f"[yellow]![/] {_escape(shown(text))}")
@@ -133,7 +133,7 @@ class Ui:
             self.console.print(shown(text), markup=markup)
 
     def _line(self) -> RenderableType:
-        """One line that moves: where, what, a bar, how long it took, how long it may take, what goes on."""
+        """The updated line: position, step, bar, elapsed time, estimated time left, current activity."""
         elapsed_s = time.monotonic() - self._start_s
         known_s = self._durations.of(self._title)
         share = self._share if self._share is not None else known_s and min(0.99, elapsed_s / known_s)
@@ -150,21 +150,21 @@ class Ui:
 
 
 class _Durations:
-    """How long each step took the last time, kept in a file, for the time that is left."""
+    """The last duration of each step, stored in a file, to estimate the time left."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._seconds: dict[str, float] = {}
-        with suppress(OSError, ValueError, AttributeError):  # a lost estimate is no error
+        with suppress(OSError, ValueError, AttributeError):  # a missing estimate is not an error
             found = json.loads(file.read_text(encoding="utf-8")) if file else {}
             self._seconds = {str(name): float(value) for name, value in found.items()}
 
     def of(self, title: str) -> float | None:
-        """Seconds of the last time, None where there was none."""
+        """The last duration, None if there was none."""
         return self._seconds.get(title)
 
     def remember(self, title: str, seconds: float) -> None:
-        """Keep what a step took; short ones need no estimate."""
+        """Store the duration of a step; short steps need no estimate."""
         if seconds < _SHORTEST_REMEMBERED_S:
             return
         self._seconds[title] = round(seconds, 1)
@@ -174,7 +174,7 @@ class _Durations:
 
 
 class _Teller(logging.Handler):
-    """Shows on the terminal what otherwise only the log has: our details, and warnings of libraries."""
+    """Shows on the terminal what otherwise only the log has: details, and warnings of libraries."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where things lie: what the project ships, and what the user's folder collects."""
+"""Paths: the files that the project ships, and the files in the user's folder."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Workspace:
 
     @classmethod
     def here(cls) -> Workspace:
-        """What the installed package brings, or the checkout of this file; and the current folder."""
+        """The assets of the installed package or of this checkout, and the current folder."""
         return cls(assets=_IN_THE_WHEEL if _IN_THE_WHEEL.is_dir() else _CHECKOUT, home=Path.cwd())
 
     @property
     def results_dir(self) -> Path:
-        """Records and reports, a folder a run."""
+        """Records and reports, one folder per run."""
         return self.home / "results"
 
     @property
     def private_dir(self) -> Path:
-        """State files, plugins, locks and logs; removed by nobody but the user."""
+        """State files, plugins, locks and logs; only the user removes them."""
         return self.home / PRIVATE_FOLDER
 
     def require_writable(self) -> None:
-        """Raise UsageError where nothing can be kept: a read-only folder, or another user's files."""
+        """Raise UsageError if nothing can be stored: a read-only folder, or another user's files."""
         for folder in (self.results_dir, self.private_dir):
             place = folder if folder.exists() else self.home
             if not is_writable(place):
@@ -51,17 +51,17 @@ class Workspace:
                 )
 
     def run_dir(self, run_id: str) -> Path:
-        """Terraform's state and variables of one run; gone once its resources are."""
+        """Terraform's state and variables of one run; removed together with its resources."""
         return self.private_dir / "runs" / run_id
 
     @property
     def terraform_root(self) -> Path:
-        """The Terraform root as it is shipped, the same for every way of loading."""
+        """The Terraform root module as shipped, the same for every loading method."""
         return self.assets / "terraform"
 
 
 def is_writable(place: Path) -> bool:
-    """Whether files can be made in `place`, or where it does not exist, whether it can be made."""
+    """Whether files can be created in `place`, or if it does not exist, whether it can be created."""
     while not place.exists() and place != place.parent:
         place = place.parent
     return place.is_dir() and os.access(place, os.W_OK | os.X_OK)

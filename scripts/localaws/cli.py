@@ -72,7 +72,7 @@ def main() -> None:
 @click.option("--env", "as_env", is_flag=True, help="Print what `env --json` prints instead of the status.")
 @_as_json
 def up(state_dir: Path, settings: Any, as_env: bool, as_json: bool) -> None:
-    """Start it, or apply the settings to the one that runs."""
+    """Start it, or apply the settings if it is running."""
     report = lifecycle.up(state_dir, None if settings is None else _read(settings.read()))
     if as_env:
         click.echo(json.dumps(lifecycle.environment(state_dir), indent=1))
@@ -83,7 +83,7 @@ def up(state_dir: Path, settings: Any, as_env: bool, as_json: bool) -> None:
 @main.command()
 @_state_dir
 def down(state_dir: Path) -> None:
-    """Stop it with all its model servers; what it holds stays on disk."""
+    """Stop it with all its model servers; its data stays on disk."""
     click.echo("stopped" if lifecycle.down(state_dir) else "not running")
 
 
@@ -91,7 +91,7 @@ def down(state_dir: Path) -> None:
 @_state_dir
 @_as_json
 def status(state_dir: Path, as_json: bool) -> None:
-    """Say whether it runs, where, and what it serves."""
+    """Show whether it runs, its address, and what it serves."""
     _print_status(lifecycle.status(state_dir), as_json)
 
 
@@ -114,7 +114,7 @@ def logs(state_dir: Path) -> None:
     """Print the server's own log."""
     path = lifecycle.log_path(state_dir)
     if not path.exists():
-        raise LocalAwsError(f"there is no log in {state_dir}; the embedded AWS was never started there")
+        raise LocalAwsError(f"there is no log in {state_dir}: the embedded AWS was never started there")
     with path.open(errors="replace") as file:
         for line in file:
             click.echo(line, nl=False)
@@ -150,7 +150,7 @@ def _print_status(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _amounts(name: str, amount: dict[str, int]) -> str:
-    """What is used of what, with its unit."""
+    """Used and total amount, with the unit."""
     if name.endswith("_bytes"):
         used, total = (f"{amount[part] / (1 << 30):.1f}" for part in ("used", "total"))
         return f"{used} of {total} GiB used"

@@ -1,4 +1,4 @@
-"""Everything that a service of the embedded AWS needs to do its work, in one object."""
+"""The context of all services of the embedded AWS, in one object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACCOUNT_ID = "123456789012"
 
 @dataclass
 class Emulator:
-    """One embedded AWS: its folder, what it holds, and how it behaves."""
+    """One embedded AWS: its folder, its state, and its settings."""
 
     state_dir: Path
     account_id: str
@@ -39,7 +39,7 @@ class Emulator:
     shared_files: SharedFiles
 
     def apply(self, settings: Settings) -> None:
-        """Behave by these settings from now on, also after a restart."""
+        """Apply these settings from now on, also after a restart."""
         write_settings(self.state_dir / "settings.json", settings)
         self.settings = settings
         self.network.apply(settings.network)
@@ -47,7 +47,7 @@ class Emulator:
 
 
 def open_emulator(state_dir: Path, endpoint_url: str) -> Emulator:
-    """Open what lies in the folder; an empty or missing one becomes a new, empty AWS."""
+    """Open the state in the folder; an empty or missing folder becomes a new, empty AWS."""
     private_folder(state_dir)
     sweep_temporary(state_dir)
     settings = read_settings(state_dir / "settings.json")

@@ -1,4 +1,4 @@
-"""Errors of the embedded AWS: one base class, and the one kind that clients get to see."""
+"""Errors of the embedded AWS: one base class, and the error that clients receive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class LocalAwsError(Exception):
 
 
 class AwsError(LocalAwsError):
-    """An answer in AWS's own error shape. The gateway writes it in the protocol that the request came in.
+    """An error response of AWS. The gateway writes it in the protocol of the request.
 
     `members` are further members of the modelled error shape (ModelError's `OriginalStatusCode`, say),
     `headers` are sent with it.

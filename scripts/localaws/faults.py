@@ -1,4 +1,4 @@
-"""Fault injection: which fault strikes which request, and how often."""
+"""Fault injection: which fault applies to which request, and how often."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Armed:
 
 
 class Faults:
-    """The faults that are armed now."""
+    """The active faults."""
 
     def __init__(self, specs: Iterable[FaultSpec] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -45,16 +45,17 @@ class Faults:
         self.arm(specs)
 
     def arm(self, specs: Iterable[FaultSpec]) -> None:
-        """Replace all faults; counts start anew."""
+        """Replace all faults and reset their counts."""
         now_s = self._clock()
         armed = [_Armed(spec, spec.times, max(1.0, spec.requests_per_s or 0.0), now_s) for spec in specs]
         with self._lock:
             self._armed = armed
 
     def take(self, kind: FaultKind, **match: str | None) -> Fault | None:
-        """The first armed fault of that kind that fits, one strike less; None where nothing is to fail.
+        """Use the first active fault of that kind that matches, and decrease its count; None if there is
+        none.
 
-        A fault that names a field which the caller did not give does not fit.
+        A fault with a field that the caller did not give does not match.
         """
         if not self._armed:
             return None

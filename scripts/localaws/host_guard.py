@@ -1,7 +1,7 @@
-"""What this computer can still bear: memory, disk and processes are measured before a copy starts.
+"""Limits of this computer: checks memory, disk and processes before a copy starts.
 
-A real account has as many machines as its quotas allow. Here all of them are one computer, and a start that
-it cannot bear must fail like one for which AWS has no capacity, before anything runs.
+A real account has as many machines as its quotas allow. Here all of them share one computer; a start that
+exceeds its resources fails like one without capacity on AWS, before anything runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MIB = 1 << 20
 # A model server without its weights: interpreter, torch, transformers (measured: 420 MiB with a tiny model).
 _SERVER_BYTES = 500 * _MIB
 _SERVER_THREADS = 64
-# Left to everything else on this computer.
+# Reserved for everything else on this computer.
 _SPARE_MEMORY = 0.05
 _SPARE_DISK = 0.02
 _SPARE_PROCESSES = 0.1
@@ -29,12 +29,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 class CapacityError(LocalAwsError):
-    """This computer cannot bear what is asked for; the text says what lacks."""
+    """This computer lacks the resources; the text says which."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a copy takes of this computer, as far as it is known before its start."""
+    """Resources of this computer that a copy needs, as far as known before its start."""
 
     memory_bytes: int = 0
     disk_bytes: int = 0
@@ -55,7 +55,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Free:
-    """What is free of what, measured."""
+    """Free resources, measured."""
 
     memory_bytes: int
     memory_total_bytes: int
@@ -71,14 +71,16 @@ def copy_need(weights_bytes: int, on_disk: bool) -> Need:
 
 
 class HostGuard:
-    """Admits starts while there is room. What is starting counts in full; once it is up it is measured."""
+    """Admits starts while resources are free. Starting copies count with their full need, running
+    ones are measured.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._starting = Need()
 
     def measure(self) -> Free:
-        """What is free now, by the limits of this process's group where it has one."""
+        """Free resources now, by the limits of this process's control group if there is one."""
         memory = psutil.virtual_memory()
         free_bytes, total_bytes = memory.available, memory.total
         limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
@@ -90,7 +92,7 @@ class HostGuard:
 
     @contextlib.contextmanager
     def starting(self, need: Need) -> Iterator[None]:
-        """Count the need while its owner starts. Raises CapacityError where there is no room."""
+        """Reserve the need during a start. Raises CapacityError if there is not enough."""
         self.check(need)
         self._starting = self._starting.plus(need)
         try:
@@ -99,7 +101,7 @@ class HostGuard:
             self._starting = self._starting.plus(need.times(-1))
 
     def check(self, need: Need) -> None:
-        """Raise CapacityError where there is no room for this beside what is starting already."""
+        """Raise CapacityError if there is not enough for this and for the starts in progress."""
         free = self.measure()
         wanted = self._starting.plus(need)
         rows = (
@@ -119,7 +121,7 @@ class HostGuard:
             )
 
     def report(self) -> dict[str, dict[str, int]]:
-        """What is used of what, for `localaws status`."""
+        """Used and total resources, for `localaws status`."""
         free = self.measure()
         return {
             "memory_bytes": {

@@ -1,4 +1,4 @@
-"""What a container image's name says about it."""
+"""Facts derived from a container image's name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 # AWS's image of the vLLM server: its entry point turns SM_VLLM_* into vLLM's arguments, and it has the
 # streamer, which LMI images lack (docs/facts/vllm.md#sagemaker-image).
 _VLLM_SERVER = re.compile(r"(^|/)vllm:")
-# What a repository's name holds where something here can stand in for its images.
+# Parts of the names of repositories whose images can be emulated.
 _KNOWN = ("djl-inference", "djl-serving", "lmi", "vllm")
 
 
@@ -17,6 +17,6 @@ def is_vllm_server(image: str) -> bool:
 
 
 def is_known(image: str) -> bool:
-    """Whether the embedded AWS has something that stands in for the image."""
+    """Whether the embedded AWS can emulate the image."""
     repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
     return any(name in repository for name in _KNOWN)

@@ -1,4 +1,4 @@
-"""What the instance types are made of: cores, memory, disk, network and accelerators.
+"""Data of instance types: cores, memory, disk, network and accelerators.
 
 The figures are in `data/instance_types.toml`, which the benchmark reads as well.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-# A link in a checkout, a file of its own in a wheel.
+# A symbolic link in a checkout, a regular file in a wheel.
 _FILE = Path(__file__).with_name("instance_types.toml")
 
 
@@ -44,7 +44,7 @@ def known_types() -> dict[str, MachineType]:
 
 
 def machine_type(name: str) -> MachineType:
-    """The type's figures; for one that is not known those of this computer, and eight accelerators."""
+    """The type's figures; for an unknown type those of this computer, and eight accelerators."""
     known = known_types().get(name)
     if known is not None:
         return known

@@ -16,22 +16,22 @@ from .instance_types import known_types
 from .settings import NetworkShape
 from .state.keys import KeyRing
 
-# A sleeper wakes late, on a busy machine by tens of milliseconds, and catches that up. A line that idled for
-# longer starts anew: what it did not use is gone.
+# A sleeper wakes up late, on a busy machine by tens of milliseconds, and catches up. Capacity of a longer
+# idle time is lost.
 _CATCH_UP_S = 0.1
 
 Direction = Literal["to_client", "from_client"]
 
 
 class _Line:
-    """A line of a fixed rate: bytes get a place on it one after the other."""
+    """A link with a fixed rate: bytes are sent one after the other."""
 
     def __init__(self, bytes_per_s: float) -> None:
         self.bytes_per_s = bytes_per_s
         self._free_s = 0.0
 
     def reserve(self, size_bytes: int, now_s: float) -> float:
-        """Take a place for that many bytes; gives the time at which the last of them has passed."""
+        """Reserve the link for that many bytes; returns the time at which the last one has been sent."""
         start_s = self._free_s if now_s - self._free_s < _CATCH_UP_S else now_s
         self._free_s = start_s + size_bytes / self.bytes_per_s
         return self._free_s
@@ -49,11 +49,11 @@ class Transfer:
 
     @property
     def shaped(self) -> bool:
-        """False where bytes may go as fast as they can."""
+        """False if bytes are sent without a limit."""
         return bool(self._lines)
 
     async def begin(self) -> None:
-        """Wait as long as the first byte takes."""
+        """Wait for the latency of the first byte."""
         if self.first_byte_delay_s:
             await self._network.sleep(self.first_byte_delay_s)
 

@@ -1,4 +1,4 @@
-"""What the user may set: network shape, simulated seconds, faults. Unknown keys are refused."""
+"""The settings: network shaping, simulated seconds, faults. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DEFAULT_QUOTA = 4
 
 
 class SettingsError(LocalAwsError):
-    """The settings are not what this version understands."""
+    """The settings are invalid."""
 
 
 class _Strict(BaseModel):
@@ -61,10 +61,10 @@ class NetworkShape(_Strict):
 
 
 class FaultSpec(_Strict):
-    """One failure on order. Every match field that is set must fit (a shell pattern); unset ones fit all."""
+    """One injected fault. Every given match field must match (a shell pattern)."""
 
     kind: FaultKind
-    # How often it strikes; None is for ever.
+    # How often it applies; None is always.
     times: PositiveInt | None = None
 
     # Match fields.
@@ -79,7 +79,7 @@ class FaultSpec(_Strict):
     optimization_job: str | None = None
     access_key_id: str | None = None
 
-    # What it does, where the kind needs it.
+    # Parameters of some kinds.
     # throttling, slow_down: requests over this rate are refused; None refuses all of them.
     requests_per_s: PositiveFloat | None = None
     # connection_reset, truncated_body: bytes of the body that still arrive; flipped_byte: offset in the body.
@@ -87,12 +87,12 @@ class FaultSpec(_Strict):
     # slow_first_byte: seconds before the first byte; health_check: seconds until the platform gives up
     # (0: the endpoint's own timeout, which is a minute at least).
     delay_s: NonNegativeFloat = 0.0
-    # container_exit: what the container says before it exits.
+    # container_exit: the container's last log line.
     words: str = ""
 
 
 class Settings(_Strict):
-    """All of it. Simulated seconds are a number, or a number per instance type (others: zero)."""
+    """All settings. Simulated seconds are a number, or a number per instance type (others: zero)."""
 
     network: NetworkShape | Literal["none"] = NetworkShape()
     provision_s: NonNegativeFloat | dict[str, NonNegativeFloat] = 0.0

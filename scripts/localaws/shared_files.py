@@ -1,4 +1,4 @@
-"""Copies of one model on this computer share their files: each has its own names for the same bytes.
+"""Hard links between the files of copies of one model on this computer.
 
 A copy downloads for itself, as a machine of AWS does; afterwards its files become hard links to those of an
 earlier copy of the same object. That saves disk, and memory for the page cache. Shared files are read-only.

@@ -38,7 +38,7 @@ class Outcome:
 
     @property
     def settled(self) -> bool:
-        """Whether the interval leaves out 1."""
+        """Whether the interval excludes 1."""
         return bool(self.comparison["verdict"]["settled"])
 
     @property

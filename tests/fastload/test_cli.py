@@ -135,7 +135,7 @@ def test_a_defect_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("odd\x1b[2J")
 
     monkeypatch.setattr("fastload.cli.read_manifest", fail)
-    assert "This is a defect of fastload" in one_line(["inspect", str(tmp_path)])
+    assert "This is a bug in fastload" in one_line(["inspect", str(tmp_path)])
 
 
 def one_line(call: list[str]) -> str:

@@ -67,7 +67,7 @@ def test_tensors_come_in_the_order_of_their_bytes(tmp_path: Path) -> None:
         ('{"a":{"dtype":"U8","shape":[2],"data_offsets":[2,0]}}', b"ab", "disagree"),
         ('{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,2]}}', b"ab", "disagree"),
         ('{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}', b"ab", "whole bytes"),
-        ('{"a":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}', b"abc", "behind a hole"),
+        ('{"a":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}', b"abc", "after a gap"),
         (f'{{{_A},"b":{{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}}}', b"abc", "b overlaps"),
         (f'{{{_A},"b":{{"dtype":"U8","shape":[0],"data_offsets":[1,1]}}}}', b"ab", "b overlaps"),
         (f"{{{_A}}}", b"a", "cut short"),

@@ -65,7 +65,7 @@ def test_a_long_line_is_cut_and_says_so() -> None:
     cut = plain("short\n" + "x" * 100_000)
     assert cut.startswith("short\nxxx")
     assert len(cut) < LONGEST_LINE + 50
-    assert cut.endswith("… (98,000 characters more)")
+    assert cut.endswith("… (98,000 more characters)")
     assert plain("x" * 100_000, None) == "x" * 100_000
 
 

@@ -1,5 +1,5 @@
-"""A checkpoint in memory that every process of a machine can map, read once by a process of its own.
+"""A checkpoint in memory that every process of a machine can map, read once by a separate process.
 
-`plan` says what is read and where it goes, `process` reads it, `client` starts that process and maps its
-memory. Nothing here knows a serving engine; only `client` imports torch, and only when tensors are asked for.
+`plan` decides what is read and its place in memory, `process` reads it, `client` starts that process and maps
+its memory. None of it depends on a serving engine; only `client` imports torch, and only for tensors.
 """

@@ -1,4 +1,4 @@
-"""`python -m fastload.prefetch`: begun by `fastload.prefetch.client`."""
+"""`python -m fastload.prefetch`: started by `fastload.prefetch.client`."""
 
 import os
 import sys

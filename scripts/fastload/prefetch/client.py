@@ -1,4 +1,6 @@
-"""A worker's side: find or start the prefetching process, map its memory, take tensors as they land."""
+"""The worker's side: finds or starts the prefetching process, maps its memory, reads tensors as they
+arrive.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,10 @@ _BACKLOG = 64
 
 
 def begin(request: dict[str, Any]) -> None:
-    """Start to read a location, unless that is under way; every process started from here on can share it.
+    """Start to read a location, unless that is in progress; every process started later can share it.
 
     `request` is {"location": …} with, where wanted, "connections". Raises StreamError where the process
-    cannot be started; what goes wrong later is told to those who ask for tensors.
+    cannot be started; later errors are raised where tensors are read.
     """
     session = protocol.begin_session()
     with contextlib.suppress(OSError):
@@ -51,7 +53,7 @@ class Weights:
 
     def __init__(self, request: dict[str, Any], *, world: int = 1, private: bool = True) -> None:
         self.waited_s = 0.0
-        """Seconds spent waiting for bytes, as opposed to working on them."""
+        """Seconds spent waiting for bytes."""
         self._request, self._world = request, world
         self._landed: set[int] = set()
         self._is_complete = False
@@ -83,7 +85,7 @@ class Weights:
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Each tensor as soon as all its bytes are there; a view of the memory, which lives as long as it.
 
-        Raises StreamError with the reason when the load fails. The bytes are verified by `finish` only.
+        Raises StreamError with the reason if the load fails. The bytes are only verified by `finish`.
         """
         import torch
 
@@ -92,7 +94,9 @@ class Weights:
         for name, dtype_name, shape, offset_bytes, first_piece, last_piece in self._tensors:
             dtype = getattr(torch, TORCH_NAMES.get(dtype_name, ""), None)
             if dtype is None:
-                raise StreamError(f"tensor {name} is {dtype_name}, which torch {torch.__version__} has not.")
+                raise StreamError(
+                    f"tensor {name} is {dtype_name}, which torch {torch.__version__} does not have."
+                )
             self._wait_for(first_piece, last_piece)
             size_bytes = tensor_bytes(dtype_name, tuple(shape))
             stop_bytes = offset_bytes + size_bytes
@@ -105,9 +109,9 @@ class Weights:
             yield alias, views[target]
 
     def finish(self) -> None:
-        """Wait until everything is there and verified, and say that this process is done with it.
+        """Wait until everything is read and verified, and report that this process is done.
 
-        Raises StreamError when a checksum was wrong: what `tensors` gave must not be used.
+        Raises StreamError if a checksum was wrong: then the tensors must not be used.
         """
         while not self._is_complete:
             self._read_line()
@@ -115,7 +119,7 @@ class Weights:
             self._connection.sendall(b"done\n")
 
     def close(self) -> None:
-        """Leave. The memory stays for as long as a tensor of it does."""
+        """Disconnect. The memory is freed with its last tensor."""
         self._lines.close()
         self._connection.close()
 

@@ -1,4 +1,4 @@
-"""Memory with a descriptor, which several processes can map, and how much of it there may be."""
+"""Memory with a file descriptor that several processes can map, and its limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastload.errors import StreamError
 # Python has no names for these (linux/mman.h, Linux 5.14).
 MADV_POPULATE_READ = 22
 MADV_POPULATE_WRITE = 23
-# What the engine itself may need while the weights are in memory.
+# Memory for the engine itself while the weights are in memory.
 _SPARE_BYTES = 512 << 20
 
 
@@ -35,14 +35,14 @@ def create(size_bytes: int) -> int:
 
 
 def map_writable(descriptor: int) -> mmap.mmap:
-    """The process's own mapping: what is written is seen by everybody."""
+    """The process's shared mapping: all processes see what is written."""
     mapping = mmap.mmap(descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
     _advise(mapping, mmap.MADV_HUGEPAGE)
     return mapping
 
 
 def map_for_worker(descriptor: int, *, private: bool) -> mmap.mmap:
-    """A worker's mapping. Private: its writes are its own, and cost it a copy of the page."""
+    """A worker's mapping. If private, its writes are copy-on-write."""
     flags = mmap.MAP_PRIVATE if private else mmap.MAP_SHARED
     mapping = mmap.mmap(descriptor, 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
     _advise(mapping, mmap.MADV_HUGEPAGE)
@@ -56,7 +56,7 @@ def populate(mapping: mmap.mmap, advice: int, start_bytes: int, stop_bytes: int)
 
 
 def available_bytes() -> int:
-    """Memory that may still be taken: of the machine, and of the control group this process is in."""
+    """Available memory, of the machine and of this process's control group."""
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     free_bytes = int(fields["MemAvailable"].split()[0]) * 1024
     for limit, used, statistics in (

@@ -1,4 +1,4 @@
-"""What is read from a location, and where in memory it goes.
+"""Plans what is read from a location, and its place in memory.
 
 Tensors that serving engines fuse into one parameter (the three attention projections, gate and up projection,
 the experts of a layer) are placed next to each other in the order in which they are fused: the parameter can

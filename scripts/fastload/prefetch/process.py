@@ -1,7 +1,7 @@
-"""The prefetching process: reads one location into memory once, and lends that memory to every worker.
+"""The prefetching process: reads one location into memory once, and shares that memory with all workers.
 
-It ends when the last worker has said that it is done, with its parent, or when nobody comes. It leaves
-nothing behind: the memory belongs to whoever still maps it, and its socket has no file.
+It ends after the last worker is done, with its parent, or if no worker connects. It leaves nothing behind:
+the memory is freed with its last mapping, and the socket has no file.
 
     python -m fastload.prefetch '{"location": "s3://bucket/prefix", …}' LISTENING_DESCRIPTOR PARENT
 """
@@ -36,7 +36,7 @@ _WAIT_AFTER_FAILURE_S = 2.0
 
 
 class Prefetch:
-    """One load, shared by the threads that tell the workers of it; also where the reader's bytes land."""
+    """One load, shared by the threads that report to the workers; also the reader's destination."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
@@ -52,7 +52,7 @@ class Prefetch:
         self._is_there: set[int] = set()
 
     def run(self) -> None:
-        """Plan, read, verify. Never raises: workers are told."""
+        """Plan, read, verify. Never raises: errors are reported to the workers."""
         started_s = time.time()
         try:
             store = open_store(self.request["location"])
@@ -69,7 +69,7 @@ class Prefetch:
                 raise said[0]
         except FastloadError as error:
             self._end(f"failed {error}")
-        except Exception as error:  # noqa: BLE001 - whatever it is, workers that wait must hear of it
+        except Exception as error:  # noqa: BLE001 - every error must be reported to the waiting workers
             self._end(f"failed unexpected {type(error).__name__}: {error}")
         else:
             ended_s = time.time()
@@ -84,7 +84,7 @@ class Prefetch:
     # The reader's destination.
 
     def claim(self, offset_bytes: int, size_bytes: int) -> memoryview:
-        """Memory of a run; its pages are taken in one call."""
+        """Memory of a run; its pages are faulted in one call."""
         assert self._memory is not None
         memory_file.populate(
             self._memory, memory_file.MADV_POPULATE_WRITE, offset_bytes, offset_bytes + size_bytes
@@ -104,7 +104,7 @@ class Prefetch:
         """Nothing to wait for."""
 
     def abandon(self) -> None:
-        """The reader's own error is what is told."""
+        """The reader raises its own error, which is the one to report."""
 
     def base(self) -> Any:
         """Nobody asks here: workers map the memory."""
@@ -152,7 +152,7 @@ class Prefetch:
 
 
 class _Clients:
-    """Who maps the memory, who is done with it."""
+    """Counts the workers that use the memory, and those that are done."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -162,7 +162,7 @@ class _Clients:
         self.came = False
 
     def has_ended(self, load: Prefetch) -> bool:
-        """Whether nobody needs the process any more."""
+        """Whether no worker needs the process any more."""
         with self.lock:
             if self.connected:
                 return False
@@ -198,7 +198,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _attend(connection: socket.socket, load: Prefetch, clients: _Clients) -> None:
-    """Tell one worker what has landed, until it leaves."""
+    """Report read pieces to one worker, until it disconnects."""
     is_done = False
     try:
         with connection, connection.makefile("r", encoding="utf-8") as lines:
@@ -226,14 +226,14 @@ def _tell(connection: socket.socket, load: Prefetch) -> None:
         os.close(nothing)
         return
     protocol.send_greeting(connection, load.greeting, load.descriptor)
-    told = 0
+    reported = 0
     while True:
         with load.changed:
-            load.changed.wait_for(lambda: len(load.landed_pieces) > told or load.ending)  # noqa: B023
-            news, ending = load.landed_pieces[told:], load.ending
+            load.changed.wait_for(lambda: len(load.landed_pieces) > reported or load.ending)  # noqa: B023
+            news, ending = load.landed_pieces[reported:], load.ending
         if news:
             connection.sendall(f"landed {' '.join(map(str, news))}\n".encode())
-            told += len(news)
+            reported += len(news)
         if ending:
             connection.sendall(f"{' '.join(ending.split())}\n".encode())
             return

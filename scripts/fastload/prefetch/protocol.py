@@ -1,4 +1,4 @@
-"""How a worker and the prefetching process speak: a Unix socket in the abstract namespace.
+"""The protocol between workers and the prefetching process: a Unix socket in the abstract namespace.
 
 Such a socket has no file that could stay behind, and is only seen inside the container. The process greets
 with a JSON document and a descriptor of the memory, then says line by line what has landed:
@@ -40,11 +40,11 @@ def address(session: str, request: dict[str, Any]) -> str:
 
 
 def check_peer(connection: socket.socket) -> None:
-    """Raise StreamError where another user is at the other end."""
+    """Raise StreamError if the other end belongs to another user."""
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, user, _ = _CREDENTIALS.unpack(peer)
     if user not in (os.getuid(), 0):
-        raise StreamError(f"user {user} is at the other end of the prefetching process's socket.")
+        raise StreamError(f"the prefetching process's socket belongs to another user (uid {user}).")
 
 
 def send_greeting(connection: socket.socket, document: dict[str, Any], descriptor: int) -> None:

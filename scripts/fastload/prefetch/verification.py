@@ -1,4 +1,4 @@
-"""The checksums that S3 keeps for whole objects, compared with what has landed in memory."""
+"""Compares the checksums that S3 stores for whole objects with the bytes in memory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def verify_files(store: Store, plan: LoadPlan, memory: mmap.mmap, wait_for: Call
             found = b64encode(digest.digest()).decode()
             if found != kept[1]:
                 raise ChunkError(
-                    f"{key} of {store.location} is not what was uploaded: {kept[0]} {found}, "
+                    f"{key} of {store.location} is corrupt: {kept[0]} {found}, "
                     f"the store keeps {kept[1]}. {plan.advice}"
                 )
             compared[kept[0].upper()] = compared.get(kept[0].upper(), 0) + 1
@@ -72,7 +72,7 @@ def _feed(
     version, position = plan.files[key].version, 0
 
     def feed_unmapped(stop: int) -> None:
-        """What lies between the pieces: the header, and tensors that the model does not have."""
+        """The bytes between the pieces: the header, and tensors that the model does not have."""
         for start in range(position, stop, _STEP_BYTES):
             between = bytearray(min(_STEP_BYTES, stop - start))
             read_range(session, key, start, memoryview(between), version)
@@ -91,7 +91,7 @@ def _feed(
 
 
 def _digest_of(algorithm: str) -> _Crc | hashlib._Hash | None:
-    """Something to feed bytes to; None where nothing installed can compute it fast enough."""
+    """A hash object; None if no installed library computes it fast enough."""
     if algorithm == "sha256":
         return hashlib.sha256()
     try:

@@ -115,7 +115,7 @@ class FolderSession:
             self._descriptor, self._key = -1, ""
 
     def interrupt(self) -> None:
-        """Files do not keep anybody waiting."""
+        """Files need no interruption."""
 
     def pause(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -128,6 +128,6 @@ class FolderSession:
 
 
 def _version(status: os.stat_result) -> str:
-    """Times alone may be fixed: those of container layers, or copies that keep them."""
+    """Not only from times, which may be fixed: in container layers, or copies that preserve them."""
     facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
     return "-".join(map(str, facts))

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection whose response bodies land where the caller wants them.
+"""One HTTP/1.1 connection that reads response bodies into the caller's memory.
 
-http.client works too, but parses headers with the e-mail package and returns to Python after every packet,
-each time waiting for an interpreter lock that an import under way holds most of the time.
+http.client parses headers with the e-mail package and returns to Python after every packet, each time waiting
+for the interpreter lock, which is mostly held during imports.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import ssl
 
 _HEAD_BYTES = 64 << 10
-# Without it a thread wakes for every packet, and each waking takes a core from whoever imports the framework.
+# Without it a thread wakes up for every packet, which takes CPU time from the import of the framework.
 _WAKE_BYTES = 1 << 20
 _SEND_BYTES = 1 << 20
 _MOST_INTERIM_RESPONSES = 8
-# What reading a response can end with besides a StorageError: the network's, the head's, the chunks' faults.
+# Errors of reading a response other than StorageError: of the network, the head, the chunks.
 _FAULTS = (OSError, EOFError, ValueError)
 
 
@@ -33,10 +33,10 @@ _FAULTS = (OSError, EOFError, ValueError)
 class Limits:
     """How long one wait may take.
 
-    A connection, a TLS handshake and a response's head must each be there after `first_wait_s`; after a stall
-    that doubles up to `longest_wait_s`, so that a slow store is not refused for ever. A body must bring
-    `least_bytes` in every such span, or end, and come at `least_bytes_per_s` on the whole, with `grace_s` to
-    spare. A store answers an upload when it has it safe, which takes longer.
+    A connection, a TLS handshake and a response's head must each be complete after `first_wait_s`; after a
+    stall that doubles up to `longest_wait_s`, so that a slow store works eventually. A body must deliver
+    `least_bytes` in every such interval, or end, and arrive at `least_bytes_per_s` overall, plus `grace_s`.
+    The response to an upload may take longer, because the store must save it first.
     """
 
     first_wait_s: float = 3.0
@@ -74,7 +74,7 @@ class HttpConnection:
     """A keep-alive connection, opened on the first request. Not safe for use by two threads.
 
     Every failure of the network is a TransientError, after which the connection is closed; the next request
-    opens another one. `interrupt` alone may be called from another thread.
+    opens another one. Only `interrupt` may be called from another thread.
     """
 
     def __init__(self, endpoint: Endpoint, limits: Limits | None = None) -> None:
@@ -93,7 +93,7 @@ class HttpConnection:
             self._socket = None
 
     def interrupt(self) -> None:
-        """End a wait that another thread is in: it gets a TransientError."""
+        """End a wait of another thread, which gets a TransientError."""
         connection = self._socket
         if connection is not None:
             try:
@@ -142,7 +142,7 @@ class HttpConnection:
         self._receive(connection, view, filled, len(view), wait)
 
     def read_body(self, head: ResponseHead, most_bytes: int) -> bytes:
-        """The whole body of a small response, whichever way its length is given.
+        """The whole body of a small response, with any encoding of its length.
 
         Raises StorageError for one of more than `most_bytes`, which is not read.
         """
@@ -277,8 +277,8 @@ class HttpConnection:
     def _too_long(self, most_bytes: int) -> NoReturn:
         self.close()
         raise StorageError(
-            f"{self._endpoint.host_header} answers with more than {most_bytes} bytes, which is no answer to "
-            "this request; check that it is the store you mean."
+            f"{self._endpoint.host_header} answers with more than {most_bytes} bytes, which is not a valid "
+            "response to this request; check that it is the right store."
         )
 
     def _open_socket(self) -> socket.socket:
@@ -298,11 +298,11 @@ class HttpConnection:
 
 
 class _TooSlowError(TimeoutError):
-    """A bound of ours was met; the text says which."""
+    """A limit was exceeded; the text says which."""
 
 
 class _Wait:
-    """Ends a transfer of `size_bytes` that moves too little. Raises _TooSlowError."""
+    """Ends a transfer of `size_bytes` that is too slow. Raises _TooSlowError."""
 
     def __init__(self, limits: Limits, span_s: float, size_bytes: int) -> None:
         self._least_bytes, self._span_s = limits.least_bytes, span_s
@@ -311,7 +311,7 @@ class _Wait:
         self._span_bytes = 0
 
     def moved(self, count: int) -> None:
-        """More bytes are there, and the transfer is not at its end."""
+        """More bytes have arrived, and the transfer is not complete."""
         self._span_bytes += count
         now_s = time.monotonic()
         if now_s - self._span_began_s >= self._span_s:
@@ -336,8 +336,8 @@ def secure(plain: socket.socket, host: str) -> ssl.SSLSocket:
     except ssl.SSLCertVerificationError as error:
         plain.close()
         raise StorageError(
-            f"the certificate of {host} is not trusted: {error.verify_message}. If it is your own "
-            "authority's, name the authority's file in SSL_CERT_FILE."
+            f"the certificate of {host} is not trusted: {error.verify_message}. If your own "
+            "authority signed it, set SSL_CERT_FILE to the authority's file."
         ) from error
     except BaseException:
         plain.close()
@@ -346,7 +346,9 @@ def secure(plain: socket.socket, host: str) -> ssl.SSLSocket:
 
 @lru_cache(maxsize=8)
 def _context(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """What all connections share; OpenSSL reads the two variables itself, they are here for the cache."""
+    """The shared TLS context; OpenSSL reads the two variables itself, they are parameters only for
+    the cache.
+    """
     import ssl
 
     return ssl.create_default_context()
@@ -356,12 +358,12 @@ def _encoded(lines: list[str]) -> bytes:
     """A request's head. Raises StorageError for a value that would be read as another header."""
     head = "\r\n".join(lines)
     if any(character in line for line in lines for character in "\r\n\0"):
-        raise StorageError("a header of the request holds a line break; check the AWS_* variables.")
+        raise StorageError("a header of the request has a line break; check the AWS_* variables.")
     try:
         return (head + "\r\n\r\n").encode("latin-1")
     except UnicodeEncodeError as error:
         raise StorageError(
-            "a header of the request holds a character that HTTP has not; check the AWS_* variables."
+            "a header of the request has a character that HTTP does not allow; check the AWS_* variables."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Objects under one prefix of S3, or files under one folder: listed, read in ranges, written whole.
+"""The interface of a store: lists objects under a prefix or folder, reads ranges, writes atomically.
 
 Keys are relative to the location. A session belongs to one thread; each has its own connection.
 """
@@ -13,7 +13,7 @@ from typing import Protocol
 
 from fastload.storage.retry import Backoff
 
-# More than any manifest, index or configuration has; taken for a mistake before it is read.
+# Larger than any manifest, index or configuration; larger objects are refused before they are read.
 MOST_SMALL_BYTES = 64 << 20
 
 
@@ -43,8 +43,8 @@ class Session(Protocol):
         ...
 
     def fill(self, view: memoryview) -> None:
-        """The range's next len(view) bytes. Raises TransientError, after which the range must be asked for
-        anew.
+        """The range's next len(view) bytes. Raises TransientError, after which the range must be requested
+        again.
         """
         ...
 
@@ -61,11 +61,11 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the connection back. The session may be used again, with a new one."""
+        """Close the connection. The session may be used again, with a new one."""
         ...
 
     def interrupt(self) -> None:
-        """From another thread: end what the session waits for, and let it begin nothing more."""
+        """From another thread: end the session's wait, and let it start nothing more."""
         ...
 
     def pause(self, seconds: float) -> object:
@@ -87,14 +87,14 @@ class Store(Protocol):
         ...
 
     def content_version(self, key: str, listed: ObjectInfo) -> str:
-        """A text that is equal for equal content and differs, for all practical purposes, otherwise."""
+        """A fingerprint of the content."""
         ...
 
 
 def read_range(
     session: Session, key: str, start_bytes: int, view: memoryview, version: str | None = None
 ) -> None:
-    """Fill `view` from `start_bytes` of an object on, trying again where that may help."""
+    """Fill `view` from `start_bytes` of an object on, with retries."""
 
     def attempt() -> None:
         session.open_range(key, start_bytes, len(view), version)
@@ -106,7 +106,9 @@ def read_range(
 
 @contextmanager
 def interruptible_sessions() -> Iterator[Callable[[Store], Session]]:
-    """Makes sessions, also in other threads; where the block ends by an exception, none of them waits on."""
+    """Creates sessions, also in other threads; if the block ends with an exception, all of them are
+    interrupted.
+    """
     made: list[Session] = []
     stopped = threading.Event()
 

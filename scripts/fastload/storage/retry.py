@@ -1,4 +1,4 @@
-"""How often, and after what pause, something that failed for a passing reason is tried again."""
+"""Retries after transient errors: how often, and after which pause."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastload.errors import StorageError, TransientError
 
 _T = TypeVar("_T")
 MOST_ATTEMPTS = 8
-# Attempts that fail slowly end here; each is bounded by itself.
+# The limit for attempts that fail slowly; each one has its own timeout.
 MOST_S = 60.0
-# A store that throttles works, and asks for patience.
+# A throttling store works, so retries last longer.
 MOST_THROTTLED_S = 300.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 3.0
@@ -21,7 +21,7 @@ _LONGEST_THROTTLED_PAUSE_S = 20.0
 
 
 class Backoff:
-    """Counts the failures of one piece of work; not shared between threads."""
+    """Counts the failures of one operation; not shared between threads."""
 
     def __init__(
         self,
@@ -33,11 +33,11 @@ class Backoff:
         self._first_failure_s: float | None = None
 
     def after(self, error: TransientError) -> None:
-        """Pause before the next attempt, or raise StorageError when there were enough.
+        """Pause before the next attempt, or raise StorageError after too many.
 
-        Pauses double and are drawn from zero up, so that connections refused together do not come back
-        together; never shorter than the store's Retry-After. Source: "Exponential Backoff And Jitter", AWS
-        Architecture Blog, full jitter.
+        Pauses double, with full jitter, so that refused connections do not retry together; they are never
+        shorter than the store's Retry-After. Source: "Exponential Backoff And Jitter", AWS Architecture Blog,
+        full jitter.
         """
         now_s = self._clock()
         if self._first_failure_s is None:
@@ -57,7 +57,7 @@ class Backoff:
         self._sleep(error.retry_after_s + random.uniform(0, longest_s))  # noqa: S311
 
     def attempt(self, work: Callable[[], _T]) -> _T:
-        """Do `work` until it succeeds, fails for good, or has been tried often enough."""
+        """Do `work` until it succeeds, fails permanently, or has been retried often enough."""
         while True:
             try:
                 return work()

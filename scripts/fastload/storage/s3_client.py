@@ -1,8 +1,8 @@
-"""S3 over plain requests: where it is, who asks, and the signature that proves it.
+"""S3 over plain requests: its endpoint, credentials, and request signatures.
 
-Only the usual AWS variables decide. Signing is Signature Version 4 with an unsigned payload, twenty
-microseconds a request; the body is covered by its CRC32C instead. Source: "Authenticating Requests: Using the
-Authorization Header", Amazon S3 API reference.
+Only the usual AWS variables are used. Signing is Signature Version 4 with an unsigned payload, twenty
+microseconds per request; the body is covered by its CRC32C instead. Source: "Authenticating Requests: Using
+the Authorization Header", Amazon S3 API reference.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Bucket:
         try:
             path = f"{self.path_prefix}/{quote(key, safe='/-_.~')}"
         except UnicodeEncodeError as error:
-            raise StorageError(f"{shown(key)!r} is no key: it holds half a character.") from error
+            raise StorageError(f"{shown(key)!r} is not a valid key: it is not valid Unicode.") from error
         return path, "&".join(
             f"{quote(k, safe='-_.~')}={quote(query[k], safe='-_.~')}" for k in sorted(query)
         )
@@ -106,10 +106,12 @@ def bucket_from_environment(name: str) -> Bucket:
     Raises StorageError for variables that cannot become part of a request.
     """
     if not _NAME.fullmatch(name):
-        raise StorageError(f"{shown(name)!r} is no name of a bucket; write s3://bucket/prefix/.")
+        raise StorageError(f"{shown(name)!r} is not a valid bucket name; write s3://bucket/prefix/.")
     region = _variable("AWS_REGION") or _variable("AWS_DEFAULT_REGION") or "us-east-1"
     if not _NAME.fullmatch(region):
-        raise StorageError(f"AWS_REGION is {shown(region)!r}, which is no region; an example is eu-west-1.")
+        raise StorageError(
+            f"AWS_REGION is {shown(region)!r}, which is not a region; an example is eu-west-1."
+        )
     url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if url:
         endpoint, path = _endpoint(url)
@@ -122,7 +124,7 @@ def bucket_from_environment(name: str) -> Bucket:
 
 
 def _endpoint(url: str) -> tuple[Endpoint, str]:
-    """Where an address leads, and the path in it."""
+    """The endpoint of a URL, and its path."""
     try:
         if not _VISIBLE.fullmatch(url):
             raise ValueError
@@ -133,7 +135,7 @@ def _endpoint(url: str) -> tuple[Endpoint, str]:
             raise ValueError
         tls = parts.scheme == "https"
         return Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls), parts.path.rstrip("/")
-    except ValueError:  # a port that is no number or too large, brackets that do not match
+    except ValueError:  # an invalid port, or brackets that do not match
         raise StorageError(
             f"AWS_ENDPOINT_URL is {shown(url)!r}; it must look like https://host:port."
         ) from None
@@ -157,7 +159,7 @@ def _dns_suffix(region: str) -> str:
     for partition in partitions:
         if region in partition["regions"] or re.search(partition["regionRegex"], region):
             return str(partition["outputs"]["dnsSuffix"])
-    raise StorageError(f"{region!r} is no AWS region; correct AWS_REGION, or set AWS_ENDPOINT_URL.")
+    raise StorageError(f"{region!r} is not an AWS region; correct AWS_REGION, or set AWS_ENDPOINT_URL.")
 
 
 def _is_set(name: str) -> bool:
@@ -169,10 +171,10 @@ def _variable(name: str) -> str:
 
 
 def _visible(value: str, name: str) -> str:
-    """`value`; StorageError, which does not show it, where it would end a header or cannot be sent."""
+    """`value`. Raises StorageError, without showing the value, if it is invalid in a header."""
     if not _VISIBLE.fullmatch(value):
         raise StorageError(
-            f"{name} contains a space, a line break or another character that cannot be part of it;"
+            f"{name} contains a space, a line break or another invalid character;"
             " copy it again: values from files and secret stores often end with a line break."
         )
     return value
@@ -188,14 +190,16 @@ def _credentials_source() -> Callable[[], Credentials]:
 
 
 def _botocore_credentials() -> Callable[[], Credentials]:
-    """What boto3 would use: a profile, or the role of the container or instance, renewed in time."""
+    """The credentials that boto3 would use: a profile, or the role of the container or instance,
+    refreshed in time.
+    """
     import botocore.session
     from botocore.exceptions import BotoCoreError
 
     try:
         found = botocore.session.get_session().get_credentials()
     except BotoCoreError as error:
-        raise StorageError(f"AWS credentials cannot be had: {shown(str(error))}.") from error
+        raise StorageError(f"cannot get AWS credentials: {shown(str(error))}.") from error
     if found is None:
         raise StorageError(
             "No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the host a role."

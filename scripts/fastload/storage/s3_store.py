@@ -17,7 +17,7 @@ from fastload.storage.interface import MOST_SMALL_BYTES, ObjectInfo
 from fastload.storage.retry import Backoff
 from fastload.storage.s3_client import Bucket
 
-_CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256")  # the first one an object has is taken
+_CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256")  # the first that an object has is used
 _T = TypeVar("_T")
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _THROTTLED_STATUS = frozenset({429, 503})
@@ -51,7 +51,7 @@ class BucketStore:
                 session.close()
                 return found
             if token in tokens:
-                raise self._refusal("gives one page of its listing again and again")
+                raise self._refusal("repeats a page of its listing endlessly")
             tokens.add(token)
             if len(tokens) > _MOST_PAGES or len(found) > _MOST_OBJECTS:
                 raise self._refusal(f"lists more than {len(found)} objects")
@@ -62,7 +62,7 @@ class BucketStore:
     def _read_page(self, page: bytes, found: dict[str, ObjectInfo]) -> str | None:
         """Add what a page names; returns the token of the next one."""
         if b"<!DOCTYPE" in page:  # S3 sends none, and entities are what could grow in it
-            raise self._refusal("answers with a document that is no listing")
+            raise self._refusal("answers with a document that is not a listing")
         try:
             document = ElementTree.fromstring(page)  # noqa: S314 - no DOCTYPE, so no entities
             space = document.tag.removesuffix("ListBucketResult")
@@ -81,7 +81,7 @@ class BucketStore:
             raise self._refusal(f"answers with a listing that cannot be read: {shown(str(error))}") from error
 
     def _refusal(self, what: str) -> StorageError:
-        return StorageError(f"{self.location} {what}; check that it is the store and the prefix you mean.")
+        return StorageError(f"{self.location} {what}; check that it is the right store and prefix.")
 
     def session(self) -> BucketSession:
         return BucketSession(self._bucket, self._prefix, self._limits)
@@ -193,7 +193,7 @@ class BucketSession:
         return head
 
     def _refuse(self, key: str, head: ResponseHead, *, has_body: bool) -> NoReturn:
-        """Raise what an error response means."""
+        """Raise the error for an error response."""
         try:
             body = self._connection.read_body(head, _MOST_ERROR_BYTES) if has_body else b""
             answer = body.decode("utf-8", "replace")
@@ -228,7 +228,7 @@ class BucketSession:
 
 
 def _retry_after_s(head: ResponseHead) -> float:
-    """What the store asks to wait; 0 where it does not say, or says a date."""
+    """The store's Retry-After in seconds; 0 if there is none, or if it is a date."""
     try:
         return float(parse_count(head.headers.get("retry-after", "")))
     except ValueError:

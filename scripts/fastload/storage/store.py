@@ -1,4 +1,4 @@
-"""Where objects are: a location becomes a store, and what a store is."""
+"""Opens the store of a location."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = [
 def open_store(location: str) -> Store:
     """The store behind "s3://bucket/prefix/" or a folder's path. Raises StorageError."""
     if "\0" in location:
-        raise StorageError(f"{shown(location)!r} is no location: it holds a NUL character.")
+        raise StorageError(f"{shown(location)!r} is not a valid location: it contains a NUL character.")
     if location.startswith("s3://"):
         name, _, prefix = location.removeprefix("s3://").partition("/")
         if not name:
-            raise StorageError(f"{shown(location)!r} names no bucket; write s3://bucket/prefix/.")
+            raise StorageError(f"{shown(location)!r} has no bucket; write s3://bucket/prefix/.")
         return BucketStore(bucket_from_environment(name), prefix.rstrip("/"))
     if "://" in location:
         raise StorageError(f"{shown(location)!r} is neither s3://bucket/prefix/ nor a folder.")

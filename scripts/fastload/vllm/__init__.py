@@ -1,4 +1,4 @@
-"""vLLM's load format `fastload`: weights from S3 that are on their way before the engine is there.
+"""vLLM's load format `fastload`: reads weights from S3 before the engine has started.
 
 Nothing of fastload imports this package; vLLM finds it by the entry point `vllm.general_plugins`.
 """

@@ -1,4 +1,4 @@
-"""Loading that begins before the engine: by the plug-in, or when the server's Python starts.
+"""Starts loading before the engine: from the plug-in, or when the server's Python starts.
 
 The wheel brings a line that Python executes at its start (`fastload_ahead.pth`), because the plug-in is
 called when the API server has imported most of what it needs. The line does nothing unless FASTLOAD_LOCATION

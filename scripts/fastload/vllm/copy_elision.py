@@ -1,4 +1,4 @@
-"""Parameters that take the mapped memory instead of a copy of it.
+"""Makes parameters views of the mapped memory instead of copies.
 
 vLLM's weight loaders decide which bytes go where: they cut, fuse and rename, and end in `Tensor.copy_`. While
 this mode is on, such a copy out of the mapped memory is only noted. At the end, a parameter all of whose
@@ -83,11 +83,11 @@ class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return function(*arguments, **(options or {}))
 
     def summary(self) -> str:
-        """What was spared."""
+        """A summary of the elided copies."""
         return f"{self.taken_bytes / 1e9:.2f} GB taken without a copy"
 
     def _note(self, destination: torch.Tensor, source: torch.Tensor) -> bool:
-        """Whether the copy can wait."""
+        """Record a copy; false if it must be made now."""
         if source.nbytes < _LEAST_BYTES or not self._first <= source.data_ptr() < self._last:
             return False
         storage = destination.untyped_storage()

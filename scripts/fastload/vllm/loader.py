@@ -1,4 +1,4 @@
-"""The model loader: tensors from memory that is being filled, into the parameters of vLLM's model."""
+"""The model loader: fills the parameters of vLLM's model from the prefetched memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastload.vllm.copy_elision import ElidedCopies
 from fastload.vllm.pinned import PinnedMemory
 from fastload.vllm.settings import Settings, read_settings
 
-# Of vLLM's own loggers, so that its lines look and go like the other loaders'.
+# One of vLLM's loggers, so that its lines look like those of other loaders.
 logger = init_logger("vllm.model_executor.model_loader.fastload")
 
 
@@ -34,7 +34,7 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
         self._settings: Settings = read_settings(load_config.model_loader_extra_config, os.environ)
 
     def download_model(self, model_config: Any) -> None:
-        """Nothing is brought to a disk; only see that there is something to load."""
+        """Downloads nothing; only checks that there is a location."""
         self._location(model_config)
 
     def load_weights(self, model: nn.Module, model_config: Any) -> None:
@@ -76,7 +76,9 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
         return Weights(request, world=_local_workers(), private=private)
 
     def _location(self, model_config: Any) -> str:
-        """Where a model's weights are: as configured for its name or for the served model, or its folder."""
+        """The location of a model's weights: configured for its name or for the served model, or its
+        folder.
+        """
         model = str(model_config.model)
         if model in self._settings.locations:
             return self._settings.locations[model]

@@ -6,7 +6,7 @@ LOAD_FORMAT = "fastload"
 
 
 def register() -> None:
-    """Make `--load-format fastload` known, and begin to load where FASTLOAD_LOCATION says from where.
+    """Register `--load-format fastload`, and start loading if FASTLOAD_LOCATION is set.
 
     May be called any number of times, in any process. Touches no device.
     """

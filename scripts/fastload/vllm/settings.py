@@ -1,4 +1,4 @@
-"""What the user may say: keys of vLLM's `--model-loader-extra-config`, or environment variables.
+"""The settings: keys of vLLM's `--model-loader-extra-config`, or environment variables.
 
     location      FASTLOAD_LOCATION      s3://bucket/prefix/ or a folder; without it the model's own folder
     locations     FASTLOAD_LOCATIONS     JSON object: locations of further models (a draft model) by name
@@ -30,7 +30,7 @@ class Settings:
     connections: int | None = None
 
     def request(self, location: str) -> dict[str, Any]:
-        """What the prefetching process is asked for."""
+        """The request to the prefetching process."""
         asked: dict[str, Any] = {"location": location}
         if self.connections is not None:
             asked["connections"] = self.connections
@@ -60,7 +60,7 @@ def read_settings(extra_config: Mapping[str, Any] | None, environment: Mapping[s
         or not isinstance(connections, int)
         or not 1 <= connections <= MOST_CONNECTIONS
     ):
-        raise StreamError(f"connections is {connections!r}; choose 1 to {MOST_CONNECTIONS}, or leave it out.")
+        raise StreamError(f"connections is {connections!r}; choose 1 to {MOST_CONNECTIONS}, or omit it.")
     return Settings(location or None, locations, connections)
 
 

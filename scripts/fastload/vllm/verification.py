@@ -1,4 +1,4 @@
-"""Proof that the bytes are right: every parameter after `fastload` against the same after vLLM's own loader.
+"""Verifies the loader: compares every parameter after `fastload` with vLLM's own loader.
 
     python -m fastload.vllm.verification MODEL_FOLDER [--location s3://bucket/prefix/]
         [--tensor-parallel-size 2] [--tokens]
@@ -43,7 +43,7 @@ _TOKENS = 16
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one JSON object a model; exit status 1 where a parameter or a token differs."""
+    """Print one JSON object per model; exit status 1 if a parameter or a token differs."""
     parser = argparse.ArgumentParser(prog="python -m fastload.vllm.verification", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="+", help="model folders with config, tokenizer, weights")
     parser.add_argument("--location", help="where fastload reads from; default: the folder itself")

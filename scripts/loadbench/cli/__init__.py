@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints; no logic. A command lives in the file that its group names."""
+"""The command line: parses, calls, prints; no logic."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Commands(click.Group):
-    """A group that suggests the command that was meant."""
+    """A group that suggests a similar command for an unknown one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """As click does, with a near miss named."""
+        """As in click, with a similar command in the error message."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -76,7 +76,7 @@ class Commands(click.Group):
 @click.version_option(package_name="loadbench")
 @verbosity_options
 def cli() -> None:
-    """How fast does a model come up on Amazon SageMaker, and what does loading it the fast way gain?
+    """How long is a model's cold start on Amazon SageMaker, and what does another loading method gain?
 
     \b
     Without an account, on this machine:   loadbench compare
@@ -91,7 +91,7 @@ for _command in _COMMANDS:
 
 
 def main() -> None:
-    """Entry point: one message and an exit code for every error, no traceback on the terminal."""
+    """Entry point: every error gives one message and an exit code, and no traceback on the terminal."""
     end_like_ctrl_c()
     open_streams()
     try:
@@ -106,14 +106,15 @@ def main() -> None:
             sys.stdout.flush()
         finally:
             no_more_signals()
-    except (click.exceptions.Abort, KeyboardInterrupt):  # click turns the one into the other
+    except (click.exceptions.Abort, KeyboardInterrupt):  # click converts KeyboardInterrupt to Abort
         click.echo("interrupted", err=True)
         sys.exit(InterruptedRunError.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except BrokenPipeError:
-        # The reader (head, less) went away: nothing to tell it; keep Python from complaining at exit.
+        # The reader (head, less) has closed the pipe: print nothing, and keep Python from complaining at
+        # exit.
         forget_results()
         sys.exit(1)
     except LoadbenchError as error:
@@ -126,29 +127,29 @@ def main() -> None:
             sys.exit(1)
         _show_error(known, log)
         sys.exit(known.exit_code)
-    except Exception as error:  # noqa: BLE001 -- a defect of ours: the log gets the traceback, the user a sentence
+    except Exception as error:  # noqa: BLE001 -- our defect: the traceback goes to the log, the user gets a sentence
         _show_defect(error, log)
         sys.exit(1)
 
 
 def _show_defect(error: Exception, log: call_log.CallLog) -> None:
-    """A sentence, and where the traceback is."""
+    """Print a sentence and the path of the log with the traceback."""
     _LOG.critical("unexpected error", exc_info=error)
     what = shown(f"{type(error).__name__}: {error}".rstrip(": "))
-    click.echo(f"Error: something unexpected happened ({what}). This is a defect of loadbench.", err=True)
-    click.echo(f"→ Please open an issue with the log, secrets are taken out of it: {log.path}", err=True)
-    click.echo("→ See that nothing is left that costs money: loadbench destroy", err=True)
+    click.echo(f"Error: unexpected error ({what}). This is a bug in loadbench.", err=True)
+    click.echo(f"→ Please open an issue and attach the log (secrets are removed): {log.path}", err=True)
+    click.echo("→ To make sure that nothing is left that costs money: loadbench destroy", err=True)
 
 
 def _show_error(error: LoadbenchError, log: call_log.CallLog) -> None:
-    """The message, what helps, what to do next; the log's place where a run failed."""
+    """Print message, details and remedy, and the path of the log if a run failed."""
     click.echo(shown(f"Error: {error.message}"), err=True)
     if error.details:
         click.echo(shown(error.details.rstrip()), err=True)
     if error.remedy:
         click.echo(f"→ {typed_here(shown(error.remedy), Path.cwd())}", err=True)
     if error.exit_code in (UsageError.exit_code, InterruptedRunError.exit_code):
-        return  # the message says it all
+        return  # the message is enough
     _LOG.error("%s\n%s\n%s", error.message, error.details, error.remedy, exc_info=error)
     if log.path:
         click.echo(f"Log: {log.path}", err=True)

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     "--live-facts", is_flag=True, help="Verify the unverified assumptions about AWS (read-only, free)."
 )
 @click.option(
-    "--rehearse", is_flag=True, help="Create everything of a run that is free, on the target, and remove it."
+    "--rehearse", is_flag=True, help="Create the free resources of a run on the target, and remove them."
 )
 def doctor(as_json: bool, form: str, live_facts: bool, rehearse: bool, **options: Any) -> None:
     """Run the pre-flight checks and estimate the cost.
 
-    Creates nothing, except with --rehearse. Exit code 2 where a check fails; warnings are no failure.
+    Creates nothing, except with --rehearse. Exit code 2 if a check fails; warnings are not failures.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def doctor(as_json: bool, form: str, live_facts: bool, rehearse: bool, **options
     print_table(["status", "check", "method", "finding"], rows, form, [asdict(check) for check in checks])
     if form == "table":
         if missing:
-            click.echo("\nWhat needs an account was not checked.")
+            click.echo("\nChecks that need an account were skipped.")
         pairs = config.benchmark.pairs
         estimate = (
             cost_of_run(context, load_paths, pairs) if context else estimate_cost(config, load_paths, pairs)
@@ -96,7 +96,7 @@ def doctor(as_json: bool, form: str, live_facts: bool, rehearse: bool, **options
 
 
 def show_rehearsal(context: RunContext, as_json: bool) -> None:
-    """One line a load path; what is refused ends it with the service's reason."""
+    """One line per load path; a refused resource ends the rehearsal with the service's reason."""
     from dataclasses import asdict
 
     from loadbench.run.rehearsal import rehearse
@@ -108,7 +108,7 @@ def show_rehearsal(context: RunContext, as_json: bool) -> None:
 
 
 def show_live_facts(context: RunContext, as_json: bool) -> None:
-    """One line a fact; exit 1 when one is contradicted, because code depends on it."""
+    """One line per fact; exit 1 if one is contradicted, because code depends on it."""
     from loadbench.run.live_check.facts import find_out
     from loadbench.run.preflight.check import CheckContext
     from loadbench.run.run_context import hugging_face_token
@@ -150,11 +150,11 @@ def render(load_path: LoadPath, **options: Any) -> None:
     default=Path("config.yaml"),
     help="The configuration file.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before fetching Terraform where there is none.")
+@click.option("--yes", is_flag=True, help="Download Terraform without asking if there is none.")
 def setup(config_file: Path, yes: bool) -> None:
-    """Find or fetch Terraform, its provider and the model.
+    """Find or download Terraform, its provider and the model.
 
-    Every other command does what it needs of this by itself, except fetching Terraform.
+    Other commands do this when they need it, except that they never download Terraform.
 
     \b
     Examples:

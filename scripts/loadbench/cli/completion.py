@@ -1,4 +1,4 @@
-"""The command that lets a shell complete verbs, options and paths: `completion`."""
+"""`completion`: shell completion of commands, options and paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes a shell complete verbs and options.
+    """Print the script for shell completion.
 
     \b
     Examples:

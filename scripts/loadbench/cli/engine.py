@@ -1,4 +1,4 @@
-"""The commands of real serving engines for the embedded AWS: `engine install`, `status`, `remove`."""
+"""Commands for real serving engines of the embedded AWS: `engine install`, `status`, `remove`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ENGINE_ARGUMENT = click.argument("name", metavar="ENGINE", default="vllm")
 def engine() -> None:
     """Real serving engines for the embedded AWS.
 
-    With vLLM installed, the embedded AWS runs images of the vLLM server with vLLM itself; without it, its own
-    model server takes their place, and every record says which one served.
+    With vLLM installed, the embedded AWS serves images of the vLLM server with vLLM itself, otherwise with
+    its own model server; every record says which one.
     """
 
 
@@ -27,7 +27,7 @@ def engine() -> None:
 def install(name: str) -> None:
     """Install an engine into .loadbench/engines.
 
-    Takes minutes and gigabytes the first time, nothing when it is there already.
+    Takes minutes and gigabytes the first time; does nothing if it is already installed.
 
     \b
     Examples:
@@ -41,17 +41,17 @@ def install(name: str) -> None:
         ui.note(f"{chosen.name} {chosen.version} is installed in {found.folder}")
         return
     if found.state != "absent":
-        ui.note(f"{found.folder} is {found.state}: it is made anew")
-    ui.note(f"{chosen.name} {chosen.version} goes into {found.folder}: {chosen.cost}")
+        ui.note(f"{found.folder} is {found.state}: installing it again")
+    ui.note(f"{chosen.name} {chosen.version} will be installed in {found.folder}: {chosen.cost}")
     with ui.step(f"installing {chosen.name} {chosen.version}"):
         installation.install(chosen, private_dir, ui.progress)
-    ui.note("A running embedded AWS takes it up with the next command, for endpoints made from then on.")
+    ui.note("A running embedded AWS uses it after the next command, for endpoints created from then on.")
 
 
 @engine.command()
 @JSON_OPTION
 def status(as_json: bool) -> None:
-    """Say which engines are installed, and where.
+    """Show which engines are installed, and where.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The commands for endpoints that somebody else deployed: `observe`, `import`."""
+"""Commands for endpoints that loadbench did not deploy: `observe`, `import`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COMPONENT_OPTION = click.option(
 _UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class _Span(click.ParamType):  # type: ignore[type-arg]
-    """A length of time: 90m, 12h, 7d."""
+class _Duration(click.ParamType):  # type: ignore[type-arg]
+    """A duration: 90m, 12h, 7d."""
 
     name = "time"
 
@@ -27,7 +27,7 @@ class _Span(click.ParamType):  # type: ignore[type-arg]
         """Seconds."""
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", str(value))
         if found is None:
-            self.fail(f"{value!r} is no length of time; write 90m, 12h or 7d", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 90m, 12h or 7d", param, ctx)
         return float(found[1]) * _UNITS_S[found[2]]
 
 
@@ -37,10 +37,10 @@ class _Span(click.ParamType):  # type: ignore[type-arg]
 @config_options
 @JSON_OPTION
 def observe(endpoint: str, component: str | None, as_json: bool, **options: Any) -> None:
-    """Watch an endpoint that somebody creates, updates or scales.
+    """Watch an endpoint while it is created, updated or scaled.
 
-    Reads only: docs/iam-policy-observe.json is all that it needs. An endpoint that is not there yet is waited
-    for. Ctrl-C stops watching and keeps what was seen.
+    Read-only: docs/iam-policy-observe.json has all permissions it needs. Waits for an endpoint that does not
+    exist yet. Ctrl-C stops watching and keeps what was observed.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ def observe(endpoint: str, component: str | None, as_json: bool, **options: Any)
 @click.argument("endpoint")
 @COMPONENT_OPTION
 @click.option(
-    "--since", "since_s", type=_Span(), default="7d", show_default=True, help="How far back to look."
+    "--since", "since_s", type=_Duration(), default="7d", show_default=True, help="How far back to look."
 )
 @click.option(
     "--from-folder",
@@ -80,9 +80,10 @@ def import_starts(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make a record of every past start of an endpoint's copies.
+    """Create a record of every past start of an endpoint's copies.
 
-    From Describe calls, CloudWatch Logs and metrics and Application Auto Scaling's activities; reads only.
+    Reads Describe calls, CloudWatch Logs and metrics, and activities of Application Auto Scaling; changes
+    nothing.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`init`: what a folder needs to work in, for whoever has installed the package and has no checkout."""
+"""`init`: creates a working folder for users who have installed the package and have no checkout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ results/
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Make a folder to work in; overwrites nothing.
+    """Create a working folder; overwrites nothing.
 
     Writes config.yaml, config.aws.yaml and a .gitignore into FOLDER, by default the current one.
 
@@ -41,8 +41,8 @@ def init(folder: Path) -> None:
         existing = [name for name in files if (folder / name).exists()]
         if existing:
             raise UsageError(
-                f"{folder.resolve()} has {', '.join(existing)} already; nothing was written",
-                remedy="Work with what is there, or name an empty folder: loadbench init FOLDER",
+                f"{folder.resolve()} already has {', '.join(existing)}; nothing was written",
+                remedy="Use the existing files, or name an empty folder: loadbench init FOLDER",
             )
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -55,5 +55,5 @@ def init(folder: Path) -> None:
         ) from error
     click.echo(f"Wrote {', '.join(files)} into {folder.resolve()}.")
     first = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
-    click.echo(f"Next: {first}loadbench compare   (both ways on the embedded AWS, no account needed)")
+    click.echo(f"Next: {first}loadbench compare   (both methods on the embedded AWS, no account needed)")
     click.echo("For a real account: fill in config.aws.yaml, then loadbench doctor --config config.aws.yaml")

@@ -1,4 +1,4 @@
-"""The commands of the embedded AWS: `local up`, `down`, `status`, `env`, `logs`."""
+"""Commands of the embedded AWS: `local up`, `down`, `status`, `env`, `logs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loadbench.workspace import Workspace
 
 @click.group()
 def local() -> None:
-    """The embedded AWS: start it, stop it, look at it, use it."""
+    """Start, stop, inspect and use the embedded AWS."""
 
 
 def _local_command(name: str, summary: str, *examples: str) -> None:
@@ -42,14 +42,14 @@ _local_command("up", "Start it, or apply the configuration's `local` section to 
 _local_command("down", "Stop it and every model server.")
 _local_command(
     "status",
-    "Say whether it runs, where, and with which endpoints.",
+    "Show whether it runs, its address, and its endpoints.",
     "loadbench local status",
     "loadbench local status --json",
 )
 _local_command(
     "env",
-    "Print exports for a shell, so that any AWS client uses it.",
+    "Print shell exports that make any AWS client use it.",
     'eval "$(loadbench local env)"',
     "loadbench local env --json",
 )
-_local_command("logs", "Show its own log.")
+_local_command("logs", "Show the server's log.")

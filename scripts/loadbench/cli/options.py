@@ -1,4 +1,4 @@
-"""What the commands share: options, the configuration, the way to the target, questions before paying."""
+"""Shared by the commands: options, loading the configuration, opening the target, confirming costs."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def _remember_verbosity(context: click.Context, option: click.Parameter, given: 
 
 
 def verbosity_options(command: Any) -> Any:
-    """`-v` and `-q`, before the verb or after it; the last one counts."""
+    """`-v` and `-q`, before or after the command; the last one counts."""
     for name, text in (
         ("--quiet", "Show results, warnings and errors only."),
-        ("--verbose", "Show what Terraform, the service and the container say, and each retry."),
+        ("--verbose", "Show the output of Terraform, the service and the container, and each retry."),
     ):
         command = click.option(
             name[1:3], name, is_flag=True, expose_value=False, callback=_remember_verbosity, help=text
@@ -52,7 +52,7 @@ def verbosity_options(command: Any) -> Any:
 
 
 def make_ui() -> Ui:
-    """Progress as loud as this call asked for."""
+    """Progress output as verbose as the options say."""
     from loadbench.ui import Ui
 
     asked = click.get_current_context().meta.get(_VERBOSITY)
@@ -64,7 +64,7 @@ def make_ui() -> Ui:
 
 
 def config_options(command: Any) -> Any:
-    """Options that say which configuration, shared by every command that reads one."""
+    """Options that choose the configuration, for every command that reads one."""
     command = verbosity_options(command)
     for option in (
         click.option(
@@ -87,7 +87,7 @@ def config_options(command: Any) -> Any:
 
 
 def method_options(command: Any) -> Any:
-    """Options that change every method's section at once."""
+    """Options that change the sections of all methods."""
     for option in (
         click.option("--instance-type", metavar="TYPE", help="Instance type of every loading method."),
         click.option("--model", metavar="ID", help="Model of every loading method: a hub id or a folder."),
@@ -97,7 +97,7 @@ def method_options(command: Any) -> Any:
 
 
 def spending_options(command: Any) -> Any:
-    """Options of every command that may create what costs money."""
+    """Options of every command that may create resources that cost money."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Print plan, requests and cost; create nothing."),
         click.option(
@@ -119,7 +119,7 @@ def read_config(
     model: str | None = None,
     instance_type: str | None = None,
 ) -> Config:
-    """The configuration with the call's overrides; `--set` goes before the shorter options."""
+    """The configuration with the command line's overrides; `--set` overrides the shorter options."""
     from loadbench.config import load_config
     from loadbench.load_paths import LOAD_PATHS
 
@@ -140,7 +140,7 @@ def read_config(
 
 
 def open_bench(**options: Any) -> RunContext:
-    """Read the configuration, load `.env`, reach the target."""
+    """Read the configuration, load `.env`, open the target."""
     config = read_config(**options)
     workspace, ui = Workspace.here(), make_ui()
     workspace.require_writable()
@@ -149,7 +149,7 @@ def open_bench(**options: Any) -> RunContext:
 
 
 def remove_leftover_files(workspace: Workspace, ui: Ui) -> None:
-    """What killed commands left on this disk."""
+    """Remove temporary files that killed commands left."""
     from loadbench.results.formatting import size_bytes
     from loadbench.run.models.resolve import cache_dir
     from loadbench.scratch import sweep
@@ -160,7 +160,7 @@ def remove_leftover_files(workspace: Workspace, ui: Ui) -> None:
 
 
 def open_context(config: Config, ui: Ui) -> RunContext:
-    """Load `.env` and reach the target that a configuration names."""
+    """Load `.env` and open the configured target."""
     from loadbench.run.record_writer import command_line
     from loadbench.run.run_context import RunContext
     from loadbench.target import open_account
@@ -174,19 +174,19 @@ def open_context(config: Config, ui: Ui) -> RunContext:
 
 
 def load_secrets(file: Path, ui: Ui) -> None:
-    """Variables of `.env`; one that cannot be read is named and stops nothing, least of all a removal."""
+    """Load the variables of `.env`; an unreadable file is a warning, because it must not stop a removal."""
     from dotenv import load_dotenv
 
     try:
         if load_dotenv(file) and file.stat().st_mode & 0o077:
             ui.warn(f"{file} can be read by others: chmod 600 {file}")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text with a NAME=value a line"
+        reason = getattr(error, "strerror", None) or "not UTF-8 text with one NAME=value per line"
         ui.warn(f"{file} was not read: {reason}")
 
 
 def mask_secrets(config: Config, ui: Ui) -> None:
-    """Secrets in `container_env_vars` are shown and kept nowhere; say that they are there all the same."""
+    """Warn about secrets in `container_env_vars`, although they are masked everywhere."""
     from loadbench.redaction import is_secret, remember_secrets
 
     found = {
@@ -198,17 +198,17 @@ def mask_secrets(config: Config, ui: Ui) -> None:
     remember_secrets(found.values())
     if found:
         ui.warn(
-            f"{', '.join(found)}: looks like a secret. It is masked in logs and records, but whoever may read"
-            " the configuration or describe the model sees it; a Hugging Face token belongs into .env."
+            f"{', '.join(found)}: looks like a secret. It is masked in logs and records, but everybody who"
+            " can read the configuration or describe the model sees it; put a Hugging Face token into .env."
         )
 
 
 def confirm_cost(
     context: RunContext, load_paths: list[LoadPath], pairs: int, yes: bool, max_usd: float | None
 ) -> None:
-    """On AWS, say what will be created and what it costs in all, and ask once.
+    """On AWS, print what will be created and its total cost, and ask for confirmation once.
 
-    Raises UsageError where the estimate is above `max_usd`.
+    Raises UsageError if the estimate is above `max_usd`.
     """
     if context.config.target == "local":
         return
@@ -222,7 +222,7 @@ def confirm_cost(
 
 
 def confirm(question: str, *, abort: bool = False) -> bool:
-    """Ask on the terminal. UsageError where nobody can answer: `nohup`, a background job, a scheduler."""
+    """Ask on the terminal. Raises UsageError if nobody can answer: `nohup`, a background job, a scheduler."""
     if _is_unattended():
         raise _no_answer(question)
     try:
@@ -235,22 +235,22 @@ def confirm(question: str, *, abort: bool = False) -> bool:
 
 def _is_unattended() -> bool:
     try:
-        if sys.stdin.isatty():  # in the background, reading would stop this process for ever
+        if sys.stdin.isatty():  # in the background, reading would suspend this process forever
             return os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp()
         return os.path.samestat(os.fstat(sys.stdin.fileno()), Path(os.devnull).stat())
     except (OSError, ValueError):
-        return False  # no descriptor behind it: whoever put it there will answer
+        return False  # not a real file: a test's input, for example
 
 
 def _no_answer(question: str) -> UsageError:
     return UsageError(
-        f"nobody can answer here: {question.splitlines()[-1]}",
-        remedy="Pass --yes (make: ARGS=--yes), or call it in the foreground of a terminal.",
+        f"there is no terminal to confirm on: {question.splitlines()[-1]}",
+        remedy="Pass --yes (make: ARGS=--yes), or run it in the foreground of a terminal.",
     )
 
 
 def cost_of_run(context: RunContext, load_paths: list[LoadPath], pairs: int) -> CostEstimate:
-    """What a run of these methods creates and costs; on AWS at the price that AWS reports now."""
+    """What a run of these methods creates and costs; on AWS with AWS's current price."""
     from loadbench.run.preflight import estimate_cost
     from loadbench.run.price_lookup import look_up_price
 
@@ -263,7 +263,7 @@ def cost_of_run(context: RunContext, load_paths: list[LoadPath], pairs: int) -> 
 def show_plan(
     load_paths: list[LoadPath], max_usd: float | None, options: dict[str, Any], pairs: int | None = None
 ) -> None:
-    """`--dry-run`: what a run would do and cost, from the configuration and the price table alone."""
+    """`--dry-run`: what a run would do and cost, from the configuration and the price table only."""
     from loadbench.run.preflight import describe_plan, estimate_cost
 
     config = read_config(**options)
@@ -275,7 +275,7 @@ def show_plan(
 
 
 def asking(context: RunContext, yes: bool) -> Any:
-    """A question for removals: asked on AWS, taken as yes on the embedded target or with --yes."""
+    """Confirms removals: asks on AWS, and answers yes on the embedded target or with --yes."""
     if context.config.target == "local" or yes:
         return lambda _: True
     return confirm

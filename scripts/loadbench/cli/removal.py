@@ -36,15 +36,16 @@ if TYPE_CHECKING:
     help="Remove models, shards, logs and the bucket made here as well; stop the embedded AWS.",
 )
 @click.option(
-    "--forget", multiple=True, metavar="RUN", help="A run that you know to be gone: it is not looked for."
+    "--forget", multiple=True, metavar="RUN", help="A run whose resources you know are gone: it is skipped."
 )
 def destroy(
     yes: bool, as_json: bool, shards: bool, everything: bool, forget: tuple[str, ...], **options: Any
 ) -> None:
-    """Remove everything of this project, and check that it is gone.
+    """Remove everything of this project, and verify that it is gone.
 
-    Runs of this folder are removed where they were made, also where the configuration has changed since.
-    Exit code 3, with names and prices, if something that costs money is still there.
+    Runs of this folder are removed from the account and region they were created in, even if the
+    configuration has changed since. Exit code 3, with names and prices, if something that costs money still
+    exists.
 
     \b
     Examples:
@@ -74,7 +75,7 @@ def destroy(
 def _config_or_stand_in(
     config_file: Path, target: str | None, overrides: tuple[str, ...]
 ) -> tuple[Config, ConfigError | None]:
-    """The configuration, or an empty one and why there is no other: a removal does not depend on the file."""
+    """The configuration, or a default one and the error of the file: a removal must not depend on it."""
     from loadbench.config import Config
 
     try:
@@ -88,13 +89,13 @@ def _config_or_stand_in(
 @click.command()
 @config_options
 @JSON_OPTION
-@click.option("--older-than", default="0h", help="Only what is older, for example 4h or 2d.")
-@click.option("--remove", "do_remove", is_flag=True, help="Remove what is listed; otherwise only list.")
+@click.option("--older-than", default="0h", help="Only resources that are older, for example 4h or 2d.")
+@click.option("--remove", "do_remove", is_flag=True, help="Also remove what is listed.")
 @YES_OPTION
 def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **options: Any) -> None:
-    """List what any run, checkout or colleague left behind.
+    """List orphaned resources of any run, checkout or colleague.
 
-    Found by the project's tags, with what each costs an hour.
+    They are found by the project's tags, and listed with their hourly cost.
 
     \b
     Examples:

@@ -91,7 +91,7 @@ def show(name: str, as_json: bool, every_row: bool) -> None:
 
 
 def show_comparison(comparison_id: str, form: str = "table", *, every_row: bool = False) -> None:
-    """Print a saved comparison: on the terminal with where its report is, or a file of it as it is."""
+    """Print a saved comparison: as a table with the path of its report, or one of its files unchanged."""
     from loadbench.results.commands import show
     from loadbench.results.comparison.model import load_comparison
     from loadbench.results.select_runs import comparison_folder
@@ -99,7 +99,7 @@ def show_comparison(comparison_id: str, form: str = "table", *, every_row: bool 
     results_dir = Workspace.here().results_dir
     if form in _EXTENSIONS:
         folder = comparison_folder(results_dir, comparison_id)
-        load_comparison(folder)  # says what is wrong with a name that is none
+        load_comparison(folder)  # raises UsageError for a wrong name
         click.echo((folder / _EXTENSIONS[form]).read_text(encoding="utf-8"), nl=False)
     else:
         show(results_dir, comparison_id, every_row=every_row)

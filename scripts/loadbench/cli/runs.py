@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @method_options
 @spending_options
 @JSON_OPTION
-@click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment up, to look at it.")
+@click.option("--keep-on-failure", is_flag=True, help="Leave a failed deployment running, to inspect it.")
 def run(
     load_path: LoadPath,
     yes: bool,
@@ -47,7 +47,7 @@ def run(
     keep_on_failure: bool,
     **options: Any,
 ) -> None:
-    """Deploy with one method, time it; the endpoint stays up.
+    """Deploy with one method and time it; the endpoint stays up.
 
     \b
     Examples:
@@ -99,7 +99,7 @@ def run(
     help="Loading methods to run; each is compared with the first.",
 )
 @click.option(
-    "--reuse", is_flag=True, help="Use the newest recorded run of a method, run only what is missing."
+    "--reuse", is_flag=True, help="Use the newest recorded run of each method, run only what is missing."
 )
 @click.option(
     "--resume",
@@ -141,8 +141,8 @@ def compare(
 ) -> None:
     """Deploy, time and compare loading methods.
 
-    Every run is a fresh deployment that is removed again; the first one that fails ends the command. With
-    RUNS, nothing is deployed: recorded runs are compared.
+    Every run is a new deployment that is removed again; the first failure ends the command. With RUNS,
+    nothing is deployed: recorded runs are compared.
 
     \b
     Examples:
@@ -151,7 +151,7 @@ def compare(
       loadbench compare --pairs 8 --resume         continue after an interruption
       loadbench compare --paths standard,streamer  another loading method
       loadbench compare --dry-run --max-usd 5      plan and cost only
-      loadbench compare --reuse                    recorded runs where there are some
+      loadbench compare --reuse                    use recorded runs if there are any
       loadbench compare RUN RUN                    recorded runs, by their ids
       loadbench compare --baseline COMPARISON --fail-if-slower-than 1.05
     """
@@ -171,8 +171,8 @@ def compare(
             return
         if reuse and (pairs or resume):
             raise UsageError(
-                f"--reuse and {'--pairs' if pairs else '--resume'} do not go together",
-                remedy="--reuse takes recorded runs; --pairs and --resume make new ones.",
+                f"--reuse and {'--pairs' if pairs else '--resume'} cannot be combined",
+                remedy="--reuse uses recorded runs; --pairs and --resume make new ones.",
             )
         context = open_bench(**options)
         confirm_cost(context, order, context.config.benchmark.pairs, yes, max_usd)
@@ -187,14 +187,14 @@ def compare(
 
 
 def chosen_paths(text: str) -> list[LoadPath]:
-    """The methods of `--paths`, in their order. UsageError for unknown ones, and for less than two."""
+    """The methods of `--paths`, in order. Raises UsageError for unknown ones, and for fewer than two."""
     paths = [name.strip() for name in text.split(",")]
     unknown = [name for name in paths if name not in LOAD_PATHS]
     if unknown or len(paths) < 2 or len(set(paths)) < len(paths):
-        wrong = f"unknown loading method {unknown[0]!r}" if unknown else "not two methods or more"
+        wrong = f"unknown loading method {unknown[0]!r}" if unknown else "fewer than two methods"
         raise UsageError(
             f"--paths {text}: {wrong}",
-            remedy=f"Name two or more of {', '.join(LOAD_PATHS)}, each once, with commas between them.",
+            remedy=f"Name two or more of {', '.join(LOAD_PATHS)}, each once, separated by commas.",
         )
     return paths
 
@@ -202,11 +202,11 @@ def chosen_paths(text: str) -> list[LoadPath]:
 def make_runs(
     context: RunContext, load_paths: list[LoadPath], reuse: bool, resume: bool
 ) -> tuple[list[RunRecord], set[str]]:
-    """The records that `compare` needs, and the ids of those that an earlier command made."""
+    """The records to compare, and the ids of those that are reused from earlier commands."""
     from loadbench.run import series
 
     for load_path in load_paths:
-        context.config.deployment(load_path)  # before the first of them is deployed
+        context.config.deployment(load_path)  # fails before the first one is deployed
     if reuse:
         return series.reuse_or_run(context, load_paths)
     series_id = series.last_series(context) if resume else series.new_series_id(context)
@@ -219,7 +219,7 @@ def make_runs(
 @spending_options
 @JSON_OPTION
 def optimize(yes: bool, max_usd: float | None, dry_run: bool, as_json: bool, **options: Any) -> None:
-    """Run the sharding job alone, or find an earlier one's shards.
+    """Run only the sharding job, or find an earlier job's shards.
 
     \b
     Examples:
@@ -242,15 +242,15 @@ def optimize(yes: bool, max_usd: float | None, dry_run: bool, as_json: bool, **o
 @click.argument("prompt", required=False)
 @config_options
 @JSON_OPTION
-@click.option("--image", metavar="FILE_OR_URL", help="An image for a vision-language model to look at.")
-@click.option("--snippet", is_flag=True, help="Print Python that asks the endpoint, and ask nothing.")
+@click.option("--image", metavar="FILE_OR_URL", help="An image for a vision-language model.")
+@click.option("--snippet", is_flag=True, help="Print Python code that sends the request, and send nothing.")
 def invoke(
     load_path: str | None, prompt: str | None, as_json: bool, image: str | None, snippet: bool, **options: Any
 ) -> None:
-    """Ask a running endpoint; its answer appears as it is generated.
+    """Send a request to a running endpoint and print the answer.
 
-    Without PROMPT it is asked the configuration's sample_input, without PATH the first one that is up. A file
-    is sent inside the request, at most 4.7 MB; a URL is fetched by the container.
+    Without PROMPT, the configuration's sample_input is sent; without PATH, to the first running endpoint. A
+    file is sent inside the request, at most 4.7 MB; a URL is fetched by the container.
 
     \b
     Examples:
@@ -277,7 +277,7 @@ def invoke(
 
 
 def _path_and_prompt(load_path: str | None, prompt: str | None) -> tuple[LoadPath | None, str | None]:
-    """A question alone is a prompt, unless it looks like a path that was mistyped."""
+    """A single argument is a prompt, unless it looks like a mistyped load path."""
     import difflib
 
     if load_path is None or load_path in LOAD_PATHS:
@@ -287,5 +287,5 @@ def _path_and_prompt(load_path: str | None, prompt: str | None) -> tuple[LoadPat
         return None, load_path
     raise UsageError(
         f"unknown loading method {load_path!r}",
-        remedy=f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(LOAD_PATHS)}.",
+        remedy=f"Did you mean {near[0]!r}?" if near else f"Loading methods: {', '.join(LOAD_PATHS)}.",
     )

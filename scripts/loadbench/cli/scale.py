@@ -1,4 +1,4 @@
-"""The command that adds a copy to what serves: `scale-out`."""
+"""`scale-out`: adds one copy to running endpoints."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def scale_out(
 ) -> None:
     """Add a copy to running endpoints, time it, remove it.
 
-    PATHS: the endpoints to scale; without any, all that are running. Requests are sent meanwhile; how many of
-    them failed is part of the result. The same endpoint never gets two copies at once.
+    PATHS: the endpoints to scale; by default all that are running. Requests are sent meanwhile; the result
+    says how many of them failed. An endpoint never gets two copies at once.
 
     \b
     Examples:
@@ -78,21 +78,21 @@ def scale_out(
 
 
 def _confirm(context: RunContext, load_paths: list[LoadPath], deploy: bool, keep: bool, yes: bool) -> None:
-    """Say what one more copy costs; asked once on AWS."""
+    """Print the cost of one more copy; on AWS, ask for confirmation once."""
     from loadbench.run.scale_out import cost_of_copy
 
     if context.config.target == "local" or yes:
         return
     if deploy:
         click.echo(cost_of_run(context, load_paths, 1).text, err=True)
-    until = "until you remove it" if keep else "until it is removed again, minutes later"
+    until = "until you remove it" if keep else "until it is removed minutes later"
     for load_path in load_paths:
         click.echo(f"{load_path}: {cost_of_copy(context, load_path)}, {until}.", err=True)
     confirm("Go on?", abort=True)
 
 
 def _show(scaled: list[ScaledRun], as_json: bool) -> None:
-    """The scale-outs of this call side by side, and where the page with all of them lies."""
+    """Compare the scale-outs of this command, and print the path of the page with all of them."""
     from loadbench.results.commands import compare_each, show_scale_outs
 
     results_dir = Workspace.here().results_dir

@@ -1,4 +1,4 @@
-"""Signals and standard streams that keep no run from succeeding, or from removing what it has created."""
+"""Signals and standard streams, handled so that they never stop a run from cleaning up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from loadbench.errors import RunError
 
-# What stands for a symbol where the terminal's encoding lacks it.
+# Replacements for symbols that the terminal's encoding lacks.
 _PLAIN = {
     "✓": "ok",
     "✗": "failed",
@@ -34,14 +34,14 @@ _ENCODING_ERRORS = "loadbench.plain"
 
 
 class _Unbreakable(io.FileIO):
-    """Standard error: what nobody can read any more goes nowhere. A closed terminal, an ended `| tee`.
+    """Standard error that ignores a reader that has gone: a closed terminal, an ended `| tee`.
 
     Ctrl-C ends the `tee` of `make compare 2>&1 | tee log` as well: the removal that follows must not end at
     its first message.
     """
 
     def write(self, data: Any, /) -> int:
-        """As FileIO, but a reader that has gone is no error."""
+        """As FileIO, but without an error for a reader that has gone."""
         try:
             return super().write(data)
         except OSError:
@@ -49,7 +49,7 @@ class _Unbreakable(io.FileIO):
 
 
 class _Results(io.FileIO):
-    """Standard output: where it cannot be written, that is said once, as what it is."""
+    """Standard output that reports a write error once, with its real cause."""
 
     def write(self, data: Any, /) -> int:
         """As FileIO; RunError for a full disk behind it. A reader that has gone is a BrokenPipeError."""
@@ -61,15 +61,15 @@ class _Results(io.FileIO):
             forget_results()
             raise RunError(
                 f"the result could not be written to standard output: {error.strerror}",
-                remedy="Nothing else failed; the files under results/ have it.",
+                remedy="Nothing else failed; the result is in the files under results/.",
             ) from error
 
 
 def open_streams() -> None:
-    """Give this process three standard streams that work, whatever the shell or the scheduler closed.
+    """Give this process three working standard streams, whatever the shell or the scheduler has closed.
 
-    A closed descriptor would be taken by the next file that is opened, which then receives what is meant for
-    the terminal. A symbol that the terminal cannot show is written in ASCII.
+    Otherwise the next file that is opened would get a closed descriptor, and with it the output for the
+    terminal. Symbols that the terminal cannot show are written in ASCII.
     """
     codecs.register_error(_ENCODING_ERRORS, _in_ascii)
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
@@ -82,7 +82,7 @@ def open_streams() -> None:
                 os.close(opened)
         if getattr(sys, name) is None:
             setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-    for name in ("COLUMNS", "LINES"):  # libraries read them without a look
+    for name in ("COLUMNS", "LINES"):  # libraries do not validate them
         if not re.fullmatch("[1-9][0-9]{0,3}", os.environ.get(name, "1")):
             del os.environ[name]
     sys.stdout = _wrapped(_Results(sys.stdout.fileno(), "w", closefd=False), sys.stdout)
@@ -99,7 +99,7 @@ def _wrapped(raw: io.FileIO, stream: TextIO) -> TextIO:
 
 
 def forget_results() -> None:
-    """Write nothing more to standard output: nobody reads it, and Python would complain at its end."""
+    """Discard further output: nobody reads it, and Python would complain when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -113,14 +113,14 @@ def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def end_like_ctrl_c() -> None:
-    """SIGTERM and a closed terminal end a run like Ctrl-C: cleaned up. `nohup` is respected."""
+    """SIGTERM and a closed terminal end a run like Ctrl-C, with cleanup. `nohup` is respected."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
 def no_more_signals() -> None:
-    """Everything is done that a signal could stop: a late one must not take the last word and exit code."""
+    """The work is done: from now on a signal must not change the last message and the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

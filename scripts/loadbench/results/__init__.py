@@ -1,1 +1,1 @@
-"""The wing that reads records and judges; it opens no connection."""
+"""Everything that reads records and compares them; it opens no connection."""

@@ -1,4 +1,4 @@
-"""A limit for continuous integration: `--fail-if-slower-than`."""
+"""The limit for continuous integration: `--fail-if-slower-than`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class Gate:
 def check_limit(comparison: Comparison, limit: float) -> Gate:
     """Whether `b` takes more than `limit` times as long as `a`: their ratio a/b lies below 1/limit.
 
-    It fails when the whole interval does, so that noise alone seldom does. Raises UsageError for a limit that
-    is not above 0, and for sides that have no interval: one run of each decides nothing.
+    It fails only if the whole interval is below the limit, so that noise alone seldom fails it. Raises
+    UsageError for a limit that is not above 0, and for sides without an interval: one run of each proves
+    nothing.
     """
     if not limit > 0:
         raise UsageError(

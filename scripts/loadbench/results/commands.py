@@ -1,4 +1,4 @@
-"""What the command line calls: find records, compare them, keep and show comparisons."""
+"""Functions for the command line: find records, compare them, save and show comparisons."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def compare_each(
     order: Sequence[LoadPath] | None = None,
     reused: Collection[str] = (),
 ) -> list[Comparison]:
-    """Compare, and write every report into each comparison's own folder.
+    """Compare, and write every report into the folder of its comparison.
 
     One comparison for each path of a baseline; without one, one comparison of all paths with the first of
-    `order` (default: that of `LOAD_PATHS`). `reused` names the runs that this command did not make.
+    `order` (default: that of `LOAD_PATHS`). `reused` has the ids of runs that an earlier command made.
     """
     created_s = time.time()
     before = recorded_runs(results_dir, baseline)
@@ -63,7 +63,7 @@ def compare_each(
 
 
 def _typed_here(comparison: Comparison, reused: list[ReusedRun], home: Path) -> Comparison:
-    """The comparison with the commands in its sentences as they are typed in `home`."""
+    """The comparison with the commands in its sentences adapted to `home`."""
     verdict = comparison.verdict
     return comparison.model_copy(
         update={
@@ -82,7 +82,7 @@ def _typed_here(comparison: Comparison, reused: list[ReusedRun], home: Path) -> 
 
 
 def latest_comparison_id(results_dir: Path) -> str:
-    """The newest comparison; UsageError without one."""
+    """The newest comparison. Raises UsageError if there is none."""
     folders = sorted(results_dir.glob(f"{COMPARISON_PREFIX}*/comparison.json"))
     if not folders:
         raise UsageError("there is no comparison yet", remedy="Make one with `make compare`.")
@@ -90,7 +90,7 @@ def latest_comparison_id(results_dir: Path) -> str:
 
 
 def show(results_dir: Path, comparison_id: str, *, every_row: bool = False) -> None:
-    """Print a saved comparison, and where its report is."""
+    """Print a saved comparison, and the path of its report."""
     folder = comparison_folder(results_dir, comparison_id)
     console = _console()
     print_comparison(load_comparison(folder), console, every_row=every_row)
@@ -101,14 +101,14 @@ def show(results_dir: Path, comparison_id: str, *, every_row: bool = False) -> N
 
 
 def show_run(record: RunRecord, results_dir: Path) -> None:
-    """Print one run, and where its files are."""
+    """Print one run, and the path of its files."""
     console = _console()
     print_run(record, console)
     console.print(f"\nEverything about this run: {results_dir / record.run_id}", soft_wrap=True)
 
 
 def show_starts(records: Sequence[RunRecord], results_dir: Path) -> None:
-    """Print the starts of one endpoint, and how to compare or look at one."""
+    """Print the starts of one endpoint, and the command that shows one of them."""
     console = _console()
     print_starts(records, console)
     console.print(f"\nEach start is a run: loadbench show {records[-1].run_id}", soft_wrap=True)
@@ -120,7 +120,9 @@ def show_scale_outs(
     comparisons: Sequence[Comparison],
     results_dir: Path,
 ) -> None:
-    """Print these scale-outs, the first run's path beside each other one, and where their pages are."""
+    """Print these scale-outs, the first load path compared with each other one, and the paths of
+    their pages.
+    """
     console = _console()
     first, *others = [(run.path, [run]) for run in runs]
     for other in others or [("", [])]:
@@ -133,14 +135,16 @@ def show_scale_outs(
 
 
 def require_success(comparison: Comparison) -> None:
-    """RunError where a loading method has no successful run: there is nothing to compare it with."""
+    """Raise RunError if a loading method has no successful run: then there is nothing to compare."""
     for part in comparison.parts:
         if part.verdict.kind == "incomplete":
             raise RunError(part.verdict.sentence, remedy="Fix what the warnings name, then run it again.")
 
 
 def require_not_slower(comparison: Comparison, limit_ratio: float) -> None:
-    """For continuous integration: RunError when `b` is shown to take more than `limit_ratio` times `a`."""
+    """For continuous integration: raises RunError if `b` provably takes more than `limit_ratio` times as long
+    as `a`.
+    """
     for part in comparison.parts:
         gate = check_limit(part, limit_ratio)
         if gate.failed:
@@ -152,7 +156,7 @@ def require_not_slower(comparison: Comparison, limit_ratio: float) -> None:
 def _console() -> Console:
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = WIDTH  # a file or a pipe has no width of its own
+        console.width = WIDTH  # a file or a pipe has none
     return console
 
 

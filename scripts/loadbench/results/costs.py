@@ -1,6 +1,6 @@
-"""Money beside seconds: prices with their source and date, cost of a cold start, and what pays back.
+"""Costs: prices with their source and date, cost of a cold start, and the break-even point.
 
-Method: docs/method.md, rule 6. A missing price is None, shown as a dash, never a crash.
+Method: docs/method.md, rule 6. A missing price is None and shown as a dash.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class _Model(BaseModel):
 
 
 class Price(_Model):
-    """What one instance costs an hour, and who says so."""
+    """Hourly price of one instance, and its source."""
 
     usd_per_hour: float = Field(ge=0)
     source: str
@@ -29,7 +29,7 @@ class Price(_Model):
 
 
 class Cost(_Model):
-    """Cost of one loading method. The embedded AWS bills nothing: then it is what AWS would charge."""
+    """Cost of one loading method; on the embedded AWS, which bills nothing, what AWS would charge."""
 
     price: Price | None
     instance_type: str
@@ -45,16 +45,16 @@ class OneTimeCost(_Model):
     usd: float | None
     instance_type: str
     price: Price | None
-    reused: bool = Field(description="every run used shards that were there already")
+    reused: bool = Field(description="every run used existing shards")
     job_names: list[str]
     shards_bytes: int | None = None
 
 
 class BreakEven(_Model):
-    """After how many deployments the one-time cost has paid off, in seconds and in money."""
+    """After how many deployments the one-time cost breaks even, by time and by cost."""
 
     saved_s: float = Field(description="seconds that one deployment saves")
-    deployments: float | None = Field(description="None: it never pays back, or is not known")
+    deployments: float | None = Field(description="None: it never breaks even, or is not known")
     low: float | None = Field(default=None, description="at the favourable end of the interval of saved_s")
     high: float | None = Field(default=None, description="at the other end; None: perhaps never")
     deployments_by_cost: float | None = Field(default=None, description="the same in USD")
@@ -64,7 +64,9 @@ class BreakEven(_Model):
 def find_price(
     instance_type: str, configuration: Mapping[str, object] | None = None, observed: Price | None = None
 ) -> Price | None:
-    """The price of an instance type: the configuration's, what the run looked up, the table's, or None."""
+    """The price of an instance type: from the configuration, looked up by the run, from the table, or
+    None.
+    """
     pricing = (configuration or {}).get("pricing")
     if isinstance(pricing, Mapping):
         usd = (pricing.get("usd_per_hour") or {}).get(instance_type)
@@ -79,7 +81,7 @@ def find_price(
 
 
 def table_price(instance_type: str) -> Price | None:
-    """The price in the repository's table, None where it has none."""
+    """The price in the built-in table, None if it has none."""
     known = instance_types().get(instance_type)
     if known is None or known.usd_per_hour is None:
         return None
@@ -92,7 +94,7 @@ def table_price(instance_type: str) -> Price | None:
 
 
 def cost_of(seconds: float | None, price: Price | None, instance_count: int = 1) -> float | None:
-    """USD for so many seconds of so many instances; None when seconds or price are not known."""
+    """USD for `seconds` of `instance_count` instances; None if seconds or price are not known."""
     if seconds is None or price is None:
         return None
     return seconds / SECONDS_PER_HOUR * price.usd_per_hour * instance_count
@@ -105,9 +107,9 @@ def break_even(
     saved_interval_s: tuple[float, float] | None,
     saved_usd: float | None,
 ) -> BreakEven:
-    """Deployments after which the job has paid back, at `saved_s` seconds saved by each.
+    """Deployments after which the job breaks even if each saves `saved_s` seconds.
 
-    The interval of the seconds saved gives the interval of the count; when it reaches 0, perhaps never.
+    The interval of the seconds saved gives the interval of the count; if it reaches 0, perhaps never.
     """
     by_time = _quotient(one_time.seconds, saved_s)
     low_s, high_s = saved_interval_s or (None, None)

@@ -1,7 +1,7 @@
-"""What one start's phases say, in a few sentences; silent where nothing is certain.
+"""Conclusions from the phases of one start, in a few sentences; none if nothing is certain.
 
-Each rule needs a phase that dominates, or a fact of this start, and names the page that it rests on. What is
-simulated or inferred never makes a finding alone.
+Each rule needs a dominant phase, or a fact of this start, and cites its source. Simulated or inferred time
+alone never makes a finding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Rule = Callable[[RunRecord, RunSummary, float], Iterator[str]]
 
 
 def findings(record: RunRecord) -> list[str]:
-    """At most five sentences, the weightiest first."""
+    """At most five sentences, the most important first."""
     run, total_s = point_of(record), record.time_to_ready_s
     if not total_s or record.status != "succeeded":
         return []
@@ -36,7 +36,7 @@ def _restarts(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[st
         reason = next((item.reason for item in reversed(record.restarts) if item.reason), None)
         why = f" ({reason})" if reason else ""
         lost = formatting.seconds(lost_s)
-        yield f"{lost} went to a server that ended before it was ready{why}: fix that first."
+        yield f"{lost} were spent on a server that ended before it was ready{why}: fix that first."
 
 
 def _imports(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _compilation(record: RunRecord, run: RunSummary, total_s: float) -> Iterator
 
 
 def _weights(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
-    """docs/method.md, rule 7: what the phases own bounds what a change of them can save."""
+    """docs/method.md, rule 7: a change of a phase saves at most that phase's share."""
     own_s = sum(run.seconds_in(name) for name in WEIGHTS_PHASES)
     if own_s >= _DOMINATES * total_s:
         share = f"{100 * own_s / total_s:.0f} %"
@@ -67,7 +67,7 @@ def _weights(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str
     elif own_s < 0.1 * total_s and run.weights_busy_s > 0:
         yield (
             f"Loading weights takes {100 * own_s / total_s:.0f} % of the cold start: "
-            f"however fast, a loader saves at most {formatting.seconds(own_s)}."
+            f"even the fastest loader saves at most {formatting.seconds(own_s)}."
         )
 
 

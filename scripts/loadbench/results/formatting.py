@@ -1,4 +1,4 @@
-"""Numbers and names as people read them; every report uses these, so that all say the same."""
+"""Formats numbers and names; all reports use these functions, so that they agree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from loadbench.results.statistics import Estimate
 
 Unit = Literal["s", "bytes", "USD", "tokens/s"]
 MISSING = "–"
-COLD_START = "cold start"  # what the time from request to in service is called everywhere
+COLD_START = "cold start"  # the name of the time from request to in service, in every report
 WEIGHT_LOADING = "weight loading"
 MINUS = "−"  # a typographic minus is as wide as a digit
 
@@ -38,7 +38,7 @@ def size_bytes(value: float | None, *, signed: bool = False) -> str:
 
 
 def usd(value: float | None, *, signed: bool = False) -> str:
-    """Dollars with three digits that say something: $0.266, $12.40."""
+    """Dollars with three significant digits: $0.266, $12.40."""
     if value is None:
         return MISSING
     size = abs(value)
@@ -60,7 +60,7 @@ def quantity(value: float | None, unit: Unit, *, signed: bool = False) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """A ratio as people write it: ×1.31."""
+    """A ratio: ×1.31."""
     if ratio is None:
         return MISSING
     return f"×{_ratio_digits(ratio)}"
@@ -79,12 +79,12 @@ def name(identifier: str) -> str:
 
 
 def ran_beside(own_s: float | None, busy_s: float | None) -> bool:
-    """Whether a phase was noticeably busy while another one owned the time."""
+    """Whether a phase was noticeably busy in time that belongs to another phase."""
     return own_s is not None and busy_s is not None and busy_s > max(own_s * 1.01, own_s + 0.02)
 
 
 def age(value_s: float) -> str:
-    """How long ago, in the largest unit that fits: 40 minutes, 3 hours, 2 days."""
+    """An age in the largest fitting unit: 40 minutes, 3 hours, 2 days."""
     for unit_s, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if value_s >= unit_s:
             count = int(value_s // unit_s)

@@ -1,4 +1,4 @@
-"""What is recorded in a folder: comparisons and runs, the newest first."""
+"""Lists the recorded comparisons and runs of a folder, the newest first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ["id", "methods", "target", "cold start", "result"]
 
 
 def list_results(results_dir: Path, kind: str | None = None) -> tuple[list[list[str]], dict[str, str]]:
-    """A row for each comparison and run, or one `kind` of them; and what cannot be read, with the reason."""
+    """A row for each comparison and run, or for one `kind`; and the unreadable ones with the reason."""
     listing = list_summaries(results_dir)
     rows, unreadable = [], dict(listing.unreadable)
     if kind != "comparisons":

@@ -1,7 +1,7 @@
-"""Ten thousand records listed in a second: points are kept beside them, and made anew where one changed.
+"""An index of run summaries, so that ten thousand records are listed in a second.
 
-The index is a cache. It can be deleted at any time, a damaged one is made anew, and a folder that cannot be
-written is read without it.
+The index is a cache: summaries of changed records are recomputed, a deleted or damaged index is rebuilt, and
+a read-only folder is read without it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME = ".index"
 
 @dataclass(frozen=True)
 class Listing:
-    """All runs, oldest first, and the folders whose record cannot be read, with the reason."""
+    """All runs, oldest first, and the folders with an unreadable record, with the reason."""
 
     points: list[RunSummary]
     unreadable: dict[str, str]
@@ -38,7 +38,7 @@ class _Entry:
 
 
 def list_summaries(results_dir: Path) -> Listing:
-    """Every run under `results_dir` as a point. A record that cannot be read is reported, not fatal."""
+    """A summary of every run under `results_dir`. An unreadable record is reported, not fatal."""
     known = _read_index(results_dir)
     entries: dict[str, _Entry] = {}
     found: list[RunSummary] = []
@@ -63,12 +63,12 @@ def list_summaries(results_dir: Path) -> Listing:
 
 
 def points_at(files: Iterable[Path]) -> list[RunSummary]:
-    """Points of named records, read whole. UsageError on the first that is none."""
+    """Summaries of the given records. Raises UsageError for the first invalid one."""
     return [point_of(load_record(file)) for file in files]
 
 
 def latest(found: Sequence[RunSummary], load_path: str, configuration_digest: str) -> RunSummary | None:
-    """The newest successful run of a path under the same configuration, None if it has to be made."""
+    """The newest successful run of a load path with the same configuration, None if there is none."""
     return next(
         (
             point
@@ -80,7 +80,7 @@ def latest(found: Sequence[RunSummary], load_path: str, configuration_digest: st
 
 
 def _stamps(results_dir: Path) -> list[tuple[str, str]]:
-    """(run id, what changes when its record does), in the order of time."""
+    """(run id, a stamp that changes with its record), in chronological order."""
     try:
         folders = [entry.name for entry in os.scandir(results_dir) if entry.is_dir()]
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def _stamps(results_dir: Path) -> list[tuple[str, str]]:
         try:
             state = os.stat(f"{results_dir}/{name}/run.json")  # noqa: PTH116 - a Path costs more than the call
         except (FileNotFoundError, NotADirectoryError):
-            continue  # a comparison, or a run that never came to its first save
+            continue  # a comparison, or a run that ended before its first save
         stamps.append((name, f"{state.st_mtime_ns}-{state.st_size}-{state.st_ino}"))
     return stamps
 
@@ -120,12 +120,12 @@ def _write_index(results_dir: Path, entries: dict[str, _Entry]) -> None:
     try:
         write_atomically(results_dir / _NAME, "\n".join(lines) + "\n")
     except OSError:
-        return  # read-only results are listed without an index, only slower
+        return  # results in a read-only folder are listed without an index, only slower
 
 
 @cache
 def _version() -> str:
-    """Changes with the code and the prices that points are made by."""
+    """Changes with the code and the prices that summaries depend on."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
     for name in ("run_summary.py", "timeline.py", "run_record.py", "costs.py"):

@@ -1,7 +1,7 @@
-"""The run record, its schema version, and where results lie.
+"""The run record, its schema version, and its path.
 
-The record is the only thing that passes from the wing that touches the cloud to the wing that judges.
-It is written when a run starts and completed as it goes: an aborted run leaves a readable one.
+The record is the only connection between `run/`, which calls AWS, and `results/`, which compares runs. It is
+written when a run starts and updated after every step: an aborted run leaves a readable record.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-# What services, containers and models said: no escape sequences, no secrets.
+# Text from services, containers and models: without escape sequences and secrets.
 ForeignText = Annotated[str, AfterValidator(shown)]
 Answer = Annotated[str, AfterValidator(lambda text: plain(text, None))]
 
@@ -48,7 +48,7 @@ class ModelInfo(_Model):
 
 
 class ResourceNames(_Model):
-    """Every name this run creates, written before the first paid call."""
+    """Names of all resources of this run, saved before the first call that costs money."""
 
     endpoint: str
     endpoint_configuration: str
@@ -59,7 +59,7 @@ class ResourceNames(_Model):
 
 
 class Optimization(_Model):
-    """The sharding job: a one-time cost, kept apart from the deployment."""
+    """The sharding job: a one-time cost, reported separately from the deployment."""
 
     job_name: str
     key: str = Field(description="content key: weights digest, degree, dtype, image")
@@ -115,7 +115,7 @@ class Series(_Model):
 
 
 class Usage(_Model):
-    """What one cold start used on the instance; None where the target does not tell."""
+    """Resources that one cold start used on the instance; None if the target does not report them."""
 
     cpu_seconds: float | None = None
     peak_memory_bytes: float | None = None
@@ -125,13 +125,15 @@ class Usage(_Model):
 
 
 class Deployment(_Model):
-    """The clocks of one deployment, epoch seconds: three answers to the same question."""
+    """Start and end of one deployment by three clocks, epoch seconds."""
 
     request_s: float | None = Field(default=None, description="service: CreationTime of the endpoint")
     ready_s: float | None = Field(
         default=None, description="service: LastModifiedTime when all is in service"
     )
-    request_source: str | None = Field(default=None, description="where an observed start's request is from")
+    request_source: str | None = Field(
+        default=None, description="source of the request time of an observed start"
+    )
     ready_source: str | None = None
     terraform_start_s: float | None = None
     terraform_end_s: float | None = None
@@ -142,7 +144,7 @@ class Deployment(_Model):
 
 
 class Pair(_Model):
-    """Where a run stands in a series of pairs."""
+    """Position of a run in a series of pairs."""
 
     series_id: str
     index: int
@@ -161,7 +163,7 @@ class Failure(_Model):
 
 
 class Restart(_Model):
-    """A server that ended before it was ready and was started again in the same container."""
+    """A server that ended before it was ready and was restarted in the same container."""
 
     stream: str
     at_s: float = Field(description="first line of the next start, epoch seconds")
@@ -169,7 +171,7 @@ class Restart(_Model):
 
 
 class Layer(_Model):
-    """Whether one layer's bytes or results were there before the start, and how that is known."""
+    """Whether one layer was cached before the start, and how that is known."""
 
     name: Literal["image", "weights", "compile_cache", "page_cache"]
     state: Literal["cold", "warm", "unknown"]
@@ -177,15 +179,15 @@ class Layer(_Model):
 
 
 class RunRecord(_Model):
-    """Everything known of one run of one path."""
+    """Everything that is known about one run of one load path."""
 
     schema_version: Literal[1] = 1
     run_id: str
     path: str
     origin: Origin = Field(
-        default="run", description="observed and imported: of an endpoint that is not ours to remove"
+        default="run", description="observed and imported: of an endpoint that loadbench must not remove"
     )
-    cause: str | None = Field(default=None, description="what asked for an observed start, where it is known")
+    cause: str | None = Field(default=None, description="what caused an observed start, if it is known")
     status: RunStatus = "running"
     started_s: float
     finished_s: float | None = None
@@ -219,16 +221,16 @@ class RunRecord(_Model):
     invocations: list[Invocation] = Field(default_factory=list)
     answer_check: AnswerCheck | None = Field(default=None, description="null: nothing was expected")
     usage: Usage = Field(default_factory=Usage)
-    price: Price | None = Field(default=None, description="of one instance, where the run could look it up")
+    price: Price | None = Field(default=None, description="of one instance, if the run could look it up")
     pair: Pair | None = None
     failure: Failure | None = None
     destroyed_s: float | None = None
     clock_problem: str | None = Field(
-        default=None, description="why the times of this run are not reliable; such a run is not compared"
+        default=None, description="why the times of this run are unreliable; such a run is not compared"
     )
 
     def seconds_of(self, step: str) -> float | None:
-        """Length of a client step, None if it did not run to its end."""
+        """Duration of a client step, None if it did not complete."""
         for item in self.steps:
             if item.name == step and item.end_s is not None:
                 return item.end_s - item.start_s
@@ -248,18 +250,18 @@ def new_run_id(load_path: str, now: datetime.datetime) -> str:
 
 
 def record_file(results_dir: Path, run_id: str) -> Path:
-    """Where a run's record lies."""
+    """Path of a run's record."""
     return results_dir / run_id / "run.json"
 
 
 def save_record(results_dir: Path, record: RunRecord) -> Path:
-    """Write the record whole or not at all (temporary file, then rename)."""
+    """Write the record atomically (temporary file, then rename)."""
     text = record.model_dump_json(indent=2) + "\n"
     return write_atomically(record_file(results_dir, record.run_id), text, private=True)
 
 
 def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
-    """Replace `path` with `text` so that a reader sees the old or the new, never a half.
+    """Replace the content of `path` atomically: a reader sees either the old or the new text.
 
     A `private` file can be read by its owner only.
     """
@@ -271,12 +273,12 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
             file.write(text)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)  # half a file, where the disk is full
+        temporary.unlink(missing_ok=True)  # a partial file, if the disk is full
     return path
 
 
 def load_record(path: Path) -> RunRecord:
-    """Read one record; UsageError if it is not one or comes from a newer version."""
+    """Read one record. Raises UsageError if it is invalid or from a newer version."""
     remedy = "Delete the folder or restore the file."
     return load_document(path, RunRecord, "record", "a run record", SCHEMA_VERSION, remedy)
 
@@ -284,7 +286,7 @@ def load_record(path: Path) -> RunRecord:
 def load_document(
     path: Path, model: type[Document], name: str, kind: str, newest_version: int, remedy: str
 ) -> Document:
-    """Read a versioned document; UsageError if it cannot be read, is not of this kind, or is too new."""
+    """Read a versioned document. Raises UsageError if it is unreadable, of another kind, or too new."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -308,7 +310,7 @@ def load_document(
 
 
 def schema_version(text: bytes) -> int:
-    """The version that a document says it has, 0 if it says none."""
+    """The schema version of a document, 0 if it has none."""
     try:
         version = json.loads(text)["schema_version"]
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a comparison needs of one run: its figures, a hundredth of the size of its record."""
+"""The figures of one run that a comparison needs: a hundredth of the size of its record."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class _Model(BaseModel):
 
 
 class Clocks(_Model):
-    """Three answers to "how long did it take", in seconds."""
+    """The duration by three clocks, in seconds."""
 
     service_s: float | None = Field(description="CreationTime to LastModifiedTime: the one that is compared")
-    terraform_s: float | None = Field(description="the apply, its provider's waiting steps included")
+    terraform_s: float | None = Field(description="the apply, including its provider's waiting intervals")
     poller_s: float | None = Field(description="CreationTime to the first poll that saw InService")
 
 
@@ -44,7 +44,7 @@ class RunSummary(_Model):
     failure: str | None = None
     started_s: float
     duration_s: float | None = Field(
-        default=None, description="start to end, removal included, without the one-time optimization job"
+        default=None, description="start to end, including removal, without the one-time optimization job"
     )
     target: Literal["local", "aws"]
     region: str
@@ -96,7 +96,7 @@ class RunSummary(_Model):
         return share.busy_s if share else 0.0
 
     def detail_in(self, phase: str, name: str) -> float | None:
-        """A finer phase's share of its phase, None where no line told of it."""
+        """A finer phase's share of its phase, None if no log line reports it."""
         return next((item.seconds for item in self.details if (item.phase, item.name) == (phase, name)), None)
 
     @cached_property
@@ -105,7 +105,7 @@ class RunSummary(_Model):
 
     @property
     def sent_requests(self) -> int:
-        """Requests of the kind that is sent again and again, the failed ones too."""
+        """The repeated requests, including failed ones."""
         return len(self.warm_latencies_s) + self.failed_invocations
 
     @property
@@ -125,7 +125,7 @@ class RunSummary(_Model):
 
 
 def point_of(record: RunRecord) -> RunSummary:
-    """Reduce a record to its point."""
+    """Reduce a record to its summary."""
     request_s, ready_s = record.deployment.request_s, record.deployment.ready_s
     answered = [invocation for invocation in record.invocations if invocation.ok]
     first = next((item for item in answered if item.kind == "first"), None)
@@ -172,7 +172,7 @@ def point_of(record: RunRecord) -> RunSummary:
     )
 
 
-_LONGEST_REMOVAL_S = 1800  # an endpoint that was removed later than this was left up on purpose
+_LONGEST_REMOVAL_S = 1800  # an endpoint that was removed later was kept on purpose
 
 
 def _duration_s(record: RunRecord) -> float | None:
@@ -205,7 +205,9 @@ def _between(start_s: float | None, end_s: float | None) -> float | None:
 
 
 def _rate(invocation: Invocation) -> float | None:
-    """Output tokens a second of a warm answer; the first one pays for warming up and is shown apart."""
+    """Output tokens per second of warm requests; the first one includes warm-up and is reported
+    separately.
+    """
     if invocation.kind == "first" or not invocation.output_tokens or invocation.latency_s <= 0:
         return None
     return invocation.output_tokens / invocation.latency_s
@@ -220,10 +222,10 @@ def _job_price(record: RunRecord) -> Price | None:
 
 
 def _facts(record: RunRecord) -> dict[str, str]:
-    """Everything that can differ between two runs and is not the loading itself (docs/method.md, rule 8)."""
+    """Everything except the loading method that can differ between two runs (docs/method.md, rule 8)."""
     facts = {
         "endpoint kind": record.endpoint_kind.replace("_", " "),
-        # Shards are always read from S3, wherever the job that made them found the weights.
+        # Shards are always read from S3, whatever the source of the weights for the sharding job.
         "weights source": "s3" if record.optimization else record.model.weights_from,
         "image": record.image,
         "model": record.model.model_id,
@@ -245,7 +247,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
 
 
 def _environment(record: RunRecord) -> Mapping[str, str]:
-    """The container environment of the record's own path, as configured."""
+    """The configured container environment of the record's load path."""
     traits = LOAD_PATHS.get(record.path)
     section: Any = record.configuration.get(traits.section) if traits else None
     environment = section.get("container_env_vars") if isinstance(section, dict) else None

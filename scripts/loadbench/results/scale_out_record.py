@@ -1,7 +1,7 @@
-"""The record of a scale-out: one copy added to an endpoint that serves, timed until it serves too.
+"""The record of a scale-out: one copy added to an endpoint in service, timed until the copy is in service.
 
-It lies beside its run's record as `scale-out-<id>.json`, written when the scale-out starts and completed as
-it goes. No other scale-out ever writes to it.
+It is stored with its run's record as `scale-out-<id>.json`, written when the scale-out starts and updated
+after every step. No other scale-out writes to it.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class _Model(BaseModel):
 
 
 class CountChange(_Model):
-    """One count that had to grow: instances of the endpoint, or copies of the inference component."""
+    """One count that was increased: instances of the endpoint, or copies of the inference component."""
 
     resource: Literal["endpoint", "inference component"]
     before: int
     after: int
-    request_s: float = Field(description="when the service was asked, its own clock where it says so")
+    request_s: float = Field(description="time of the request, by the service's clock if it reports one")
     ready_s: float | None = Field(default=None, description="service: LastModifiedTime with the new count")
 
 
 class ScaleOutRecord(_Model):
-    """Everything known of one scale-out. Times are epoch seconds."""
+    """Everything that is known about one scale-out. Times are epoch seconds."""
 
     schema_version: Literal[1] = SCALE_OUT_SCHEMA_VERSION
     scale_out_id: str
-    run_id: str = Field(description="the run whose endpoint got the copy; the rest of the facts stand there")
+    run_id: str = Field(description="the run whose endpoint got the copy; its record has the other facts")
     path: str
     status: RunStatus = "running"
     started_s: float
@@ -60,28 +60,29 @@ class ScaleOutRecord(_Model):
     copies_after: int
     changes: list[CountChange] = Field(default_factory=list)
     status_history: list[tuple[float, str, str]] = Field(
-        default_factory=list, description="(epoch seconds, resource, status) as they were seen"
+        default_factory=list, description="(epoch seconds, resource, status) as observed"
     )
-    spans: list[Span] = Field(default_factory=list, description="of the added copy alone")
+    spans: list[Span] = Field(default_factory=list, description="of the added copy only")
     requests: list[Invocation] = Field(
-        default_factory=list, description="sent to the endpoint from the request for a copy until it served"
+        default_factory=list,
+        description="requests sent to the endpoint from the request for a copy until it was in service",
     )
     pair: Pair | None = Field(default=None, description="which repetition, and its place in it")
     failure: Failure | None = None
     scaled_back_s: float | None = Field(
-        default=None, description="when the copy was gone again; None while it is there"
+        default=None, description="when the copy was removed; None while it exists"
     )
 
-    clock_problem: str | None = Field(default=None, description="why its times are not reliable")
+    clock_problem: str | None = Field(default=None, description="why its times are unreliable")
 
     @property
     def request_s(self) -> float | None:
-        """When the first count was asked for."""
+        """Time of the request for the first count."""
         return self.changes[0].request_s if self.changes else None
 
     @property
     def ready_s(self) -> float | None:
-        """When every count had what was asked for; None if that never was."""
+        """When every count had its requested value; None if that never happened."""
         ready = [change.ready_s for change in self.changes]
         return None if None in ready else max((at_s for at_s in ready if at_s is not None), default=None)
 
@@ -92,18 +93,18 @@ def new_scale_out_id(now: datetime.datetime) -> str:
 
 
 def scale_out_file(results_dir: Path, record: ScaleOutRecord, suffix: str = ".json") -> Path:
-    """Where a scale-out's record lies, or another file of it."""
+    """Path of a scale-out's record, or of another of its files."""
     return results_dir / record.run_id / f"{_PREFIX}{record.scale_out_id}{suffix}"
 
 
 def save_scale_out(results_dir: Path, record: ScaleOutRecord) -> Path:
-    """Write the record whole or not at all."""
+    """Write the record atomically."""
     text = record.model_dump_json(indent=2) + "\n"
     return write_atomically(scale_out_file(results_dir, record), text, private=True)
 
 
 def load_scale_out(path: Path) -> ScaleOutRecord:
-    """Read one record; UsageError if it is not one or comes from a newer version."""
+    """Read one record. Raises UsageError if it is invalid or from a newer version."""
     remedy = "Delete or restore the file."
     return load_document(
         path, ScaleOutRecord, "record", "a scale-out record", SCALE_OUT_SCHEMA_VERSION, remedy
@@ -111,14 +112,14 @@ def load_scale_out(path: Path) -> ScaleOutRecord:
 
 
 def scale_outs_of(results_dir: Path, run_ids: Sequence[str]) -> list[ScaleOutRecord]:
-    """The scale-outs of these runs that came to an end, well or not, oldest first."""
+    """The finished scale-outs of these runs, successful or not, oldest first."""
     files = [file for run_id in run_ids for file in (results_dir / run_id).glob(f"{_PREFIX}*.json")]
     records = [load_scale_out(file) for file in sorted(files, key=lambda file: file.name)]
     return [record for record in records if record.status in ("succeeded", "failed")]
 
 
 def added_copy(run: RunRecord, scale_out: ScaleOutRecord) -> RunRecord:
-    """The added copy as a run of its own, so that it is judged and drawn as deployments are."""
+    """The added copy as a run summary, so that it is compared and drawn like a deployment."""
     return run.model_copy(
         update={
             "run_id": scale_out.scale_out_id,

@@ -1,6 +1,6 @@
-"""The published JSON Schemas of what is written: `python -m loadbench.results.schemas FOLDER`.
+"""The published JSON Schemas of the written files: `python -m loadbench.results.schemas FOLDER`.
 
-Generated from the models and checked for drift by a test. A change that old readers cannot take raises the
+Generated from the models and checked for drift by a test. A change that breaks old readers raises the
 model's `schema_version`; a new optional field does not.
 """
 
@@ -24,7 +24,7 @@ _MODELS: dict[str, tuple[type[BaseModel], int]] = {
 
 
 def render_schemas() -> dict[str, str]:
-    """File names and contents; what has a default is optional, as in records written before it existed."""
+    """File names and contents; fields with a default are optional, because older records lack them."""
     return {
         f"{name}.v{version}.schema.json": _render(name, model, version)
         for name, (model, version) in _MODELS.items()

@@ -1,4 +1,4 @@
-"""Which recorded runs a user means, and which of them are compared with which."""
+"""Finds the recorded runs that a user names, and decides which are compared with which."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Sides = tuple[list[RunRecord], list[RunRecord]]
 
 
 def recorded_runs(results_dir: Path, names: Sequence[str]) -> list[RunRecord]:
-    """The records of what is named: run ids, comparisons by id or folder name, or paths of folders and files.
+    """The records for these names: run ids, comparisons by id or folder name, or paths of folders and files.
 
-    Each record once, in the order named. UsageError for a name that is neither.
+    Each record once, in the order of the names. Raises UsageError for an unknown name.
     """
     files = dict.fromkeys(file for name in names for file in _record_files(results_dir, name))
     return [load_record(file) for file in files]
@@ -36,28 +36,28 @@ def _record_files(results_dir: Path, name: str) -> list[Path]:
                 for run in side.runs
             ]
     raise UsageError(
-        f"no run and no comparison is called {name[:100]!r} in {results_dir}",
-        remedy=f"Its folder has the name: ls {results_dir}",
+        f"no run or comparison named {name[:100]!r} in {results_dir}",
+        remedy=f"The names are those of the folders: ls {results_dir}",
     )
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; False for a name that no file can have."""
+    """Whether the file exists; False for an invalid file name."""
     try:
         return path.is_file()
-    except OSError:  # too long for a name, or in a folder that may not be read
+    except OSError:  # the name is too long, or its folder cannot be read
         return False
 
 
 def comparison_folder(results_dir: Path, comparison_id: str) -> Path:
-    """Where the files of a comparison lie; its folder's name is understood too."""
+    """The folder of a comparison, from its id or its folder's name."""
     return results_dir / f"{COMPARISON_PREFIX}{comparison_id.removeprefix(COMPARISON_PREFIX)}"
 
 
 def sides_of(
     records: Sequence[RunRecord], baseline: Sequence[RunRecord], order: Sequence[LoadPath] | None = None
 ) -> list[Sides]:
-    """What is compared with what, each as (runs, their baseline; empty for path against path).
+    """Which runs are compared, each as (runs, their baseline; empty if load paths are compared).
 
     With a baseline: each path with the baseline's same path, or all with all when they share none. Without
     one: each path with the first in `order` (default: that of `PATHS`), or the first of several runs of one
@@ -68,8 +68,8 @@ def sides_of(
     paths = list(dict.fromkeys(record.path for record in runs))
     if records and not runs:
         raise UsageError(
-            "every run named is part of the baseline, so nothing is left to compare with it",
-            remedy="Name other runs, or leave --baseline out.",
+            "all of these runs belong to the baseline: there is nothing to compare with it",
+            remedy="Name other runs, or omit --baseline.",
         )
     if not baseline:
         if len(paths) < 2:

@@ -1,6 +1,6 @@
-"""Is one way of loading faster than the other? Ratio, interval, exact test, and what so few runs could show.
+"""Is one loading method faster than the other? Ratio, interval, exact test, and power of so few runs.
 
-Method: docs/method.md, rules 3 to 5. No dependency: records are compared where scipy is not installed.
+Method: docs/method.md, rules 3 to 5. Without dependencies: comparing must work without scipy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CONFIDENCE = 0.95
 POWER = 0.80
 PERCENTILES_FROM = 10  # samples; fewer cannot hold a 90th percentile (rule 5)
 _OUTLIERS_FROM = 5
-_ENUMERABLE_PAIRS = 36  # 2^36 sign patterns, met in the middle as two times 2^18
+_ENUMERABLE_PAIRS = 36  # 2^36 sign patterns, by meet-in-the-middle 2 * 2^18
 
 Method = Literal["single", "paired", "welch"]
 
@@ -43,17 +43,17 @@ class Estimate(_Model):
         default=None, description="the smallest p that this many pairs can give"
     )
     detectable_ratio: float | None = Field(
-        default=None, description="smallest true ratio above 1 that would be found four times in five"
+        default=None, description="smallest true ratio above 1 that would be detected with 80 % power"
     )
 
     @property
     def decides(self) -> bool:
-        """Whether the interval leaves out 1."""
+        """Whether the interval excludes 1."""
         return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
 
 
 class Summary(_Model):
-    """Raw samples described without assuming how they are distributed."""
+    """A summary of raw samples that assumes no distribution."""
 
     count: int
     median: float
@@ -67,10 +67,10 @@ def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
     """Ratio of geometric means of pairs (a[i], b[i]), all above 0, with a paired t interval on the logs.
 
     Source: docs/method.md, rule 3; Fleming & Wallace, CACM 29(3), 1986, on why ratios take geometric means.
-    Raises ValueError when the lengths differ, nothing is given, or a value is not above 0.
+    Raises ValueError if the lengths differ, there are no values, or a value is not above 0.
     """
     if len(a) != len(b) or not a:
-        raise ValueError(f"pairs need as many values on both sides, got {len(a)} and {len(b)}")
+        raise ValueError(f"pairs need the same number of values on both sides, got {len(a)} and {len(b)}")
     differences = [x - y for x, y in zip(_logs(a), _logs(b), strict=True)]
     count, centre = len(differences), fmean(differences)
     if count == 1:
@@ -89,8 +89,8 @@ def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
 def unpaired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
     """Ratio of geometric means of two sets that were not run as pairs, with Welch's t interval on the logs.
 
-    Source: Welch, Biometrika 34, 1947. With fewer than two runs on a side there is a figure and no interval.
-    Raises ValueError when a side is empty or a value is not above 0.
+    Source: Welch, Biometrika 34, 1947. With fewer than two runs on a side there is a ratio without an
+    interval. Raises ValueError when a side is empty or a value is not above 0.
     """
     if not a or not b:
         raise ValueError("both sides need at least one value")
@@ -101,7 +101,7 @@ def unpaired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
         return Estimate(method="single", ratio=math.exp(centre), runs=1)
     variance_a, variance_b = stdev(logs_a) ** 2 / len(a), stdev(logs_b) ** 2 / len(b)
     variance = variance_a + variance_b
-    # Two sides without any spread leave 0/0; every freedom then gives the same interval of no width.
+    # Without any spread the degrees of freedom are 0/0; any value gives the same interval of no width.
     freedom = (
         variance**2 / (variance_a**2 / (len(a) - 1) + variance_b**2 / (len(b) - 1)) if variance > 0 else runs
     )
@@ -111,7 +111,8 @@ def unpaired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
     """95 % interval of the mean of b[i] - a[i], in the unit of the values; None with one pair.
 
-    For what pays back: seconds saved add up, ratios do not; and for phases that take no time in some run.
+    Used for the break-even point, because seconds saved add up and ratios do not, and for phases that are 0
+    in some run.
     """
     differences = [y - x for x, y in zip(a, b, strict=True)]
     if len(differences) < 2:
@@ -149,14 +150,14 @@ def _with_interval(
 def sign_flip_p(differences: Sequence[float]) -> float | None:
     """Exact two-sided p of the sum under random signs: the share of the 2^n patterns at least as extreme.
 
-    Source: Fisher, The Design of Experiments, 1935, section 21. Beyond 36 pairs None: there the t interval
-    needs no second opinion. Cost 2^(n/2) log: the sums of two halves are met in the middle.
+    Source: Fisher, The Design of Experiments, 1935, section 21. None beyond 36 pairs: there the t interval
+    is reliable alone. Cost: n 2^(n/2), because the sums of two halves are combined (meet in the middle).
     """
     count = len(differences)
     if count == 0 or count > _ENUMERABLE_PAIRS:
         return None
     sizes = [abs(value) for value in differences]
-    # Equal sums differ in their last bits by the order of addition; they count as equal.
+    # Equal sums may differ in their last bits, depending on the order of addition; they count as equal.
     threshold = abs(sum(differences)) - 1e-12 * sum(sizes)
     left, right = _signed_sums(sizes[: count // 2]), sorted(_signed_sums(sizes[count // 2 :]))
     if threshold <= 0:
@@ -176,7 +177,7 @@ def _signed_sums(values: Sequence[float]) -> list[float]:
 
 
 def summarize(samples: Sequence[float]) -> Summary | None:
-    """Median, extremes and, from ten samples, the 90th percentile; None of nothing."""
+    """Median, extremes and, from ten samples on, the 90th percentile; None without samples."""
     if not samples:
         return None
     ordered = sorted(samples)
@@ -191,9 +192,10 @@ def summarize(samples: Sequence[float]) -> Summary | None:
 
 
 def outliers(samples: Sequence[float]) -> list[bool]:
-    """Which samples lie far from the rest: modified z-score above 3.5. They are labelled, never dropped.
+    """Indexes of outliers: modified z-score above 3.5. They are labelled, never dropped.
 
-    Source: Iglewicz & Hoaglin, How to Detect and Handle Outliers, 1993. Below five samples there are none.
+    Source: Iglewicz & Hoaglin, How to Detect and Handle Outliers, 1993. With fewer than five samples there
+    are none.
     """
     if len(samples) < _OUTLIERS_FROM:
         return [False] * len(samples)
@@ -260,7 +262,7 @@ def _away_from_zero(value: float, tiny: float) -> float:
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
-    """Linear between the closest ranks (type 7 of Hyndman & Fan, 1996; numpy's default)."""
+    """Linear interpolation between the closest ranks (type 7 of Hyndman & Fan, 1996; numpy's default)."""
     place = share * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)

@@ -1,7 +1,7 @@
 """Spans, phases, and the partition of a cold start.
 
-Method: docs/method.md, rule 7. A span is what one clock saw; a phase is a share of the time from request to
-ready, and the phases with `unattributed` add up to exactly that time.
+Method: docs/method.md, rule 7. A span was measured by one clock; a phase is a share of the time from request
+to ready. The phases, including `unattributed`, add up to exactly that time.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ DetailName = Literal[
     "server_start",
 ]
 
-# In the order in which they happen; `first_response` comes after ready and is not part of the partition.
+# In chronological order; `first_response` is after ready and not part of the partition.
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
-# Finer phases, each within one of the phases: they divide its share, and never add to the total.
+# Finer phases, each within one phase: they divide its share and do not add to the total.
 DETAILS: dict[PhaseName, tuple[DetailName, ...]] = {
     "container_start": (
         "front_end_start",
@@ -81,11 +81,11 @@ WEIGHTS_PHASES: tuple[PhaseName, ...] = (
 
 
 class Span(BaseModel):
-    """Something that lasted, on one clock. Times are seconds since the epoch."""
+    """An interval measured by one clock. Times are seconds since the epoch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="a phase's name, or another name for what is shown but not partitioned")
+    name: str = Field(description="a phase's name, or the name of a span that is shown but is not a phase")
     start_s: float
     end_s: float
     clock: Clock
@@ -101,12 +101,12 @@ class Span(BaseModel):
 
 @dataclass(frozen=True)
 class PhaseShare:
-    """One row of the partition: seconds that belong to this phase alone, and how they are known."""
+    """One row of the partition: seconds that belong to this phase only, and their certainty."""
 
     name: PhaseName
     seconds: float
     certainty: Certainty
-    busy_s: float  # how long the phase's own spans lasted, overlaps with other phases included
+    busy_s: float  # duration of the phase's own spans, including overlaps with other phases
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,11 @@ class DetailShare:
 
 
 def partition(spans: Iterable[Span], request_s: float, ready_s: float) -> list[PhaseShare]:
-    """Divide the time from request to ready among the phases.
+    """Divide the time between request and ready among the phases.
 
-    Rule for overlaps: an instant belongs to the active span that ends last, because readiness had to wait for
-    that one whatever the others did (pull and download run in parallel; weights stream while a framework is
-    imported). What no span covers is `unattributed`. The shares add up to `ready_s - request_s`.
+    Rule for overlaps: an instant belongs to the active span that ends last, because readiness depended on
+    that one, whatever the others did (pull and download run in parallel; weights stream while a framework is
+    imported). Time that no span covers is `unattributed`. The shares add up to `ready_s - request_s`.
     """
     known = [span for span in spans if _belongs(span, request_s, ready_s)]
     seconds: dict[str, float] = {"unattributed": 0.0}
@@ -146,8 +146,8 @@ def partition(spans: Iterable[Span], request_s: float, ready_s: float) -> list[P
 def divide_phases(spans: Iterable[Span], request_s: float, ready_s: float) -> list[DetailShare]:
     """Divide each phase's share among its finer phases, by the same rule within it.
 
-    An instant counts for a finer phase only where its phase owns it in `partition`. What no finer phase
-    covers is left out: a phase minus its details is the part of it that no line explains.
+    An instant counts for a finer phase only if it belongs to its phase in `partition`. Time that no finer
+    phase covers is omitted: it is the part of the phase that no log line explains.
     """
     known = list(spans)
     owners = list(_owners([span for span in known if _belongs(span, request_s, ready_s)], request_s, ready_s))
@@ -173,7 +173,7 @@ def divide_phases(spans: Iterable[Span], request_s: float, ready_s: float) -> li
 def _owners(
     spans: Sequence[Span], start_s: float, end_s: float
 ) -> Iterator[tuple[float, float, Span | None]]:
-    """The time between two moments in pieces, each with the active span that ends last."""
+    """The time between two moments, divided into pieces with the active span that ends last."""
     inside = (edge for span in spans for edge in (span.start_s, span.end_s) if start_s < edge < end_s)
     for left, right in itertools.pairwise(sorted({start_s, *inside, max(start_s, end_s)})):
         active = [span for span in spans if span.start_s <= left and span.end_s >= right]
@@ -181,13 +181,15 @@ def _owners(
 
 
 def weights_phases_of(spans: Iterable[Span]) -> tuple[PhaseName, ...]:
-    """The phases that moved weights in one run: beside a stream, the platform fetches only small files."""
+    """The phases that moved weights in one run: if weights are streamed, SageMaker downloads only small
+    files.
+    """
     streamed = any(span.name == "weights_stream" for span in spans)
     return tuple(name for name in WEIGHTS_PHASES if not (streamed and name == "artifact_download"))
 
 
 def weakest(certainties: Sequence[Certainty]) -> Certainty:
-    """A sum is only as good as its worst part: simulated, then inferred, then measured (also of nothing)."""
+    """The certainty of a sum is that of its worst part: simulated, then inferred, then measured."""
     return max(certainties, key=get_args(Certainty).index, default="measured")
 
 

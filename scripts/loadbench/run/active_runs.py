@@ -1,4 +1,4 @@
-"""Which runs are still deployed: found by their state folders, removed before the next, and invoked."""
+"""Runs that are still deployed: finds them by their state folders, removes and invokes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from loadbench.sample_request import with_prompt
 
 
 def active_runs(context: RunContext, load_path: LoadPath) -> list[DeployedRun]:
-    """Runs of one path that may still hold resources where this configuration deploys, oldest first."""
+    """Runs of one load path that may still have resources in this configuration's account and region,
+    oldest first.
+    """
     return [
         run
         for run in runs_with_state(context.workspace, context.config)
@@ -26,30 +28,32 @@ def active_runs(context: RunContext, load_path: LoadPath) -> list[DeployedRun]:
 
 
 def remove_earlier(context: RunContext, load_path: LoadPath) -> None:
-    """One endpoint a path at a time: two cost twice, and the second one would not start cold."""
+    """Remove earlier endpoints of a load path: two cost twice, and the second would not start cold."""
     for run in active_runs(context, load_path):
         with context.ui.step(f"{load_path}: removing the endpoint of run {run.run_id}"):
             remove_run(context, run)
 
 
 def active_record(context: RunContext, load_path: LoadPath | None) -> RunRecord:
-    """The record of the endpoint that is up now; UsageError when there is none."""
+    """The record of the running endpoint. Raises UsageError if there is none."""
     for name in [load_path] if load_path else list(context.config.paths):
         for run in reversed(active_runs(context, name)):
             file = record_file(context.workspace.results_dir, run.run_id)
-            # A sharding job alone has no record.
+            # A sharding job without a run has no record.
             if file.exists() and (record := load_record(file)).status == "succeeded":
                 return record
     wanted = f"{load_path} " if load_path else ""
-    raise UsageError(f"no {wanted}endpoint is up", remedy=f"Start one with `make {load_path or 'standard'}`.")
+    raise UsageError(
+        f"no {wanted}endpoint is running", remedy=f"Start one with `make {load_path or 'standard'}`."
+    )
 
 
 def invoke_active(
     context: RunContext, load_path: LoadPath | None, prompt: str | None, image: str | None = None
 ) -> Iterator[str]:
-    """The answer of the endpoint that is up, piece by piece as it is generated.
+    """The answer of the running endpoint, piece by piece as it is generated.
 
-    Raises UsageError for an image that cannot be sent, and where no endpoint is up.
+    Raises UsageError for an image that cannot be sent, and if no endpoint is running.
     """
     record = active_record(context, load_path)
     payload = context.config.sample_input(record.path)
@@ -61,7 +65,9 @@ def invoke_active(
 
 
 def latest_record(context: RunContext, load_path: LoadPath) -> RunRecord | None:
-    """The newest successful run of a path under this very configuration and target, None without one."""
+    """The newest successful run of a load path with the same configuration and target, None if there
+    is none.
+    """
     results_dir = context.workspace.results_dir
     point = latest(list_summaries(results_dir).points, load_path, context.config.digest)
     return load_record(record_file(results_dir, point.run_id)) if point else None

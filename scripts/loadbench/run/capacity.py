@@ -1,7 +1,7 @@
-"""Counts that grow and shrink: instances of an endpoint, copies of an inference component.
+"""Changes capacity: the number of an endpoint's instances, or of an inference component's copies.
 
 One more copy of a model-based endpoint is one more instance. An inference component needs two steps, because
-its endpoint is made without managed instance scaling: the variant gets an instance
+its endpoint has no managed instance scaling: the variant gets an instance
 (UpdateEndpointWeightsAndCapacities), then the component a copy (UpdateInferenceComponentRuntimeConfig).
 Inferred, not yet seen on AWS: that the first call works on an endpoint of components
 (docs/facts/aws-evidence.md#capacity-of-components), that the second has to wait for it, and that an update
@@ -28,7 +28,7 @@ _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 
 @dataclass(frozen=True)
 class Reading:
-    """What Describe says of a count, times in epoch seconds on the service's clock."""
+    """A count as Describe reports it, times in epoch seconds by the service's clock."""
 
     status: str
     current: int
@@ -37,22 +37,22 @@ class Reading:
 
     @property
     def in_progress(self) -> bool:
-        """Whether it changes by itself."""
+        """Whether a change is in progress."""
         return self.status in _IN_PROGRESS
 
 
 class Count(Protocol):
-    """Something that can be counted up and down."""
+    """A count that can be increased and decreased."""
 
     @property
     def resource(self) -> Resource:
-        """Whose count it is."""
+        """The kind of resource that is counted."""
 
     def read(self) -> Reading:
-        """Ask for it."""
+        """Read the count."""
 
     def ask(self, count: int) -> None:
-        """Ask for another one; the service answers before it has it."""
+        """Request another count; the service responds before the change is complete."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Copies:
 
 
 def counts_of(client: Any, names: ResourceNames) -> list[Count]:
-    """What has to grow for one more copy, in that order; it shrinks in the opposite one."""
+    """The counts to increase for one more copy, in this order; they are decreased in reverse order."""
     instances = Instances(client, names.endpoint)
     component = names.inference_component
     return [instances, Copies(client, component)] if component else [instances]
@@ -112,7 +112,7 @@ def counts_of(client: Any, names: ResourceNames) -> list[Count]:
 
 @dataclass
 class Watch:
-    """Waits for counts, and keeps every status seen as (epoch seconds, resource, status)."""
+    """Waits for counts, and records every observed status as (epoch seconds, resource, status)."""
 
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -121,23 +121,23 @@ class Watch:
     _last: dict[str, str] = field(default_factory=dict)
 
     def settled(self, count: Count) -> Reading:
-        """The count once nothing changes it any more. RunError after more than an hour."""
+        """The count once no change is in progress. Raises RunError after more than an hour."""
         return self._until(count, lambda reading: True)
 
     def change(self, count: Count, wanted: int, on_request: Callable[[float], None] | None = None) -> float:
-        """Ask for a count and wait until the service has it; gives when that was.
+        """Request a count and wait until the service has it; returns the times of request and completion.
 
         `on_request` is called when the service accepted the request. Raises RunError with its reason.
         """
         before = self.settled(count)
-        asked_s = round(self.clock(), 3)  # as exact as the service's times
+        asked_s = round(self.clock(), 3)  # same precision as the service's times
         count.ask(wanted)
         reading = self._read(count)
-        # LastModifiedTime is then when the service took it. Where all is over at once, that time is lost.
+        # LastModifiedTime is then the time of the request, unless the change is already complete.
         taken = reading.in_progress and reading.modified_s > before.modified_s
         if on_request:
             on_request(reading.modified_s if taken else asked_s)
-        # A status from before the request may be seen once more.
+        # The first status may still be from before the request.
         reading = self._until(count, lambda reading: reading.modified_s > before.modified_s)
         if reading.status != IN_SERVICE or reading.current != wanted:
             reason = f": {reading.failure_reason}" if reading.failure_reason else ""
@@ -156,7 +156,7 @@ class Watch:
             if self.clock() > deadline_s:
                 raise RunError(
                     f"the {count.resource} is still {reading.status} after {STATE_CHANGE_TIMEOUT_S:.0f} s",
-                    remedy="Look at it in the SageMaker console; `make destroy` removes it.",
+                    remedy="Check it in the SageMaker console; `make destroy` removes it.",
                 )
             self.sleep(STATUS_INTERVAL_S)
 

@@ -1,4 +1,4 @@
-"""One deployment: its Terraform, its apply, its price."""
+"""One deployment with Terraform: its working copy, its apply, its price."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def terraform_for(context: RunContext, run_id: str) -> Terraform:
 
 
 def prepare(context: RunContext, plan: Plan) -> tuple[Terraform, Path]:
-    """Render the variables and make the root ready; creates nothing that costs money."""
+    """Render the variables and initialize the root module; creates nothing that costs money."""
     variables = render(plan, context.workspace.run_dir(plan.run_id))
     remote_state.begin(context, plan.run_id, variables)
     terraform = terraform_for(context, plan.run_id)
@@ -45,18 +45,18 @@ def prepare(context: RunContext, plan: Plan) -> tuple[Terraform, Path]:
 
 
 def apply(context: RunContext, terraform: Terraform, variables: Path, observer: Observer) -> dict[str, float]:
-    """Create everything and wait until it serves; what Terraform and the service say is shown live.
+    """Create everything and wait until it is in service; shows the output of Terraform and the service live.
 
-    Returns Terraform's own answer to how long the deployment took: `terraform_start_s` when it asked for the
-    endpoint, `terraform_end_s` when the last resource was complete. Raises RunError, with the reason
-    of the service where it gave one.
+    Returns the duration by Terraform's clock: `terraform_start_s` is when it requested the endpoint,
+    `terraform_end_s` when the last resource was complete. Raises RunError with the service's reason if there
+    is one.
     """
     said: dict[str, str] = {}
     clock: dict[str, float] = {}
 
     def show(who: str, what: str) -> None:
         said[who] = _short(what)
-        # What the service says comes first: where the line is cut, Terraform's part goes.
+        # The service's status comes first: if the line is too long, Terraform's part is cut.
         ordered = sorted(said, key=lambda name: name == _TERRAFORM)
         context.ui.detail(
             " · ".join(said[name] for name in ordered), said=f"{who}: {what}" if who == _TERRAFORM else what
@@ -94,6 +94,6 @@ def _short(message: str) -> str:
 
 
 def price_of(context: RunContext, record: RunRecord) -> float | None:
-    """What the run's endpoint costs, in USD per hour; None where no price is known."""
+    """Cost of the run's endpoint in USD per hour; None if no price is known."""
     price = find_price(record.instance_type, record.configuration, record.price)
     return None if price is None else price.usd_per_hour * record.instance_count

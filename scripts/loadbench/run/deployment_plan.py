@@ -1,4 +1,4 @@
-"""What one deployment needs: its record at the start, its weights, its shards, its Terraform variables."""
+"""Prepares a deployment: its initial record, its weights, its shards, its Terraform variables."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _DOWNLOAD_TIMEOUT_S = 3600
 
 @dataclass(frozen=True)
 class Source:
-    """Where a path's weights come from, and what they are."""
+    """The weights of a load path, and where they are."""
 
     model: staging.LocalModel | None
     uri: str | None
     bucket: str | None
     plugin_uri: str | None = None
-    """Model data without the weights, for an engine whose plug-in reads them."""
+    """Model data without the weights, for an engine whose plug-in reads the weights."""
 
 
 def begin_record(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RunRecord:
-    """What is known of a run before it starts: its configuration, its resource names, its expiry."""
+    """The initial record of a run: its configuration, its resource names, its expiry."""
     config, now_s = context.config, context.clock()
     run_id = new_run_id(load_path, datetime.datetime.fromtimestamp(now_s, datetime.UTC))
     info = config.deployment(load_path)
@@ -66,7 +66,9 @@ def begin_record(context: RunContext, load_path: LoadPath, pair: Pair | None) ->
 
 
 def find_weights(context: RunContext, load_path: LoadPath) -> Source:
-    """A model id to a folder, a folder to S3; nothing to do where the container pulls from the hub."""
+    """Resolve a model id to a folder and upload it to S3; does nothing if the container downloads
+    from the hub.
+    """
     config, ui = context.config, context.ui
     bucket = None
     if LOAD_PATHS[load_path].optimized or config.weights_from(load_path) == "s3":
@@ -116,7 +118,7 @@ def run_optimization(context: RunContext, record: RunRecord, source: Source) -> 
 
 
 def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, source: Source) -> Plan:
-    """Everything that the Terraform root of a path needs to know."""
+    """The Terraform variables of a load path."""
     config = context.config
     info = config.deployment(load_path)
     degree = tensor_parallel_degree(info)
@@ -128,10 +130,10 @@ def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, sourc
         environment.pop(_MODEL_VARIABLE, None)
         environment[variable] = weights_uri
     elif weights_uri is not None:
-        # The weights are where the platform puts them (/opt/ml/model), not on the hub.
+        # SageMaker puts the weights into /opt/ml/model; they are not read from the hub.
         environment.pop(_MODEL_VARIABLE, None)
     if record.optimization:
-        environment["OPTION_TENSOR_PARALLEL_DEGREE"] = str(degree)  # shards are tied to it
+        environment["OPTION_TENSOR_PARALLEL_DEGREE"] = str(degree)  # the shards are made for this degree
     return Plan(
         path=load_path,
         run_id=record.run_id,
@@ -156,7 +158,7 @@ def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, sourc
 def rendered_variables(context: RunContext, load_path: LoadPath) -> str:
     """The variable file that a run of `path` would use; creates nothing.
 
-    What only a run can know, the digest of a model and the job of its shards, is put in as a word.
+    Values that only a run can know (the model's digest, the name of the sharding job) are placeholders.
     """
     record, info = begin_record(context, load_path, None), context.config.deployment(load_path)
     bucket = staging.configured_bucket(context.config) or "bucket"
@@ -182,7 +184,7 @@ def optimize_only(context: RunContext) -> Optimization:
     record = begin_record(context, OPTIMIZED_LOAD_PATH, None)
     with context.ui.step("preparing the model"):
         source = find_weights(context, OPTIMIZED_LOAD_PATH)
-    # Noted like a run, so that `make destroy` stops the job of a benchmark that was killed.
+    # Recorded like a run, so that `make destroy` stops the job if this process is killed.
     note_deployed(context.workspace, deployed_by(record))
     with context.ui.step("optimization job"):
         done = run_optimization(context, record, source)

@@ -1,4 +1,6 @@
-"""`destroy` and `leftovers`: remove what runs made, then what else is listed, and say what is left."""
+"""`destroy` and `leftovers`: remove the resources of runs, then others that are listed, and report
+the rest.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ _AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 
 @dataclass
 class Removal:
-    """What was found, what was removed, what is kept on purpose."""
+    """The resources that were found, removed, and kept on purpose."""
 
     removed: list[str] = field(default_factory=list)
     listed: list[Resource] = field(default_factory=list)
@@ -41,7 +43,7 @@ class Removal:
     on_aws: bool = False
 
     def add(self, removed_and_kept: tuple[list[str], list[str]]) -> None:
-        """What one part of the removal came to."""
+        """The result of one part of the removal."""
         removed, kept = removed_and_kept
         self.removed += removed
         self.kept += kept
@@ -75,30 +77,30 @@ def destroy_everything(
     forget: Sequence[str] = (),
     config_error: LoadbenchError | None = None,
 ) -> Removal:
-    """Remove every run of this folder where it was made, and whatever else carries the project's tags.
+    """Remove every run of this folder from its account and region, and all else with the project's tags.
 
-    Works with state, without it, twice, and while something is still creating. With a `config_error`,
-    `config` is a stand-in, and only what the folder's runs made is removed; it is raised if they made
-    nothing. `remove` says whether shards, or all that is stored, go as well. `forget` names runs that the
-    user knows to be gone. Raises LeftoverError (exit 3) with names and prices when something is still there,
-    or cannot be reached from here.
+    Works with and without state, repeatedly, and while resources are being created. With a `config_error`,
+    `config` has default values, and only resources of the folder's runs are removed; the error is raised if
+    they have none. `remove` chooses whether shards, or everything stored, are removed as well. `forget` names
+    runs whose resources the user knows are gone. Raises LeftoverError (exit 3) with names and prices if
+    something remains or cannot be reached.
     """
     for run_id in forget:
         forget_run(workspace, run_id, time.time())
     known = known_runs(workspace, config)
     for file in known.unreadable:
-        ui.warn(f"{file} cannot be read, so it does not say whether its run was removed")
+        ui.warn(f"{file} cannot be read, so it is unknown whether its run was removed")
     if config_error is not None:
         if not known.runs:
             raise config_error
-        ui.warn(f"{config_error.message}\nOnly what the runs of this folder made is removed.")
+        ui.warn(f"{config_error.message}\nOnly the resources of this folder's runs are removed.")
     folder = FolderRemoval(open_context, config, workspace, ui, confirm, known.runs, time.time)
     summary = Removal(on_aws=config.target == "aws")
     with folder.locked():
         for place in folder.places(by_records_only=config_error is not None):
             with aws_environment_kept():
                 context = folder.remove_in(place, whole_project=place is config)
-                # What is still there may need its weights, and its embedded AWS.
+                # Remaining resources may need their weights, and their embedded AWS.
                 if context is not None and place is config and not folder.has_left:
                     summary.add(_remove_stored(context, remove, confirm))
                     summary.add(_embedded_aws(context, stop=remove == "all"))
@@ -106,16 +108,15 @@ def destroy_everything(
     folder.raise_what_is_left()
     summary.removed = folder.removed + summary.removed
     if config_error is not None:
-        summary.ending = (
-            "Nothing that the runs of this folder made is left. What else there is was not listed."
-        )
+        summary.ending = "Nothing is left of the runs of this folder. Other resources were not listed."
     return summary
 
 
 def _remove_stored(context: RunContext, remove: What, confirm: Confirm) -> tuple[list[str], list[str]]:
-    """What lies in S3 and CloudWatch: incomplete things go, the rest as asked. Returns removed and kept.
+    """Stored data in S3 and CloudWatch: removes incomplete data, and the rest on request. Returns removed and
+    kept.
 
-    LeftoverError where something that was to be removed is still there; what cannot be seen is a warning.
+    Raises LeftoverError if something could not be removed; data that cannot be listed is a warning.
     """
     session, config, account_id = context.account.session, context.config, context.account.account_id
     removed: list[str] = []
@@ -127,7 +128,7 @@ def _remove_stored(context: RunContext, remove: What, confirm: Confirm) -> tuple
     except (ClientError, BotoCoreError) as error:
         if remove == "all":
             raise _still_stored([str(error)]) from error
-        context.ui.warn(f"what is stored in S3 and CloudWatch Logs could not be listed: {error}")
+        context.ui.warn(f"could not list the data stored in S3 and CloudWatch Logs: {error}")
     wanted = [item for item in found if remove == "all" or item.kind == remove]
     for item in wanted:
         context.ui.note(f"to be removed: {item.describe()}")
@@ -149,30 +150,30 @@ def _remove_stored(context: RunContext, remove: What, confirm: Confirm) -> tuple
 
 def _still_stored(problems: Sequence[str]) -> LeftoverError:
     return LeftoverError(
-        "something that is stored could not be removed:",
+        "could not remove stored data:",
         details="\n".join(f"  {problem}" for problem in problems),
         remedy="Check the permissions (docs/iam-policy.json), then run `loadbench destroy --all` again.",
     )
 
 
 def _embedded_aws(context: RunContext, *, stop: bool) -> tuple[list[str], list[str]]:
-    """The embedded AWS's own process, which removing runs leaves running: what was removed, what is kept."""
+    """The process of the embedded AWS, which removing runs keeps running: what was removed, what is kept."""
     if context.config.target != "local":
         return [], []
     home, state_dir = context.workspace.home, context.config.local.state_dir
     pid = json.loads(localaws(["status", "--json"], context.config, home)).get("pid")
     if stop:
         localaws(["down"], context.config, home)
-        return [f"the embedded AWS (process {pid}); what it stored is in {state_dir}"], []
+        return [f"the embedded AWS (process {pid}); its stored data is in {state_dir}"], []
     return [], [f"the embedded AWS (process {pid}), which costs nothing; loadbench local down stops it"]
 
 
 def find_leftovers(
     context: RunContext, older_than: str, do_remove: bool, *, confirm: Callable[[str], bool]
 ) -> Removal:
-    """What any run, checkout or colleague left under the project's tags; removes it only when asked to.
+    """Resources of any run, checkout or colleague with the project's tags; removes them only on request.
 
-    Something past its expiry is due whatever its age. Raises LeftoverError when a removal fails.
+    Expired resources are included whatever their age. Raises LeftoverError if a removal fails.
     """
     age_s = parse_age(older_than)
     now_s = time.time()
@@ -191,10 +192,10 @@ def find_leftovers(
 
 
 def parse_age(text: str) -> float:
-    """`90m`, `4h` or `2d` in seconds; UsageError for anything else."""
+    """`90m`, `4h` or `2d` in seconds. Raises UsageError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
     if not match:
-        raise UsageError(f"{text!r} is not an age", remedy="Write it as 90m, 4h or 2d.")
+        raise UsageError(f"{text!r} is not a valid age", remedy="Write it as 90m, 4h or 2d.")
     return float(match[1]) * _AGE_UNITS_S[match[2]]
 
 

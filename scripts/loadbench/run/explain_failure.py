@@ -1,8 +1,7 @@
-"""What the services' own words mean, and what to do: a table of patterns.
+"""Explains failures: a table of patterns with cause and remedy.
 
-The words are those of SageMaker's FailureReason, of botocore's errors and of the containers' logs
-(docs/facts/sagemaker.md#failure-messages). First match wins, so the special stands before the general. A
-pattern is added here and with a recorded message in its test, nowhere else.
+The patterns match SageMaker's FailureReason, botocore's errors and the containers' logs
+(docs/facts/sagemaker.md#failure-messages). The first match wins, so specific patterns precede general ones.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from loadbench.errors import LoadbenchError, ServiceError
 
 @dataclass(frozen=True)
 class Explanation:
-    """One failure that is known: `name` for records and tests, cause and remedy for people."""
+    """A known failure: `name` for records and tests, cause and remedy for users."""
 
     name: str
     pattern: re.Pattern[str]
@@ -55,16 +54,16 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "image",
         r"CannotPullContainer|image .{0,300}(does not exist|not found|is invalid)|manifest .{0,200}not found"
         r"|RepositoryNotFound|ImageNotFound|Requested image .{0,300}not found",
-        "The container image does not exist in this region's registry, or may not be pulled.",
-        "Check image_uri: the tag, and that account and region belong together"
-        " (763104351884 serves most regions; some have an account of their own).",
+        "The container image does not exist in this region's registry, or there is no permission to pull it.",
+        "Check image_uri: the tag, and that the account publishes in the region"
+        " (763104351884 serves most regions; some have a separate account).",
     ),
     _known(
         "gated_model",
         r"gated repo|GatedRepoError|restricted and you are not in the authorized list"
         r"|Access to model .{0,200} is restricted|401 Client Error.{0,200}huggingface"
         r"|HUGGING_FACE_HUB_TOKEN not found",
-        "The model is gated on the Hugging Face Hub and there was no token that may read it.",
+        "The model is gated on the Hugging Face Hub and there was no token with access to it.",
         "Accept the model's licence, put HUGGING_FACE_HUB_TOKEN into .env and set use_hf_token: yes.",
     ),
     _known(
@@ -72,7 +71,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         r"fast[_ ]model[_ ]loader.{0,200}(not (available|supported|installed)|no module|does not)"
         r"|(no|without).{0,40}fast (model )?loader|No module named .{0,20}fast_model_loader"
         r"|sagemaker_fast_model_loader.{0,100}(invalid|not a valid|not one of|unknown)",
-        "The image has no fast loader: only the lmi-dist engine of LMI v13 and v14 carries it.",
+        "The image has no fast loader: only the lmi-dist engine of LMI v13 and v14 has it.",
         "Use an image tag 0.31.0-lmi13… or 0.32.0-lmi14… for the fast path.",
     ),
     _known(
@@ -86,52 +85,54 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "clock_skew",
         r"RequestTimeTooSkewed|RequestExpired|Signature expired|Signature not yet current"
         r"|difference between the request time and the",
-        "The clock of this machine is minutes off, so AWS refuses its signatures.",
+        "The clock of this machine is wrong by minutes, so AWS rejects its signatures.",
         "Set the clock (`timedatectl set-ntp true` or `chronyc makestep`) and run again.",
     ),
     _known(
         "archived_object",
         r"InvalidObjectState|not valid for the object's (storage class|access tier)"
         r"|storage class.{0,40}(GLACIER|DEEP_ARCHIVE)",
-        "An object of the model is archived in S3 Glacier: it exists and cannot be read.",
-        "Run again: what is archived is uploaded anew. Keep rules that archive objects away from models/ and"
-        " optimized/ in the bucket.",
+        "An object of the model is archived in S3 Glacier and cannot be read.",
+        "Run again: archived objects are uploaded again. Exclude models/ and optimized/ from lifecycle"
+        " rules that"
+        " archive objects.",
     ),
     _known(
         "access_denied",
         r"AccessDenied|Access Denied|is not authorized to perform|Could not access|Access denied to S3 bucket"
         r"|403.{0,20}Forbidden|no identity-based policy allows",
-        "The role or the caller may not read or write what it needs: role policy, bucket policy or KMS key.",
+        "The role or the caller lacks a permission: check role policy, bucket policy and KMS key.",
         "Grant the execution role s3:GetObject and s3:ListBucket on the bucket (and kms:Decrypt if a key"
-        " encrypts it), or leave sagemaker_exec_role empty to have a role made.",
+        " encrypts it), or leave sagemaker_exec_role empty: then a role is created.",
     ),
     _known(
         "corrupt_weights",
         r"checksum|corrupt|SafetensorError|header too large|MetadataIncompleteBuffer|invalid load key"
         r"|not a safetensors file",
-        "The weights that arrived are not the weights that were written.",
-        "Run again; if it stays, remove the model's prefix under models/ or optimized/ in the bucket"
-        " so that it is written anew.",
+        "The weights are corrupt: they differ from the weights that were written.",
+        "Run again; if the failure persists, delete the model's prefix under models/ or optimized/ in"
+        " the bucket"
+        " so that it is written again.",
     ),
     _known(
         "fastload",
         r"fastload\.errors\.\w+: ",
         "The engine's plug-in could not load the weights.",
-        "The line of fastload in the container's log says which object and why; check the location, the"
-        " role's policy, and that the upload is whole.",
+        "The line of fastload in the container's log names the object and the reason; check the location, the"
+        " role's policy, and that the upload is complete.",
     ),
     _known(
         "model_data",
         r"Failed to download model data|Could not find model data",
-        "The platform could not download the model: no object at that place, or the role may not read it.",
-        "Check that the prefix holds the model (aws s3 ls) and that the role may read it, then run again.",
+        "SageMaker could not download the model: there is no object, or the role may not read it.",
+        "Check that the prefix contains the model (aws s3 ls) and that the role may read it, then run again.",
     ),
     _known(
         "assume_role",
         r"could not assume role|assume role .{0,200}(fail|denied|not)|role .{0,200}trust relationship"
         r"|not authorized to assume",
-        "SageMaker may not assume the role, or the role was made seconds ago.",
-        "The role must trust sagemaker.amazonaws.com; wait a minute if it is new.",
+        "SageMaker may not assume the role, or the role was created seconds ago.",
+        "The role must trust sagemaker.amazonaws.com; if it is new, wait a minute.",
     ),
     _known(
         "out_of_memory",
@@ -145,8 +146,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "process_died",
         r"(worker|container|process|server).{0,160}(died|exited|crashed|terminated|was killed by signal)"
         r"|(exited|ended) with status|exit code",
-        "The container's process ended while the service needed it.",
-        "Read the container's last lines; signal 9 is often the kernel, out of memory.",
+        "The container's process ended unexpectedly.",
+        "Read the container's last lines; signal 9 often means out of memory.",
     ),
     _known(
         "health_check",
@@ -177,26 +178,27 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
 )
 
-# The service knows only that the container did not come up or went away; the container's lines say why.
+# The service knows only that the container did not start or ended; the container's log says why.
 _SAYS_LITTLE = ("process_died", "health_check")
 
 
 def explain(text: str) -> Explanation | None:
-    """The first known failure whose words occur in `text`."""
+    """The first known failure whose pattern matches `text`."""
     return next((known for known in EXPLANATIONS if known.pattern.search(text)), None)
 
 
 def explained(error: LoadbenchError, log_lines: Iterable[str] = ()) -> LoadbenchError:
-    """`error` with the cause appended to its message, a remedy, and the container's lines that matter.
+    """`error` with the cause appended to its message, a remedy, and the relevant lines of the container's
+    log.
 
-    The service's words are looked at first; when they say only that a container did not come up, the
-    container's own lines know more. An error that nobody knows keeps its words and gets the lines, and so
-    does one of this tool's own: its advice fits better than that for a word in it.
+    The service's message is matched first; if it says only that a container did not start, the container's
+    log is matched. Unknown errors keep their message and get the log lines, and so do this tool's own errors,
+    whose remedy is more specific.
     """
     lines = list(log_lines)
     telling = telling_lines(lines)
     known = None
-    if isinstance(error, ServiceError) or not error.remedy:  # others have advice of their own
+    if isinstance(error, ServiceError) or not error.remedy:  # others have their own remedy
         known = explain(f"{error.message}\n{error.details}")
         if known is None or known.name in _SAYS_LITTLE:
             known = explain("\n".join(telling)) or known
@@ -215,6 +217,6 @@ _TROUBLE = re.compile(
 
 
 def telling_lines(lines: list[str], count: int = 3) -> list[str]:
-    """The last lines that speak of trouble; the last lines of all when none does."""
+    """The last lines that report an error; the last lines of the log if there are none."""
     trouble = [line for line in lines if _TROUBLE.search(line)]
     return (trouble or lines)[-count:]

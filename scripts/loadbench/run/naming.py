@@ -1,4 +1,4 @@
-"""The one place for names and tags: what a run creates can be found by either, with or without state."""
+"""Names and tags of a run's resources: they can be found by either, with or without Terraform's state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAG_EXPIRES_AT = "loadbench:expires-at"
 def resource_names(config: Config, load_path: LoadPath, run_id: str) -> ResourceNames:
     """Names of one run's resources: `<project>-<run id>`, at most 20 + 1 + 29 characters of SageMaker's 63.
 
-    A run id reads 20261123-061530-standard-4f2a. The role exists only where none is configured.
+    A run id is, for example, 20261123-061530-standard-4f2a. The role exists only where none is configured.
     """
     base = f"{config.project}-{run_id}"
     is_component = config.endpoint_kind(load_path) == "inference_component"

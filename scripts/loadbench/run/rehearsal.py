@@ -1,9 +1,9 @@
-"""A rehearsal: make everything of a run that is free, by the same Terraform, and remove it again.
+"""The rehearsal: creates the free resources of a run with the same Terraform module, and removes them.
 
-A paid step, above all a sharding job of many minutes, must not be followed by the discovery that SageMaker
-refuses the model, its role or the endpoint configuration. Those three cost nothing as long as no endpoint
-uses them, so they are created for real and removed. What only an endpoint can show (capacity, the
-component's memory, the container's start) stays unknown.
+SageMaker should refuse the model, its role or the endpoint configuration before a sharding job of many
+minutes is paid for, not after it. These three cost nothing as long as no endpoint uses them, so they are
+really created and removed. What only an endpoint can show (capacity, the component's memory, the container's
+start) remains unknown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FREE = (
 )
 
 
-# What a Terraform resource is called in a message.
+# Names of Terraform resource types in messages.
 _NAMES = {
     "aws_iam_role": "role",
     "aws_iam_role_policy": "role policy",
@@ -49,7 +49,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What was made for one load path; all of it is removed again."""
+    """The resources that were created for one load path and removed again."""
 
     load_path: LoadPath
     made: list[str]
@@ -60,7 +60,7 @@ class Rehearsal:
 
 
 def rehearse(context: RunContext, load_path: LoadPath) -> Rehearsal:
-    """Create what is free of a run of `load_path`, and remove it.
+    """Create the free resources of a run of `load_path`, and remove them.
 
     Raises RunError with the service's reason if something is refused, LeftoverError if something could not
     be removed again.
@@ -83,7 +83,7 @@ def rehearse(context: RunContext, load_path: LoadPath) -> Rehearsal:
             undo=lambda: _remove(context, record),
             log_lines=list,
             step=lambda: "rehearsal",
-            undone="what it had created was removed",
+            undone="its resources were removed",
             seen_in=str(folder),
             warn=context.ui.warn,
         )
@@ -101,9 +101,9 @@ def _remove(context: RunContext, record: RunRecord) -> None:
 
 @contextmanager
 def _model_data(context: RunContext, load_path: LoadPath, record: RunRecord) -> Iterator[Source]:
-    """A stand-in for the weights: one small object, because CreateModel looks for the prefix.
+    """One small object instead of the weights, because CreateModel checks that the prefix exists.
 
-    For an optimized path it is also what the sharding job would have left.
+    For an optimized path it also replaces the output of the sharding job.
     """
     if not LOAD_PATHS[load_path].optimized and record.model.weights_from == "hub":
         yield Source(None, None, None)

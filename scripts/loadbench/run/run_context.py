@@ -1,4 +1,4 @@
-"""What every step of a run needs: configuration, account, folders, and somewhere to show progress."""
+"""The context of a run: configuration, account, folders, terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def hugging_face_token() -> str | None:
 
 @dataclass(frozen=True)
 class RunContext:
-    """One invocation of the tool."""
+    """The context of one command."""
 
     config: Config
     workspace: Workspace
@@ -35,7 +35,7 @@ class RunContext:
     clock: SteadyClock = field(default_factory=SteadyClock)
 
     def terraform_environment(self) -> Mapping[str, str]:
-        """What Terraform gets: the account, and the token as a sensitive variable, never in a file."""
+        """Terraform's environment: the account, and the token as a sensitive variable, never in a file."""
         variables = dict(self.account.environment)
         if token := hugging_face_token():
             variables["TF_VAR_hugging_face_token"] = token
@@ -43,16 +43,16 @@ class RunContext:
 
     @contextmanager
     def path_lock(self, load_path: str) -> Iterator[None]:
-        """One run of a path at a time in one checkout; raises as `lock_path` does."""
+        """Lock a load path; raises like `lock_path`."""
         with lock_path(self.workspace, load_path):
             yield
 
 
 @contextmanager
 def lock_path(workspace: Workspace, load_path: str) -> Iterator[None]:
-    """One run of a path at a time in one checkout.
+    """Allow one run of a load path at a time in one checkout.
 
-    Raises UsageError when another holds the lock, PreflightError when there can be none.
+    Raises UsageError if another process holds the lock, PreflightError if it cannot be created.
     """
     file = workspace.private_dir / f"{load_path}.lock"
     with ExitStack() as closing:
@@ -64,7 +64,7 @@ def lock_path(workspace: Workspace, load_path: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise UsageError(
                 f"process {file.read_text().strip()} is running the {load_path} path in this checkout",
-                remedy="Wait for it, or use a second checkout.",
+                remedy="Wait until it ends, or use a second checkout.",
             ) from error
         except OSError as error:
             known = storage_error(error)

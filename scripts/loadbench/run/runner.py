@@ -1,4 +1,4 @@
-"""The order of one run, from the first check to the record. Read it from top to bottom."""
+"""One run, from the first check to the record. Read it from top to bottom."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ _LOG = logging.getLogger(__name__)
 def run_path(
     context: RunContext, load_path: LoadPath, *, pair: Pair | None = None, keep_on_failure: bool = False
 ) -> RunRecord:
-    """Deploy one path from nothing, time it, invoke it, and leave its endpoint up.
+    """Deploy one load path from scratch, time it, invoke it, and leave its endpoint running.
 
-    Whatever goes wrong after the first paid call, what was created is removed before the error is raised.
+    If anything fails after the first call that costs money, all resources are removed before the error is
+    raised.
     """
-    context = dataclasses.replace(context, clock=SteadyClock())  # the time of day as it is now
+    context = dataclasses.replace(context, clock=SteadyClock())  # starts at the current time of day
     with context.path_lock(load_path):
         with context.ui.step(f"{load_path}: checks before anything is created"):
             preflight(context, load_path)
@@ -58,7 +59,7 @@ def run_path(
         ):
             _run(context, load_path, writer)
         if problem := writer.record.clock_problem:
-            context.ui.warn(f"{load_path}: {problem}. Its times are not reliable, and it is not compared.")
+            context.ui.warn(f"{load_path}: {problem}. Its times are unreliable, so it is not compared.")
         return writer.record
 
 
@@ -128,7 +129,7 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
 
 
 def preflight(context: RunContext, load_path: LoadPath) -> None:
-    """Everything that can be known to fail before anything costs money; warnings are shown."""
+    """Pre-flight checks, before anything costs money; warnings are shown."""
     checks = run_checks(context.config, [load_path], context.account.session, context.ui.progress)
     for check in checks:
         if check.status == "warning":
@@ -142,7 +143,7 @@ def preflight(context: RunContext, load_path: LoadPath) -> None:
 
 
 def begin(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RecordWriter:
-    """The record, and the note of what will be where, written before anything is created."""
+    """The record and the note for removal, written before anything is created."""
     record = begin_record(context, load_path, pair)
     writer = RecordWriter(record, context.workspace.results_dir, context.clock)
     note_deployed(context.workspace, deployed_by(record))
@@ -151,14 +152,14 @@ def begin(context: RunContext, load_path: LoadPath, pair: Pair | None) -> Record
 
 
 def _attempt(context: RunContext, writer: RecordWriter, keep_on_failure: bool) -> Attempt:
-    """How a run is undone: by removing what it had created, except where it was asked to stay."""
+    """How to undo a run: remove its resources, unless the user wants to keep them."""
     record, what = writer.record, f"the {writer.record.path} run"
 
     def undo() -> None:
         if keep_on_failure and record.status == "failed":
             context.ui.warn(f"kept on request: {record.names.endpoint}; remove it with `make destroy`")
             return
-        with context.ui.step(f"{record.path}: removing what the run had created"):
+        with context.ui.step(f"{record.path}: removing its resources"):
             record.destroyed_s = remove_run(context, deployed_by(record))
 
     return Attempt(
@@ -167,7 +168,7 @@ def _attempt(context: RunContext, writer: RecordWriter, keep_on_failure: bool) -
         undo=undo,
         log_lines=lambda: _log_lines(writer),
         step=lambda: writer.current_step,
-        undone="what it had created was removed",
+        undone="its resources were removed",
         seen_in=str(writer.folder),
         warn=context.ui.warn,
     )
@@ -177,13 +178,15 @@ def _log_lines(writer: RecordWriter) -> list[str]:
     try:
         text = (writer.folder / "container.log").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return []  # no container has said anything yet
+        return []  # no container has logged anything yet
     return text.splitlines()
 
 
 @contextmanager
 def _circumstances(writer: RecordWriter, *, kept: bool) -> Iterator[None]:
-    """A failed run says after how long, in which step, whether all is removed, and where the log is."""
+    """Adds to the failure of a run: after how long, in which step, whether all is removed, and the
+    log's path.
+    """
     try:
         yield
     except RunError as failure:
@@ -191,7 +194,7 @@ def _circumstances(writer: RecordWriter, *, kept: bool) -> Iterator[None]:
         seconds = (record.finished_s or record.started_s) - record.started_s
         when = f"after {seconds:.0f} s, in the step {writer.current_step}"
         failure.message = f"{record.path} failed {when}: {failure.message}"
-        left = "left running on request" if kept else "everything the run created is removed"
+        left = "left running on request" if kept else "all resources of the run are removed"
         lines = [*failure.details.splitlines(), f"Clean-up: {left}."]
         lines += [f"Container log: {log}"] if log.exists() else []
         failure.details = "\n".join(lines)

@@ -1,6 +1,6 @@
-"""One more copy for an endpoint that serves: the case that fast loading is for. Read from top to bottom.
+"""Scale-out: adds one copy to an endpoint in service, the main use of fast loading. Read from top to bottom.
 
-A copy is added, timed on the service's clock until it serves, and removed again, because it costs money.
+A copy is added, timed by the service's clock until it is in service, and removed, because it costs money.
 """
 
 from __future__ import annotations
@@ -43,43 +43,46 @@ _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
 
 @dataclass(frozen=True)
 class ScaledRun:
-    """An endpoint that got copies: the run that made it, and what every scale-out came to."""
+    """An endpoint that got copies: its run, and the records of its scale-outs."""
 
     run: RunRecord
     scale_outs: list[ScaleOutRecord]
 
 
 def deployed_load_paths(context: RunContext, load_paths: Sequence[LoadPath]) -> list[LoadPath]:
-    """Those of the named paths, or of all, whose endpoint is up. UsageError when one that is named is not."""
+    """The named load paths, or all whose endpoint is running. Raises UsageError if a named one is not
+    running.
+    """
     up = [load_path for load_path in load_paths or context.config.paths if _is_up(context, load_path)]
     missing = [load_path for load_path in load_paths if load_path not in up]
     if missing or not up:
-        what = f"no {' and no '.join(missing)} endpoint is up" if missing else "no endpoint is up"
+        what = f"no {' and no '.join(missing)} endpoint is running" if missing else "no endpoint is running"
         verbs = " and ".join(f"`make {load_path}`" for load_path in missing or COMPARED_LOAD_PATHS)
         raise UsageError(
             what,
-            remedy=f"Start one with {verbs}; or --deploy deploys what is missing and removes it afterwards.",
+            remedy=f"Start one with {verbs}, or use --deploy, which deploys missing endpoints and"
+            f" removes them afterwards.",
         )
     return up
 
 
 def cost_of_copy(context: RunContext, load_path: LoadPath) -> str:
-    """What one more copy of a path runs on, and its price."""
+    """Instance type and price of one more copy of a load path."""
     run = active_record(context, load_path) if _is_up(context, load_path) else None
     instance_type = run.instance_type if run else context.config.deployment(load_path).instance_type
     price = find_price(instance_type, context.config.model_dump(), run.price if run else None)
-    cost = f"{price.usd_per_hour:.2f} USD per hour" if price else "at a price that is not known"
+    cost = f"{price.usd_per_hour:.2f} USD per hour" if price else "price not known"
     return f"one more {instance_type} each time, {cost}"
 
 
 def scale_out(
     context: RunContext, load_paths: Sequence[LoadPath], *, repeat: int = 1, keep: bool = False
 ) -> list[ScaledRun]:
-    """Add one copy to the endpoint of each path, `repeat` times in turn; deploy what is not up.
+    """Add one copy to the endpoint of each load path, `repeat` times in turn; deploys missing endpoints.
 
-    Each copy is removed again, and what was deployed here is removed, unless `keep`. Raises RunError with
-    the service's reason when a copy does not come up, InterruptedRunError when the user stops it: the
-    endpoint is as it was before then, or LeftoverError says that it is not.
+    Each copy is removed again, and so are endpoints that were deployed here, unless `keep`. Raises RunError
+    with the service's reason if a copy does not start, InterruptedRunError if the user stops it; then the
+    endpoint has its previous count again, otherwise LeftoverError is raised.
     """
     with _endpoints(context, load_paths, keep=keep) as runs, ExitStack() as locks:
         for path in runs:
@@ -94,8 +97,10 @@ def scale_out(
 
 
 def add_copy(context: RunContext, run: RunRecord, pair: Pair | None, *, keep: bool) -> ScaleOutRecord:
-    """One scale-out, from its first call to its record; the count is as before at the end unless `keep`."""
-    context = dataclasses.replace(context, clock=SteadyClock())  # the time of day as it is now
+    """One scale-out, from its first call to its record; the previous count is restored at the end
+    unless `keep`.
+    """
+    context = dataclasses.replace(context, clock=SteadyClock())  # starts at the current time of day
     counts = counts_of(context.account.session.client("sagemaker", config=_CLIENT_CONFIG), run.names)
     _take_back(context, run, counts, f"{run.path}: removing copies of an earlier scale-out")
     record = _begin(context, run, pair)
@@ -113,7 +118,7 @@ def add_copy(context: RunContext, run: RunRecord, pair: Pair | None, *, keep: bo
 def _attempt(
     context: RunContext, run: RunRecord, record: ScaleOutRecord, counts: Sequence[Count], copy: AddedCopy
 ) -> Attempt:
-    """How a scale-out is undone: by removing the copy."""
+    """How to undo a scale-out: remove the copy."""
     return Attempt(
         what=f"the scale-out of the {run.path} endpoint",
         note=lambda status, failure: _finish(context, record, status, failure),
@@ -129,7 +134,9 @@ def _attempt(
 def _measure(
     context: RunContext, run: RunRecord, record: ScaleOutRecord, counts: Sequence[Count], copy: AddedCopy
 ) -> None:
-    """Every count up by one, in order, while requests are sent; then the timeline of the new copy."""
+    """Increase every count by one, in order, while requests are sent; then read the timeline of the
+    new copy.
+    """
     payload = context.config.sample_input(run.path)
     requests = SteadyRequests(context.account.session, run.names, payload, context.clock)
     watch = Watch(
@@ -156,7 +163,7 @@ def _measure(
     failed = [item for item in record.requests if not item.ok]
     if failed:
         share = f"{len(failed)} of {len(record.requests)}"
-        context.ui.warn(f"{run.path}: {share} requests failed meanwhile: {failed[0].error}")
+        context.ui.warn(f"{run.path}: {share} requests failed during the scale-out: {failed[0].error}")
 
 
 def _grow(context: RunContext, record: ScaleOutRecord, count: Count, watch: Watch) -> None:
@@ -177,7 +184,7 @@ def _grow(context: RunContext, record: ScaleOutRecord, count: Count, watch: Watc
 
 
 def _begin(context: RunContext, run: RunRecord, pair: Pair | None) -> ScaleOutRecord:
-    """The record, written before anything is asked for."""
+    """The record, written before the first request."""
     now_s = context.clock()
     record = ScaleOutRecord(
         scale_out_id=new_scale_out_id(datetime.datetime.fromtimestamp(now_s, datetime.UTC)),
@@ -208,9 +215,9 @@ def _scale_back(context: RunContext, run: RunRecord, counts: Sequence[Count], re
 
 
 def _take_back(context: RunContext, run: RunRecord, counts: Sequence[Count], title: str) -> None:
-    """Down to the count that the run deployed, once whatever is under way has ended.
+    """Decrease to the count that the run deployed, after the current change has ended.
 
-    LeftoverError when something that costs money stays.
+    Raises LeftoverError if something that costs money remains.
     """
     watch = Watch(
         clock=context.clock, on_status=lambda resource, status: context.ui.detail(f"{resource} {status}")
@@ -238,7 +245,9 @@ def _take_back(context: RunContext, run: RunRecord, counts: Sequence[Count], tit
 def _endpoints(
     context: RunContext, load_paths: Sequence[LoadPath], *, keep: bool
 ) -> Iterator[dict[LoadPath, RunRecord]]:
-    """The runs of these paths, all up; what is deployed for this is removed, or kept if all went well."""
+    """The running endpoints of these load paths; those deployed for this are removed afterwards, or
+    kept on success.
+    """
     kept = False
     deployed: list[RunRecord] = []
     runs: dict[LoadPath, RunRecord] = {}
@@ -266,7 +275,7 @@ def _is_up(context: RunContext, load_path: LoadPath) -> bool:
 
 @contextmanager
 def _service_errors(run: RunRecord) -> Iterator[None]:
-    """The service's own errors as ours. An endpoint that is gone is the user's to deploy again."""
+    """Converts the service's errors. A missing endpoint is a UsageError."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

@@ -1,4 +1,6 @@
-"""A series of pairs: interleaved, cold, each run removed before the next (docs/method.md, rules 1 and 2)."""
+"""A series of pairs: interleaved cold starts, each run removed before the next (docs/method.md, rules
+1 and 2).
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,16 @@ RunOnce = Callable[[RunContext, LoadPath, Pair | None], RunRecord]
 
 
 def new_series_id(context: RunContext) -> str:
-    """A name for a new series; sorts by time."""
+    """An id for a new series; sorts by time."""
     return f"{datetime.datetime.fromtimestamp(context.clock(), datetime.UTC):%Y%m%d-%H%M%S}"
 
 
 def reuse_or_run(
     context: RunContext, load_paths: Sequence[LoadPath] = COMPARED_LOAD_PATHS
 ) -> tuple[list[RunRecord], set[str]]:
-    """One record a method: the newest that fits this configuration, or a fresh run that is removed again.
+    """One record per method: the newest with this configuration, or a new run that is removed again.
 
-    Also the ids of those that were found.
+    Also returns the ids of the records that were found.
     """
     records, found = [], set()
     for load_path in load_paths:
@@ -53,10 +55,10 @@ def run_series(
     resume: bool,
     run: RunOnce | None = None,
 ) -> list[RunRecord]:
-    """Every run of a series of pairs (of as many runs as there are `load_paths`).
+    """All runs of a series of pairs (or of groups, with more than two `load_paths`).
 
-    The first run that fails ends the series: what follows would be paid for and compared with nothing. With
-    `resume`, the runs that succeeded are not repeated; failed ones stay in the list of records.
+    The first failed run ends the series: later runs would cost money without a partner to compare with. With
+    `resume`, successful runs are not repeated; failed ones remain in the list of records.
     """
     settings = context.config.benchmark
     slots = plan_series(settings.pairs, settings.seed, load_paths)
@@ -78,7 +80,7 @@ def run_series(
 
 @contextmanager
 def _resumable(context: RunContext, total: int, done: int) -> Iterator[None]:
-    """A failure or Ctrl-C says how far the series came, and how to go on."""
+    """Adds to a failure or Ctrl-C how far the series got, and how to continue."""
     try:
         yield
     except LeftoverError:
@@ -87,7 +89,7 @@ def _resumable(context: RunContext, total: int, done: int) -> Iterator[None]:
         if done:
             words = [word for word in context.command if word != "--resume"]
             again = as_make([*words, "--resume"])
-            kept = f"{done} of {total} runs of the series are done and kept. To go on: {again}"
+            kept = f"{done} of {total} runs of the series are complete. To continue: {again}"
             error.remedy = f"{error.remedy} {kept}".strip()
         raise
 
@@ -103,18 +105,18 @@ def series_records(context: RunContext, series_id: str) -> list[RunRecord]:
 
 
 def last_series(context: RunContext) -> str:
-    """The newest series made with this configuration; UsageError when there is none to resume."""
+    """The newest series with this configuration. Raises UsageError if there is none to resume."""
     for point in reversed(list_summaries(context.workspace.results_dir).points):
         if point.pair and point.configuration_digest == context.config.digest:
             return point.pair.series_id
     raise UsageError(
         "there is no interrupted series of this configuration to resume",
-        remedy="Leave --resume out to start one.",
+        remedy="Omit --resume to start one.",
     )
 
 
 def run_and_remove(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RunRecord:
-    """One cold run, removed again whatever came of it."""
+    """One cold run, removed again whether it succeeded or not."""
     record = run_path(context, load_path, pair=pair)
     with context.ui.step(f"{load_path}: removing the endpoint"):
         record.destroyed_s = remove_run(context, deployed_by(record))
@@ -139,5 +141,5 @@ def _where_we_are(
         text += f" (took {typical[slot.path]:.0f} s so far)"
     if len(typical) == len(load_paths):
         left_s = sum(typical[item.path] for item in remaining)
-        text += f", about {left_s / 60:.1f} min to go"
+        text += f", about {left_s / 60:.1f} min left"
     return text

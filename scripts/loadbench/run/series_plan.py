@@ -11,7 +11,7 @@ from loadbench.load_paths import LoadPath
 
 @dataclass(frozen=True)
 class Slot:
-    """One run of a series: which pair, which place in it, which path."""
+    """One run of a series: its pair, its position in it, its load path."""
 
     index: int
     position: int
@@ -19,8 +19,8 @@ class Slot:
 
 
 def plan_series(pairs: int, seed: int, load_paths: Sequence[LoadPath]) -> list[Slot]:
-    """The order of all runs; which path goes first in each pair is drawn from the recorded seed."""
-    draw = random.Random(seed)  # noqa: S311 - an order, not a secret
+    """The order of all runs; the first load path of each pair is drawn with the recorded seed."""
+    draw = random.Random(seed)  # noqa: S311 - not used for security
     slots = []
     for index in range(pairs):
         order = list(load_paths)

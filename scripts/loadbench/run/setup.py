@@ -1,4 +1,4 @@
-"""Everything a first run needs, quick when it is there already."""
+"""Prepares everything that a first run needs; quick if it is already there."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from loadbench.workspace import Workspace
 def set_up(config: Config, workspace: Workspace, ui: Ui, may_fetch: Callable[[str], bool]) -> None:
     """Terraform, its provider for every root, and the models of the configuration.
 
-    Without a Terraform that will do, asks `may_fetch` whether to download one. Raises PreflightError when
-    there is none after that, RunError when a download fails.
+    Without a suitable Terraform, calls `may_fetch` to ask whether to download one. Raises PreflightError if
+    there is none after that, RunError if a download fails.
     """
     binary = _terraform_or_fetched(workspace, ui, may_fetch)
     ui.note(f"{binary.product} {binary.version}: {binary.path}")
     with ui.step("Terraform's AWS provider"):
         install_provider(binary, workspace, ui)
     if config.target != "local":
-        return  # on a real account the hub serves the weights, or staging fetches them when they are needed
+        return  # on a real account the weights come from the hub, or staging downloads them later
     for model_id in dict.fromkeys(config.deployment(load_path).hf_model_id for load_path in config.paths):
         with ui.step(f"model {model_id}"):
             staging.resolve_model(model_id, staging.cache_dir(), hugging_face_token(), ui.progress)
@@ -48,16 +48,16 @@ def _terraform_or_fetched(workspace: Workspace, ui: Ui, may_fetch: Callable[[str
         return find_terraform()
     except PreflightError as error:
         if os.environ.get(BINARY_VARIABLE):
-            raise  # the user has chosen one
-        if not may_fetch(f"{error.message}. Fetch Terraform {TERRAFORM_VERSION} for this folder?"):
+            raise  # the user chose this binary
+        if not may_fetch(f"{error.message}. Download Terraform {TERRAFORM_VERSION} for this folder?"):
             raise
-    with ui.step(f"fetching Terraform {TERRAFORM_VERSION}"):
+    with ui.step(f"downloading Terraform {TERRAFORM_VERSION}"):
         fetch_terraform(workspace.private_dir, ui.progress)
     return find_terraform()
 
 
 def install_provider(binary: Binary, workspace: Workspace, ui: Ui) -> None:
-    """Make the root ready to apply; nothing to do when it is. RunError with Terraform's own messages."""
+    """Initialize the root module if needed. Raises RunError with Terraform's messages."""
     root = workspace.terraform_root
     initialize(
         binary,
@@ -69,7 +69,9 @@ def install_provider(binary: Binary, workspace: Workspace, ui: Ui) -> None:
 
 
 def check_terraform(workspace: Workspace, ui: Ui) -> None:
-    """`terraform fmt -check`, `validate`, `test` for the root and all modules; RunError with its messages."""
+    """`terraform fmt -check`, `validate`, `test` for all modules. Raises RunError with Terraform's
+    messages.
+    """
     binary = find_terraform()
     install_provider(binary, workspace, ui)
     for command in (["fmt", "-check", "-recursive", "-diff"], ["validate"], ["test"]):
@@ -90,5 +92,5 @@ def _terraform(binary: Path, arguments: list[str], folder: Path, workspace: Work
         raise RunError(
             f"terraform {arguments[0]} failed",
             details=done.stdout + done.stderr,
-            remedy="Fix what it names; `terraform fmt -recursive terraform` fixes the format.",
+            remedy="Fix the reported problems; `terraform fmt -recursive terraform` fixes the format.",
         )

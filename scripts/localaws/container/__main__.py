@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Run until killed. The exit status is 1 where the model cannot be served."""
-    # Importing makes a million objects and no garbage: looking for it costs a fifth of the start.
+    """Run until killed. The exit status is 1 if the model cannot be served."""
+    # Imports create a million objects and no garbage: collecting it takes a fifth of the start.
     gc.disable()
     # Huge pages for tensors: first touching the memory takes half the time. Read when torch is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Threads that wait for work must not spin: on cores shared with others that makes a token take seconds.
+    # Waiting threads must not spin: on shared cores a token would take seconds.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # What transformers would ask the hub for, it finds in the model folder or not at all.
+    # transformers must not access the hub: all files are in the model folder.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # transformers imports these where they are installed: a fifth of the start, and serving needs none.
@@ -83,7 +83,7 @@ async def _serve(options: Options, streams: list[Stream], started_s: float) -> N
 
 
 def _open_streams(options: Options) -> list[Stream]:
-    """Begin to stream every rank before anything slow is imported: bytes that come meanwhile cost nothing."""
+    """Start to stream every rank before slow imports, so that both run in parallel."""
     if not options.streams:
         return []
     import fastload
@@ -96,7 +96,7 @@ def _open_streams(options: Options) -> list[Stream]:
 
 
 def _device_before_torch() -> str:
-    """Where the weights go, known without importing torch: its CPU build has a version that says so."""
+    """The device of the weights, without importing torch: the version shows a CPU build."""
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         return "cpu"
     from importlib.metadata import version
@@ -179,7 +179,7 @@ def _streamed(streams: list[Stream]) -> list[dict[str, Any]]:
 
 
 def _exit(status: int) -> None:
-    """Leave at once: threads that still stream or generate do not hold the process."""
+    """Exit immediately, without waiting for threads that still stream or generate."""
     sys.stdout.flush()
     sys.stderr.flush()
     if threading.active_count() > 1:

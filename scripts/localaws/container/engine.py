@@ -51,7 +51,7 @@ class Engine:
         )
 
     def warm_up(self) -> None:
-        """One short answer, so that the first request does not pay for what happens once."""
+        """Warm up with one short answer, so that the first request is not slower."""
         self.generate(GenerationRequest("Hello", None, Sampling(max_new_tokens=2)))
 
     def generate(

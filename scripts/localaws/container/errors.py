@@ -1,4 +1,4 @@
-"""What can go wrong in the model server."""
+"""Errors of the model server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Models that the container gets itself, because the platform brought none: `HF_MODEL_ID`, `option.model_id`.
+"""Models that the container downloads itself, because there is no model data: `HF_MODEL_ID`,
+`option.model_id`.
 
 The value is an `s3://` prefix or an id of the Hugging Face Hub
 (docs/facts/sagemaker.md#how-lmi-gets-its-model).

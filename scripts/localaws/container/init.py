@@ -1,4 +1,4 @@
-"""The first process of a container with a real engine: what runs in it ends with it.
+"""The first process of a container with a real engine: all its processes end with it.
 
     python -m localaws.container.init COMMAND …
 
@@ -52,7 +52,7 @@ def _leave(*_: Any) -> None:
 
 
 def _kill_everything() -> None:
-    """Kill every descendant; those that fork meanwhile are met in the next round."""
+    """Kill every descendant; processes that fork meanwhile are killed in the next round."""
     for _ in range(_ROUNDS):
         children = psutil.Process().children(recursive=True)
         if not children:

@@ -17,17 +17,17 @@ from .processes import kill_marked
 
 # The kind of record that tells a later run which key pairs were a machine's.
 _KIND = "instance"
-# What a container inherits of this process's environment: nothing that could carry a secret, or AWS settings.
+# Variables that a container inherits from this process: none with secrets or AWS settings.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "OMP_NUM_THREADS")
 
 
 class DeploymentError(LocalAwsError):
-    """A deployment cannot go on; the text becomes the resource's `FailureReason`."""
+    """A deployment has failed; the text becomes the resource's `FailureReason`."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an instance belongs."""
+    """The endpoint and variant of an instance."""
 
     region: str
     endpoint: str
@@ -46,7 +46,7 @@ class Instance:
         self._credentials: Credentials | None = None
 
     async def provision(self, requested_s: float) -> None:
-        """Get the machine. Raises DeploymentError where there is no capacity."""
+        """Provision the machine. Raises DeploymentError if there is no capacity."""
         fault = self.emulator.faults.take(
             "insufficient_capacity", instance_type=self.place.instance_type, endpoint=self.place.endpoint
         )
@@ -64,7 +64,7 @@ class Instance:
         self.event("provision", requested_s, time.time(), simulated=simulated_s > 0)
 
     def release(self) -> None:
-        """Give the machine back, on which nothing runs any more: its folder and its key pair go."""
+        """Release the machine, on which nothing runs any more: remove its folder and its key pair."""
         if self._credentials is not None:
             self.emulator.keys.revoke(self._credentials.access_key_id)
             self.emulator.store.delete(self.place.region, _KIND, self.id)
@@ -72,7 +72,9 @@ class Instance:
         self.emulator.shared_files.sweep()
 
     def environment(self) -> dict[str, str]:
-        """What every process on this machine gets: the machine's own AWS credentials and AWS's address."""
+        """Environment of every process on this machine: the machine's AWS credentials and the
+        endpoint URL.
+        """
         assert self._credentials is not None, "provision() comes first"
         return process_environment(self.emulator, self.place.region, self._credentials) | {
             "HOME": str(self.folder)
@@ -94,7 +96,7 @@ class Instance:
         size_bytes: int = 0,
         inference_component: str | None = None,
     ) -> None:
-        """Write down a phase that only the platform can see."""
+        """Log a phase that only the platform can observe."""
         message = {
             "phase": phase,
             "start": start_s,

@@ -1,7 +1,7 @@
-"""One copy of a model: a container on an instance, from its model data to its end.
+"""One copy of a model: the life of a container on an instance.
 
-Image pull and model data go in parallel, then a real process starts, then `/ping` is asked until it answers
-200 (docs/facts/sagemaker.md#phases-of-a-cold-start). The spans it writes meet without a gap.
+Image pull and model download run in parallel, then a real process starts, then `/ping` is polled until it
+returns 200 (docs/facts/sagemaker.md#phases-of-a-cold-start). The logged spans have no gaps.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ContainerSpec:
     accelerators: float = 0
     cpu_cores: float = 0
     memory_mib: int = 0
-    # More than this ends it, as the system ends a container of AWS; 0 is no limit.
+    # Above this it is killed, like a container on AWS; 0 is no limit.
     max_memory_mib: int = 0
 
 
@@ -69,7 +69,7 @@ class ModelCopy:
     ) -> None:
         self.instance = instance
         self.spec = spec
-        # Its machine has its resources back.
+        # Its resources on the machine are free again.
         self.is_released = False
         self.id = secrets.token_hex(8)
         self.status: Status = "Creating"
@@ -94,7 +94,7 @@ class ModelCopy:
 
     @property
     def inference_component(self) -> str | None:
-        """Whose copy it is; None for a variant's."""
+        """Its inference component; None for a variant's copy."""
         return self.spec.inference_component
 
     @property
@@ -114,14 +114,14 @@ class ModelCopy:
         return f"{self.instance.place.variant}/{self.instance.id}"
 
     def usage(self) -> Usage:
-        """What the copy has used, the platform's own work for it included."""
+        """Resource usage of the copy, including the platform's work for it."""
         total = Usage()
         for child in self._children:
             total = total.plus(child.usage())
         return total
 
     def peak_memory_bytes(self) -> int:
-        """The most memory that one of its processes held; 0 where the system does not say."""
+        """The peak memory of one of its processes; 0 if the system does not report it."""
         return max((child.peak_memory_bytes() for child in self._children), default=0)
 
     async def start(self, requested_s: float) -> None:
@@ -139,7 +139,7 @@ class ModelCopy:
         self.status = "InService"
 
     async def drain(self) -> None:
-        """Take no further request, and wait for the answers to those that are under way."""
+        """Accept no more requests, and wait until those in progress are answered."""
         self.status = "Stopped"
         deadline_s = time.monotonic() + _DRAIN_S
         while self.outstanding and time.monotonic() < deadline_s:  # noqa: ASYNC110 - a counter, not an event
@@ -201,7 +201,7 @@ class ModelCopy:
                 data = await model_data.fetch(
                     spec.model_data, self.model_dir, self.instance.environment(), self._children.append
                 )
-            # After the clock: a machine of AWS shares with nobody.
+            # Outside the timing: machines of AWS do not share files.
             self.instance.emulator.shared_files.share(data.shareable(), self.model_dir)
         except TimeoutError as error:
             raise DeploymentError(late) from error
@@ -211,7 +211,9 @@ class ModelCopy:
         return data
 
     async def _run_until_healthy(self, data: ModelData) -> float:
-        """Start the process and wait for `/ping`; gives the time at which the server says it was ready."""
+        """Start the process and wait for `/ping`; returns the time at which the server reports that
+        it was ready.
+        """
         spawned_s = time.time()
         self.port = _free_port()
         timeout_s, fault = self.spec.startup_timeout_s, self._container_fault()
@@ -244,7 +246,7 @@ class ModelCopy:
         raise DeploymentError(f"{self._unhealthy()}: {_ending(exited.result())}. {self._see_logs()}")
 
     async def _watch(self, child: Child) -> None:
-        """Tell of the end of a process that nobody asked to end."""
+        """Report the unexpected end of the process."""
         status = await child.wait()
         if self.status in ("Creating", "InService"):
             self.status = "Failed"
@@ -275,7 +277,7 @@ class ModelCopy:
             await asyncio.sleep(usage.SAMPLE_INTERVAL_S)
 
     def _start_container(self, data: ModelData, spawned_s: float, fault: FaultSpec | None) -> Child:
-        """The real engine where the image is one of it and it is installed; else the stand-in."""
+        """The real engine if it is installed and the image contains it; otherwise the emulated server."""
         environment = self._environment(data, spawned_s, fault)
         if self._real_engine is None or fault is not None:
             self._say_engine("name=stand-in version=embedded-aws")
@@ -292,7 +294,7 @@ class ModelCopy:
         return Child(start.command, environment | start.environment, is_tree=True)
 
     def _say_engine(self, engine: str) -> None:
-        """The log's first line: which of the two serves. Records and reports take it from here."""
+        """The first line of the log names the engine; records and reports read it."""
         line = f"[engine] {engine} image={self.spec.image}"
         emulator, place = self.instance.emulator, self.instance.place
         emulator.logs.append(place.region, self.log_group, self.log_stream, [(int(time.time() * 1000), line)])
@@ -353,10 +355,10 @@ class ModelCopy:
 
 
 def _ready_s(answer: bytes) -> float:
-    """When the server says it was ready; the stand-in tells, vLLM's answer is empty."""
+    """When the server reports that it was ready; the emulated server does, vLLM's response is empty."""
     document = json.loads(answer) if answer.strip() else None
-    told = document.get("ready_s") if isinstance(document, dict) else None
-    return float(told) if told is not None else time.time()
+    reported = document.get("ready_s") if isinstance(document, dict) else None
+    return float(reported) if reported is not None else time.time()
 
 
 def _ending(status: int) -> str:
@@ -364,7 +366,7 @@ def _ending(status: int) -> str:
 
 
 def _free_port() -> int:
-    """A port on loopback that nobody listens on now."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

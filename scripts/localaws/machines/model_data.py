@@ -1,4 +1,4 @@
-"""What the platform does before a container starts: bring its model data to the model folder."""
+"""Downloads model data to the model folder before a container starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAST_LOADER_FOLDER = "sagemaker-fast-model-loader-"
 
 @dataclass(frozen=True)
 class ModelData:
-    """What was brought: bytes now in the model folder, and where the shards are that were left in S3."""
+    """The result: the bytes in the model folder, and the place of shards that stay in S3."""
 
     size_bytes: int
     shards: str | None
@@ -25,7 +25,7 @@ class ModelData:
     objects: tuple[RemoteObject, ...] = ()
 
     def shareable(self) -> list[tuple[str, str]]:
-        """(name, what tells its bytes from any others) of each file: an object's address, ETag and size."""
+        """(name, identity of its content) of each file: an object's URL, ETag and size."""
         return [
             (item.name, f"{item.url} {item.etag} {item.size_bytes}") for item in self.objects if item.etag
         ]

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive this one, and what they used when they are gone."""
+"""Child processes that do not outlive this one, and their resource usage."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Usage:
 
 
 class Child:
-    """One running child in a process group of its own. Linux kills it when this process dies in any way.
+    """One running child in its own process group. Linux kills it when this process dies.
 
     Make it on the event loop's thread: Linux watches the thread that forked. Both outputs must be read to
     their end, or the child blocks.
@@ -177,7 +177,7 @@ def _proportional_bytes(pid: int) -> int:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process that was started with this mark in its environment, wherever it has moved to.
+    """Kill every process that was started with this mark in its environment, in any process group or session.
 
     Supervisors start their programs in process groups and sessions of their own.
     """
@@ -208,5 +208,5 @@ def _prepare_child() -> None:
     """Runs in the child before its program: system calls only, none of which takes a lock."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The control plane must answer, and the computer stay usable, whatever model servers do.
+    # The control plane must respond, and the computer stay usable, whatever model servers do.
     os.nice(_NICENESS)

@@ -111,7 +111,7 @@ async def _collect(child: Child, *, error: bool) -> list[str]:
 
 
 def _explanation(errors: Sequence[str]) -> str:
-    """The first error line's own words, be it JSON or text."""
+    """The message of the first error line, JSON or text."""
     for line in errors:
         if line.startswith("{"):
             return str(json.loads(line).get("error", line))

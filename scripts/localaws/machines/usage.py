@@ -1,4 +1,4 @@
-"""What copies and their machines use, as CloudWatch metrics.
+"""Resource usage of copies and their machines, as CloudWatch metrics.
 
 AWS's names in AWS's namespaces are what a real account shows, once a minute there; the counters in
 `LocalAWS/Instances` are exact and grow from the machine's start.
@@ -28,7 +28,7 @@ class Measured(Protocol):
 
     @property
     def inference_component(self) -> str | None:
-        """Whose copy it is; None for a variant's."""
+        """Its inference component; None for a variant's copy."""
 
     @property
     def meter(self) -> Meter:

@@ -1,4 +1,4 @@
-"""A container of AWS's image of the vLLM server, with the real vLLM from an environment on this machine.
+"""Runs AWS's image of the vLLM server with the real vLLM from an environment on this machine.
 
 It runs the image's own programs: `standard-supervisor`, which installs the model folder's `requirements.txt`,
 then vLLM's API server (docs/facts/vllm.md#sagemaker-image). An image is an environment: each container gets a

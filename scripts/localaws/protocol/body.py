@@ -1,4 +1,4 @@
-"""Reading request bodies: with a size limit, and never waiting for ever."""
+"""Reads request bodies with a size limit and a timeout."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ACCEPTED = "localaws body accepted"
 
 
 async def accept_body(request: web.BaseRequest) -> None:
-    """Tell a client that asked first (`Expect: 100-continue`) to send its body."""
+    """Send `100 Continue` to a client that waits for it (`Expect: 100-continue`)."""
     if _is_waiting(request) and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request[_ACCEPTED] = True
 
 
 def leaves_body_unsent(request: web.BaseRequest) -> bool:
-    """True where the client asked first and got no word to go on: this connection cannot be used again."""
+    """True if the client waits for `100 Continue` and did not get it: the connection cannot be reused."""
     return _is_waiting(request) and not request.get(_ACCEPTED)
 
 

@@ -1,4 +1,4 @@
-"""One verified request, as a service gets it."""
+"""A verified request, as passed to a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors and answers in the four ways in which AWS services write them."""
+"""Errors and responses in the four formats of AWS services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Protocol = Literal["s3", "json", "rest-json", "query", "cbor"]
 
 
 def protocol_of(request: web.BaseRequest, path: str, service: str) -> Protocol:
-    """The protocol in which the client wants its answer."""
+    """The protocol of the response."""
     headers = request.headers
     if headers.get("smithy-protocol") == "rpc-v2-cbor":
         return "cbor"

@@ -1,4 +1,4 @@
-"""Presigned addresses of Signature Version 2: boto3 and the AWS CLI still make them by default.
+"""Presigned URLs of Signature Version 2, which boto3 and the AWS CLI still create by default.
 
 The text to sign is botocore's own. Parameters that this version does not sign are refused, so that nobody can
 turn a signed address into another request.

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: checks what clients sign, and signs this package's own control calls.
+"""AWS Signature Version 4: verifies requests of clients, and signs this package's own control calls.
 
 Source: "AWS Signature Version 4 for API requests" in the IAM User Guide; S3's differences in "Authenticating
 Requests" of the S3 API Reference (the path is encoded once and never normalised).
@@ -32,7 +32,9 @@ Headers = Mapping[str, Sequence[str]]
 
 
 class SignatureError(LocalAwsError):
-    """A request that cannot be let in. `reason` is a word of this module; services spell it differently."""
+    """A request with an invalid signature. `reason` is a code of this module; services report it
+    differently.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -41,7 +43,7 @@ class SignatureError(LocalAwsError):
 
 @dataclass(frozen=True)
 class Request:
-    """What of a request is signed. `raw_path` and `raw_query` are as they stood on the request line."""
+    """The signed parts of a request. `raw_path` and `raw_query` are from the request line."""
 
     method: str
     raw_path: str
@@ -51,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Signed:
-    """The signature that a request carries, and what it claims."""
+    """The signature of a request, and its parameters."""
 
     access_key_id: str
     date: str
@@ -71,7 +73,7 @@ class Signed:
 @cache
 def known_regions() -> frozenset[str]:
     """Every region of every partition, as botocore lists them."""
-    # Only a server checks signatures; who signs must not wait for this import.
+    # Only the server verifies signatures; signing must not wait for this import.
     from botocore.loaders import Loader
 
     partitions = Loader().load_data("partitions")["partitions"]
@@ -122,7 +124,7 @@ def verify(
 
 
 def canonical_request(request: Request, signed: Signed, payload_hash: str) -> str:
-    """The text that both sides hash."""
+    """The canonical request."""
     path = unquote(request.raw_path) if signed.service == "s3" else _normalised(request.raw_path)
     pairs = sorted(
         (quote(name, safe=_UNRESERVED), quote(value, safe=_UNRESERVED))

@@ -1,4 +1,4 @@
-"""The embedded AWS's own calls: status, settings, faults. Signed like any other, for service `localaws`."""
+"""Control calls of the embedded AWS: status, settings, faults. Signed like others, for service `localaws`."""
 
 from __future__ import annotations
 

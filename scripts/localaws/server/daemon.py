@@ -1,4 +1,4 @@
-"""The server process: holds its folder's lock, listens on loopback, ends its children when it ends."""
+"""The server process: locks its folder, listens on loopback, stops its children when it ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DaemonError(LocalAwsError):
 
 
 def listen(kept_port: int | None) -> socket.socket:
-    """A socket on loopback: on the port of last time where it is free, otherwise on any free one."""
+    """A socket on loopback: on the last port if it is free, otherwise on any free one."""
     candidates = ([kept_port] if kept_port else []) + random.sample(_PORTS, _PORT_ATTEMPTS)
     for port in candidates:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -102,7 +102,7 @@ def _is_not_bad_http(record: logging.LogRecord) -> bool:
 def main() -> None:
     """Run as `python -m localaws.server.daemon STATE_DIR`, with stdout and stderr on the log file."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # What is no HTTP gets its 400; a traceback of the parser for each would only fill the disk.
+    # Invalid HTTP gets a 400; logging the parser's tracebacks would only fill the disk.
     logging.getLogger("aiohttp.server").addFilter(_is_not_bad_http)
     os.umask(0o077)
     try:

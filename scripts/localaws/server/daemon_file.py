@@ -1,4 +1,4 @@
-"""`daemon.json`: which process serves a state folder, and on which port."""
+"""`daemon.json`: process and port of the server of a state folder."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def _is_number(value: object, below: int) -> bool:
 
 
 def _damaged(path: Path) -> DaemonFileError:
-    return DaemonFileError(f"{path} is damaged; run `localaws down` and `localaws up`, which writes it anew")
+    return DaemonFileError(f"{path} is damaged; run `localaws down` and `localaws up`, which writes it again")

@@ -1,4 +1,4 @@
-"""The one port: lets in what is signed, and hands it to the service that the credential scope names."""
+"""The HTTP endpoint: verifies signatures, and passes requests to the service in the credential scope."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _log = logging.getLogger(__name__)
 # service refuses what is over it.
 MAX_BODY_BYTES = 16 << 20
 _MAX_HEADERS = 100
-# Headers that say what to do: the operation, its protocol, its parameters.
+# Headers that change what a request does: the operation, its protocol, its parameters.
 _MUST_BE_SIGNED = ("x-amz-", "x-amzn-sagemaker-", "smithy-protocol")
 
-# How each kind of service words a refused signature: for S3, for JSON and CBOR services, for query services.
+# Error codes of refused signatures: for S3, for JSON and CBOR services, for query services.
 _REFUSALS = {
     "missing": ("AccessDenied", "MissingAuthenticationTokenException", "MissingAuthenticationToken"),
     "unknown key": ("InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId"),
@@ -75,7 +75,7 @@ class Gateway:
         )
 
     def start(self) -> None:
-        """Begin what may take a while, in the background."""
+        """Start the background work."""
         self._moto.preload()
         for name in ("s3", "sagemaker"):
             asyncio.get_running_loop().run_in_executor(None, service_model, name)
@@ -127,7 +127,7 @@ class Gateway:
         return response
 
     def _of_system(self, error: OSError | sqlite3.OperationalError, request_id: str) -> AwsError:
-        """What a client is told where the system refuses."""
+        """The error that a client gets for an error of the operating system."""
         is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "is full" in str(error)
         if is_full:
             folder = self._emulator.state_dir
@@ -144,7 +144,7 @@ class Gateway:
     def _failed(
         self, request: web.BaseRequest, error: AwsError, request_id: str, path: str, service: str
     ) -> web.Response:
-        """The answer to a request that failed. Raises ConnectionResetError where one has begun already."""
+        """The response to a failed request. Raises ConnectionResetError if a response has already started."""
         if request.writer.output_size:
             _log.warning("%s %s broke off: %s", service, path, error)
             close_connection(request)
@@ -165,7 +165,7 @@ class Gateway:
             raise _refusal(error, protocol_of(request, sent.raw_path, "")) from error
 
     async def _verified(self, sent: sigv4.Request, request: web.BaseRequest, signed: sigv4.Signed) -> Call:
-        """The call, once its signature is known to be good. S3 checks the body itself, while it arrives."""
+        """The call after its signature was verified. S3 verifies the body itself, while it arrives."""
         try:
             key = self._emulator.keys.get(signed.access_key_id)
             if key is None:
@@ -236,7 +236,7 @@ def _is_older_signature(sent: sigv4.Request) -> bool:
 
 
 def _check_signed_headers(sent: sigv4.Request, signed: sigv4.Signed) -> None:
-    """Raise SignatureError for a header that changes what a request means and that nobody signed."""
+    """Raise SignatureError for an unsigned header that changes what a request does."""
     unsigned = [
         name
         for name in sent.headers
@@ -262,7 +262,7 @@ def _refusal(error: sigv4.SignatureError, protocol: Protocol) -> AwsError:
 
 
 def _operation(request: web.BaseRequest, body: bytes) -> str:
-    """The operation's name, wherever this protocol has it; empty where only the service can tell."""
+    """The operation's name, if the protocol has it; empty if only the service knows it."""
     if target := request.headers.get("X-Amz-Target"):
         return target.rpartition(".")[2]
     if request.headers.get("smithy-protocol"):

@@ -1,4 +1,4 @@
-"""Up, down, status and environment of a server process, as seen from outside it."""
+"""Starts, stops and queries the server process, from outside it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def down(state_dir: Path) -> bool:
 
 
 def status(state_dir: Path) -> dict[str, Any]:
-    """The server's own report, or {"running": false} where none runs."""
+    """The server's own report, or {"running": false} if none runs."""
     state_dir = state_dir.resolve()
     if not lock.is_locked(state_dir):
         return {"running": False, "state_dir": str(state_dir), "endpoints": []}
@@ -88,7 +88,7 @@ def environment(state_dir: Path) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # A profile of the user's own must not lead these requests to a real account.
+        # A profile of the user must not redirect these requests to a real account.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **loopback_without_proxy(os.environ),
@@ -198,7 +198,7 @@ def _request(state_dir: Path, method: str, action: str, body: bytes = b"") -> di
 
 
 def _daemon_file(state_dir: Path) -> dict[str, int]:
-    """What the server that holds the folder wrote; a file that another process left is not believed."""
+    """The file of the server that locks the folder; a file that another process left is ignored."""
     try:
         described = read_daemon_file(state_dir)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""One server a folder: a lock that dies with its process. Apart from the server, so that asking is cheap."""
+"""The lock of a state folder: one server per folder. A separate module, so that checking it is cheap."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import os
 import time
 from pathlib import Path
 
-# What a server that finds the folder taken ends with.
+# Exit code of a server whose folder is locked by another one.
 EXIT_ALREADY_RUNNING = 10
 
 
 def lock(state_dir: Path) -> None:
-    """Take the folder's lock for this process's life. Raises BlockingIOError where another holds it."""
+    """Lock the folder for the lifetime of this process. Raises BlockingIOError if another one has
+    locked it.
+    """
     descriptor = os.open(state_dir / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
-            # Who asks "is it running" holds a shared lock for an instant; only a server's is exclusive.
+            # `is_locked` holds a shared lock for an instant; only a server's lock is exclusive.
             if is_locked(state_dir):
                 os.close(descriptor)
                 raise
@@ -29,7 +31,7 @@ def lock(state_dir: Path) -> None:
 
 
 def is_locked(state_dir: Path) -> bool:
-    """True while a server process holds the folder."""
+    """True while a server process has locked the folder."""
     try:
         descriptor = os.open(state_dir / "daemon.lock", os.O_RDONLY)
     except FileNotFoundError:
@@ -44,6 +46,6 @@ def is_locked(state_dir: Path) -> bool:
 
 
 def holder(state_dir: Path) -> int | None:
-    """The process id of the server that holds the folder; None while it is only about to write it."""
+    """The process id of the server that has locked the folder; None until it has written it."""
     text = (state_dir / "daemon.lock").read_text(errors="replace")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

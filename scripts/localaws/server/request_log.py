@@ -1,4 +1,4 @@
-"""A record of what was asked, one JSON object a line, for whoever compares two clients or writes a policy.
+"""A log of requests, one JSON object per line, to compare clients or to write a policy.
 
 Off unless the environment variable LOCALAWS_RECORD names a file when the server starts. Bodies are kept as
 they came, a token in a model's environment included: the file is private, and S3's bodies are left out.
@@ -18,7 +18,7 @@ VARIABLE = "LOCALAWS_RECORD"
 
 
 class Recorder:
-    """Appends the requests that were signed by the user's key; an instance's own are no client's."""
+    """Appends requests that were signed with the user's key, not those of instances."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys

@@ -1,4 +1,4 @@
-"""The platform's own requests to the S3 of this server: signed and served like any client's."""
+"""The platform's requests to this server's S3: signed and served like those of clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of pages: they name the last item shown, so that what comes and goes meanwhile moves nothing."""
+"""Page tokens: they name the last item shown, so that pages are stable while items are added and removed."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _choose(call: Call, platform: Platform, name: str) -> tuple[ModelCopy, str]:
 
 
 def _mirror(call: Call, platform: Platform, fleets: dict[str, Fleet], chosen: Fleet) -> None:
-    """Send a shadow variant its share of the requests; nobody waits for its answers."""
+    """Send a shadow variant its share of the requests, without waiting for responses."""
     for shadow in fleets.values():
         copy = least_busy(shadow.copies()) if shadow.is_shadow else None
         share = shadow.weight / chosen.weight if chosen.weight else 0.0
@@ -202,7 +202,7 @@ def _weighted(fleets: dict[str, Fleet], wanted: str | None) -> Fleet:
 
 @asynccontextmanager
 async def _asked(call: Call, copy: ModelCopy) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The container's answer, its head at least. Raises ModelError where there is none in time."""
+    """The container's response, at least its head. Raises ModelError after a timeout."""
     http = platform_of(call.emulator).http
     request = call.request
     headers = {

@@ -1,4 +1,4 @@
-"""One SQLite file holds every record of the embedded AWS; this module opens it and runs statements on it.
+"""The SQLite database with all records of the embedded AWS.
 
 What is committed survives `kill -9` of the process: the write-ahead log is in the page cache by then. Losing
 power may undo the last moments (synchronous=NORMAL), but leaves a consistent file.
@@ -48,7 +48,7 @@ class Database:
         self._connection.close()
         return DatabaseError(
             f"{self._path} is damaged ({reason.splitlines()[0]}). Move the state folder {self._path.parent} "
-            "away and start again: what it held is lost, unless you have a copy of this file"
+            "away and start again: its data is lost, unless you have a backup of this file"
         )
 
     def script(self, statements: str) -> None:

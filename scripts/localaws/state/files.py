@@ -1,4 +1,4 @@
-"""Files that only their owner may read, and that are never seen half written."""
+"""Files that only their owner can read, written atomically."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import LocalAwsError
 
-# What `write_private` leaves when its process dies in it.
+# Temporary files of `write_private`, left if its process dies.
 _TEMPORARY = re.compile(r"\..+\.\d+")
 
 
@@ -27,8 +27,8 @@ def private_folder(path: Path) -> Path:
 def state_folder(path: Path) -> Path:
     """A folder that holds an embedded AWS, made if needed.
 
-    Raises StateFolderError where another user owns it, or could have put something into it: what lies there
-    is believed. A folder that others could only read is closed to them.
+    Raises StateFolderError if another user owns it, or could have written to it, because its content is
+    trusted. A folder that others could only read is made private.
     """
     try:
         private_folder(path)
@@ -56,7 +56,7 @@ def state_folder(path: Path) -> Path:
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what a killed server was about to put in place."""
+    """Remove temporary files of a killed server."""
     for path in folder.iterdir():
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             with contextlib.suppress(OSError):
@@ -64,7 +64,7 @@ def sweep_temporary(folder: Path) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file in one step, with mode 0600."""
+    """Replace a file atomically, with mode 0600."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

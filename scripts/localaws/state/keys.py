@@ -1,4 +1,4 @@
-"""Key pairs: the user's own, and one for every instance and job to identify its traffic."""
+"""Key pairs: the user's, and one for every instance and job to identify its traffic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID_ALPHABET = string.ascii_uppercase + "234567"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a client signs with."""
+    """Credentials of a client."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -69,7 +69,7 @@ class KeyRing:
 
     @property
     def user(self) -> Credentials:
-        """The key pair that the person at the keyboard uses."""
+        """The user's key pair."""
         key = next(key for key in self._keys.values() if key.label == "user")
         return Credentials(key.access_key_id, key.secret_access_key)
 
@@ -78,7 +78,7 @@ class KeyRing:
         return self._keys.get(access_key_id)
 
     def issue(self, label: str, instance_type: str | None) -> Credentials:
-        """Make a new key pair; `label` says for whom (an instance id, a job's name)."""
+        """Create a key pair; `label` names its owner (an instance id, a job's name)."""
         key = Key(
             "AKIA" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(16)),
             secrets.token_urlsafe(30),

@@ -217,7 +217,7 @@ def entry(key: str, size: str = "1") -> str:
 @pytest.mark.parametrize(
     ("inner", "sentence"),
     [
-        (entry("p/a") + "<NextContinuationToken>t</NextContinuationToken>", "one page of its listing again"),
+        (entry("p/a") + "<NextContinuationToken>t</NextContinuationToken>", "repeats a page of its listing"),
         (entry("p/a", "\xb2"), "not a count"),
         (entry("p/a", "-1"), "not a count"),
         (entry("p/a", "9" * 5000), "not a count"),
@@ -247,7 +247,7 @@ def test_a_listing_without_an_end_is_ended(
 def test_entities_of_a_listing_are_refused_before_they_grow(serve: Callable[..., Store]) -> None:
     document = b'<!DOCTYPE a [<!ENTITY l "' + b"l" * 1000 + b'">]><ListBucketResult>&l;</ListBucketResult>'
     serve((OK + b"Content-Length: %d\r\n\r\n" % len(document) + document, b""))
-    with pytest.raises(StorageError, match="no listing"):
+    with pytest.raises(StorageError, match="not a listing"):
         open_store("s3://bucket/p").listing()
 
 

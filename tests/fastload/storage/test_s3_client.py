@@ -187,5 +187,5 @@ def address_by_botocore(bucket: str, region: str, fips: bool, dual_stack: bool) 
 
 def test_a_region_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "oregon")
-    with pytest.raises(StorageError, match="no AWS region"):
+    with pytest.raises(StorageError, match="is not an AWS region"):
         bucket_from_environment("weights")

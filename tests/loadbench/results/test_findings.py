@@ -32,7 +32,7 @@ def test_the_phase_that_dominates_is_named_with_its_largest_part() -> None:
 def test_what_a_loader_can_save_at_most_is_said_where_it_is_little() -> None:
     found = findings(start(("container_start", 0, 80), ("weights_stream", 80, 82)))
     assert (
-        "Loading weights takes 2 % of the cold start: however fast, a loader saves at most 2.00 s." in found
+        "Loading weights takes 2 % of the cold start: even the fastest loader saves at most 2.00 s." in found
     )
 
 
@@ -59,7 +59,9 @@ def test_a_crash_before_the_start_is_the_first_thing_said() -> None:
     restarts = [Restart(stream="s", at_s=30, reason="ValueError: no")]
     spans = (("failed_start", 0, 30), ("container_start", 30, 90), ("imports", 30, 80))
     found = findings(start(*spans, restarts=restarts))
-    assert found[0].startswith("30.0 s went to a server that ended before it was ready (ValueError: no)")
+    assert found[0].startswith(
+        "30.0 s were spent on a server that ended before it was ready (ValueError: no)"
+    )
     assert len(found) <= MOST
 
 

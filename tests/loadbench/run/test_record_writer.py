@@ -25,7 +25,7 @@ def test_a_run_that_was_killed_is_interrupted_and_says_so(tmp_path: Path) -> Non
     assert closed.finished_s == record.steps[-1].start_s, "the last that is known of it"
     assert closed.failure is not None
     assert closed.failure.step == record.steps[-1].name
-    assert "without output" in closed.failure.message
+    assert "ended unexpectedly" in closed.failure.message
 
 
 def test_a_run_that_had_an_ending_keeps_it(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_failed_run_ends_the_series_before_the_next_one_is_paid_for(context: R
     with pytest.raises(RunError, match="no capacity") as caught:
         run_series(context, "s", resume=False, run=runs)
     assert len(runs.made) == 2
-    assert caught.value.remedy.startswith("Try later. 1 of 6 runs of the series are done and kept.")
+    assert caught.value.remedy.startswith("Try later. 1 of 6 runs of the series are complete.")
     assert "make compare PAIRS=3 ARGS=--resume" in caught.value.remedy
 
 

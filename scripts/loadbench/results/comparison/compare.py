@@ -1,6 +1,6 @@
-"""Two sets of records: result, phases, other measures, cost, break-even, and what else differed.
+"""Compares two sets of records: result, phases, other measures, cost, break-even, other differences.
 
-Method: docs/method.md. Reads records, writes nothing; reports are made from what it returns.
+Method: docs/method.md. It writes nothing; reports are made from its result.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def compare_points(
     record_of: RecordOf,
     created_s: float,
 ) -> Comparison:
-    """The same from points; whole records are read only for the runs whose timeline is shown."""
+    """The same from run summaries; whole records are read only for the runs whose timeline is shown."""
     (label_a, points_a), (label_b, points_b) = _sides(points, baseline)
     a, b = make_side(label_a, points_a, record_of), make_side(label_b, points_b, record_of)
     both = match(a, b)
@@ -90,10 +90,10 @@ def _sides(
     order: dict[str, int] = {load_path: place for place, load_path in enumerate(LOAD_PATHS)}
     paths = sorted({point.path for point in points}, key=lambda path: (order.get(path, len(order)), path))
     if len(paths) != 2:
-        found = f"only {' and '.join(paths)} runs" if paths else "no run at all"
+        found = f"only {' and '.join(paths)} runs" if paths else "no runs"
         raise UsageError(
-            f"a comparison needs runs of two paths, found {found}",
-            remedy="Run the other path (make standard, make fast), or name an earlier run: --baseline RUN.",
+            f"a comparison needs runs of two loading methods, found {found}",
+            remedy="Run another method (make standard, make fast), or name an earlier run: --baseline RUN.",
         )
     first, second = ([point for point in points if point.path == load_path] for load_path in paths)
     return (paths[0], first), (paths[1], second)
@@ -104,12 +104,12 @@ def _newest(runs: Sequence[RunSummary]) -> RunSummary:
 
 
 def _break_even(both: Match, total: PhaseRow) -> BreakEven | None:
-    """Only where `b` paid a job and `a` did not, and the runs settle which is faster."""
+    """None unless `b` needed a job and `a` did not, and the runs show which one is faster."""
     a, b = both.a, both.b
     if b.one_time is None or a.one_time is not None or not a.time_to_ready or not b.time_to_ready:
         return None
     if total.estimate is None or not total.estimate.decides:
-        return None  # seconds that may not be saved pay nothing back
+        return None  # it is not certain that any seconds are saved
     usd_a, usd_b = (side.cost.to_ready_usd if side.cost else None for side in (a, b))
     interval = total.difference_interval_s
     return break_even(
@@ -130,7 +130,7 @@ def _notice(newest: RunRecord, runs: Sequence[RunSummary]) -> str | None:
 
 
 def _system(newest: RunRecord) -> dict[str, str]:
-    """Rule 10: what a result carries so that somebody else can repeat it."""
+    """Rule 10: versions and settings that somebody else needs to repeat the result."""
     return {
         "model": newest.model.model_id,
         "weights digest": newest.model.digest or "unknown",
@@ -151,7 +151,7 @@ def _commands(a: Side, b: Side, *, baseline: bool) -> list[str]:
 
 
 def _comparison_id(created_s: float, runs: Sequence[RunSummary]) -> str:
-    """Sorts by time; the suffix tells apart what was compared."""
+    """An id that sorts by time; its suffix depends on the compared runs."""
     moment = datetime.datetime.fromtimestamp(created_s, datetime.UTC)
     digest = hashlib.sha256(" ".join(run.run_id for run in runs).encode()).hexdigest()
     return f"{moment:%Y%m%d-%H%M%S}-{digest[:4]}"

@@ -1,6 +1,7 @@
-"""What differs between two sides other than the loading, and what a reader should be warned of.
+"""Differences between two sides other than the loading method, and warnings about the result.
 
-Method: docs/method.md, rules 5, 7, 8. Found from the facts in the records, never from what was intended.
+Method: docs/method.md, rules 5, 7, 8. They are found from the facts in the records, never from the
+configuration's intent.
 """
 
 from __future__ import annotations
@@ -13,34 +14,34 @@ from loadbench.results.run_summary import RunSummary
 from loadbench.results.statistics import Estimate
 from loadbench.results.timeline import PHASES
 
-# Why a difference matters, by the fact's name; a fact not listed is printed without a reason.
+# Why a difference matters, by the fact's name; other facts are printed without a reason.
 _WHY = {
-    "endpoint kind": "a component starts after its endpoint is in service, and both times count",
-    "weights source": "the hub is not a bucket in the region: some of the difference may be the source",
+    "endpoint kind": "an inference component starts after its endpoint is in service, and both times count",
+    "weights source": "the hub is not a bucket in the region: the source may explain part of the difference",
     "image": "another image pulls, starts and loads differently",
-    "engine": "another engine starts and loads differently, and a stand-in is not what people deploy",
+    "engine": "another engine starts and loads differently, and the emulator's server is not a real engine",
     "model": "the sides did not load the same model",
     "weights digest": "the sides did not load the same bytes",
-    "dtype": "another number of bytes was loaded",
+    "dtype": "a different number of bytes was loaded",
     "instance type": "another instance has another network, disk and device",
     "instance count": "more instances start than are compared",
     "region": "capacity and network differ between regions",
     "target": "one side ran on the embedded AWS, the other on a real account",
-    "S3 shaping": "S3 was not equally fast for both",
-    "data cache": "a warm cache skips what a cold start pays for",
-    "image before the start": "an image that is there already is not pulled",
-    "weights before the start": "weights that are there already are not fetched",
-    "compile cache before the start": "graphs that were compiled before are loaded",
-    "page cache before the start": "files that were read before come from memory",
+    "S3 shaping": "S3 was not equally fast for both sides",
+    "data cache": "a warm cache skips work of a cold start",
+    "image before the start": "a cached image is not pulled",
+    "weights before the start": "cached weights are not downloaded",
+    "compile cache before the start": "cached graphs are loaded instead of compiled",
+    "page cache before the start": "cached files are read from memory",
 }
-# Layers of which a cold start has none; where one side had one and the other had not, no ratio is a verdict.
+# Caches that a cold start does not have; if only one side had one, the ratio proves nothing.
 _CACHES = ("data cache", *(name for name in _WHY if name.endswith(" before the start")))
 _LIKE_FOR_LIKE = ("endpoint kind", "weights source")
 _ENOUGH_ATTRIBUTED = 0.99
 
 
 def find_differences(a: Sequence[RunSummary], b: Sequence[RunSummary]) -> list[Difference]:
-    """Facts whose values are not the same on both sides, in the order in which the records list them."""
+    """Facts with different values on the two sides, in the order of the records."""
     names = dict.fromkeys(name for run in (*a, *b) for name in run.facts)
     found = []
     for name in names:
@@ -51,7 +52,7 @@ def find_differences(a: Sequence[RunSummary], b: Sequence[RunSummary]) -> list[D
 
 
 def warm_against_cold(a: Sequence[RunSummary], b: Sequence[RunSummary]) -> list[str]:
-    """The layers that all runs of one side are known to have had warm, and all of the other cold."""
+    """The caches that were known to be warm in all runs of one side, and cold in all of the other."""
     states = {name: [{run.facts.get(name) for run in runs} for runs in (a, b)] for name in _CACHES}
     return [
         name
@@ -65,7 +66,7 @@ def _values(runs: Sequence[RunSummary], name: str) -> str:
 
 
 def find_warnings(both: Match, estimate: Estimate | None, differences: Sequence[Difference]) -> list[str]:
-    """What a careful reader should know before using the result; each says what to do about it."""
+    """Warnings to read before using the result; each says what to do about it."""
     return [
         *_about_pairs(both, estimate),
         *(text for side in (both.a, both.b) for text in _about_runs(side)),
@@ -77,16 +78,16 @@ def _about_pairs(both: Match, estimate: Estimate | None) -> list[str]:
     texts = []
     if estimate and estimate.runs == 2:
         texts.append(
-            "An interval from two runs of a method is nearly useless: two values hardly tell how far apart "
-            "runs are. To narrow it: make compare PAIRS=5"
+            "An interval from two runs of a method is nearly useless: two values hardly show the spread of "
+            "runs. To narrow it: make compare PAIRS=5"
         )
     if estimate and estimate.method == "welch":
         texts.append(
-            "The runs were not made as pairs: what drifted between the two sets counts as a difference of "
-            "the loading. To get pairs: make compare PAIRS=5"
+            "The runs were not made as pairs: a drift between the two sets looks like a difference of the "
+            "loading. To get pairs: make compare PAIRS=5"
         )
     if alone := both.runs_without_partner():
-        texts.append(f"Runs without a partner, shown but not part of the ratio: {', '.join(alone)}.")
+        texts.append(f"Runs without a partner, listed but not part of the ratio: {', '.join(alone)}.")
     return texts
 
 
@@ -97,17 +98,17 @@ def _about_runs(side: Side) -> list[str]:
         texts.append(f"{len(side.failed)} of {len(side.runs)} runs of {side.label} failed: {reasons}.")
     if side.outliers:
         texts.append(
-            f"{side.label}: outliers, kept in every figure: {', '.join(side.outliers)}. Look at the timeline "
-            "and repeat on a quieter machine if something disturbed it."
+            f"{side.label}: outliers, included in every figure: {', '.join(side.outliers)}. Check the "
+            "timeline and repeat on a quieter machine if something disturbed it."
         )
     if refused := sum(run.failed_invocations for run in usable):
-        texts.append(f"{refused} requests to {side.label} failed: latency is that of the answered ones.")
+        texts.append(f"{refused} requests to {side.label} failed: latency is that of the successful ones.")
     if simulated := _simulated_phases(usable):
         texts.append(f"{side.label}: simulated phases, part of the cold start: {', '.join(simulated)}.")
     lost = _unattributed_share(usable)
     if lost > 1 - _ENOUGH_ATTRIBUTED:
         texts.append(
-            f"{side.label}: {100 * lost:.1f} % of the cold start is unattributed: no clock explains it."
+            f"{side.label}: {100 * lost:.1f} % of the cold start is unattributed: no observation explains it."
         )
     if mixed := sorted(name for name in _facts_that_vary(usable) if name in _WHY):
         texts.append(f"The runs of {side.label} differ from each other in {', '.join(mixed)}.")
@@ -151,7 +152,7 @@ def _about_differences(differences: Sequence[Difference]) -> list[str]:
         )
     if others:
         texts.append(
-            f"The sides also differ in {' and '.join(others)}: what that changes counts as a difference of "
-            "the loading. What else differs has the values."
+            f"The sides also differ in {' and '.join(others)}: the effect looks like a difference of the "
+            "loading. The values are listed under other differences."
         )
     return texts

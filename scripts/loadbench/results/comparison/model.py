@@ -1,4 +1,4 @@
-"""What a comparison says, as data: comparison.json. Every report is made from this and nothing else."""
+"""The data model of a comparison: comparison.json. Every report is made from this alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class _Model(BaseModel):
 
 
 class ShownRun(_Model):
-    """The run whose timeline is drawn: the one at the side's median. Times are seconds since its request."""
+    """The run whose timeline is drawn: the one closest to the side's median. Times are seconds since its
+    request.
+    """
 
     run_id: str
     ready_s: float
@@ -36,12 +38,12 @@ class ShownRun(_Model):
 
 
 class Side(_Model):
-    """One way of loading, with every run made of it, the failed ones too."""
+    """One loading method with all of its runs, including failed ones."""
 
     label: str
     path: str
     runs: list[RunSummary]
-    outliers: list[str] = Field(description="run ids far from the rest: labelled, kept in every figure")
+    outliers: list[str] = Field(description="ids of outliers: labelled, included in every figure")
     time_to_ready: Summary | None
     clocks: Clocks = Field(description="means over the runs")
     cost: Cost | None
@@ -55,7 +57,7 @@ class Side(_Model):
 
     @property
     def failed(self) -> list[RunSummary]:
-        """The runs that do not count, each with its reason."""
+        """The runs that do not count; each has its reason."""
         return [run for run in self.runs if not run.usable]
 
 
@@ -68,7 +70,7 @@ class DetailRow(_Model):
 
 
 class PhaseRow(_Model):
-    """One phase on both sides. Means, so that the rows add up to the total; ratios are of geometric means."""
+    """One phase on both sides. Seconds are means, so that rows add up; ratios are of geometric means."""
 
     name: str
     a_s: float | None = Field(description="None: this side has no such phase")
@@ -77,18 +79,17 @@ class PhaseRow(_Model):
     b_busy_s: float | None = None
     a_certainty: Certainty = "measured"
     b_certainty: Certainty = "measured"
-    difference_s: float | None = Field(
-        default=None, description="b minus a, a phase that is not there counting 0"
-    )
+    difference_s: float | None = Field(default=None, description="b minus a; a missing phase counts as 0")
     difference_interval_s: tuple[float, float] | None = Field(default=None, description="95 %, from pairs")
     estimate: Estimate | None = Field(default=None, description="None where a side is 0 in some run")
     details: list[DetailRow] = Field(
-        default_factory=list, description="finer phases within this one; what no line tells is in none"
+        default_factory=list,
+        description="finer phases within this one; time that no log line explains is in none of them",
     )
 
 
 class Measure(_Model):
-    """Another quantity on both sides; summaries are over all samples, estimates over runs' medians."""
+    """Another quantity on both sides; summaries use all samples, estimates the medians of runs."""
 
     name: str
     label: str
@@ -100,7 +101,7 @@ class Measure(_Model):
 
 
 class ScaleOutSection(_Model):
-    """What it took to add one copy to endpoints that serve. Each run of a side is one scale-out."""
+    """Adding one copy to endpoints in service. Each run of a side is one scale-out."""
 
     a: Side
     b: Side
@@ -116,12 +117,12 @@ class ScaleOutSection(_Model):
 
 
 class Difference(_Model):
-    """Something else than the loading that differs between the sides."""
+    """A difference between the sides other than the loading method."""
 
     what: str
     a: str
     b: str
-    why: str = Field(description="what it may do to the result, empty where nobody knows")
+    why: str = Field(description="possible effect on the result, empty if unknown")
 
 
 class Verdict(_Model):
@@ -129,14 +130,18 @@ class Verdict(_Model):
 
     kind: VerdictKind
     sentence: str
-    detail: str = Field(description="how sure it is, or what to do to be surer")
-    settled: bool = Field(default=False, description="the interval leaves out 1: the runs carry the claim")
-    next_command: str | None = Field(default=None, description="what settles it, where it is not settled")
-    next_minutes: float | None = Field(default=None, description="how long that takes, as earlier runs did")
+    detail: str = Field(description="how certain it is, or what to do to be more certain")
+    settled: bool = Field(default=False, description="the interval excludes 1: the runs support the claim")
+    next_command: str | None = Field(
+        default=None, description="the command that would settle it, if it is not settled"
+    )
+    next_minutes: float | None = Field(
+        default=None, description="how long that takes, estimated from earlier runs"
+    )
 
     @property
     def next_step(self) -> str | None:
-        """What comes before the command that settles it; None where it is settled."""
+        """Text before the command that would settle it; None if it is settled."""
         if self.next_command is None:
             return None
         minutes = self.next_minutes
@@ -144,7 +149,7 @@ class Verdict(_Model):
 
 
 class ReusedRun(_Model):
-    """A run that the command which made the comparison found and did not make."""
+    """A run that the comparing command found instead of making it."""
 
     run_id: str
     path: str
@@ -153,7 +158,7 @@ class ReusedRun(_Model):
     @property
     def words(self) -> str:
         """One line for people."""
-        return f"Re-used {self.path} run {self.run_id}, {formatting.age(self.age_s)} old"
+        return f"Reused {self.path} run {self.run_id}, {formatting.age(self.age_s)} old"
 
 
 class Comparison(_Model):
@@ -168,16 +173,16 @@ class Comparison(_Model):
     estimate: Estimate | None
     total: PhaseRow
     phases: list[PhaseRow]
-    weights: PhaseRow = Field(description="seconds in which weights moved; not a further phase")
+    weights: PhaseRow = Field(description="seconds in which weights were moving; not an additional phase")
     measures: list[Measure]
     break_even: BreakEven | None
     differences: list[Difference]
     warnings: list[str]
     system: dict[str, str]
-    commands: list[str] = Field(description="what made the runs, and what repeats them")
+    commands: list[str] = Field(description="the commands that made the runs, and those that repeat them")
     configuration: dict[str, object]
     scale_out: ScaleOutSection | None = Field(
-        default=None, description="copies added to the runs' endpoints; None where none was"
+        default=None, description="copies added to the runs' endpoints; None if there were none"
     )
 
     others: list[Comparison] = Field(
@@ -187,17 +192,18 @@ class Comparison(_Model):
         default_factory=list, description="runs of this comparison that an earlier command made"
     )
     notice: str | None = Field(
-        default=None, description="what the figures are not: set where a run was made on the embedded AWS"
+        default=None,
+        description="notice that the figures are not AWS timings, if a run was made on the embedded AWS",
     )
 
     @property
     def parts(self) -> list[Comparison]:
-        """This comparison and those of the further methods: one for every method but the first."""
+        """This comparison and those of further methods: one for every method except the first."""
         return [self, *self.others]
 
     @property
     def sides(self) -> list[Side]:
-        """Every loading method once, the one that the others are compared with first."""
+        """Every loading method once, the baseline first."""
         return [self.a, *(part.b for part in self.parts)]
 
     def measure(self, name: str) -> Measure | None:
@@ -206,18 +212,22 @@ class Comparison(_Model):
 
     @property
     def created(self) -> str:
-        """When it was made, in words."""
+        """When it was made, as text."""
         moment = datetime.datetime.fromtimestamp(self.created_s, datetime.UTC)
         return f"{moment:%Y-%m-%d %H:%M} UTC"
 
     @property
     def is_local(self) -> bool:
-        """Whether a run was made on the embedded AWS: nothing was billed, costs are what AWS would charge."""
+        """Whether a run was made on the embedded AWS: then nothing was billed, and costs are what AWS would
+        charge.
+        """
         return any(run.target == "local" for side in self.sides for run in side.runs)
 
 
 def load_comparison(path: Path) -> Comparison:
-    """Read comparison.json, or the folder that holds it. UsageError if it is not one, or too new."""
+    """Read comparison.json, or the folder with it. Raises UsageError if it is not a comparison, or
+    too new.
+    """
     file = path if path.suffix == ".json" else path / "comparison.json"
     remedy = "Compare its runs again: loadbench compare RUN RUN"
     return load_document(file, Comparison, "comparison", "a comparison", COMPARISON_SCHEMA_VERSION, remedy)

@@ -1,4 +1,6 @@
-"""What is compared: time to ready, phases, latency, resources, cost; each with its ratio where one exists."""
+"""The rows of a comparison: time to ready, phases, latency, resources, cost, each with its ratio if it has
+one.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,16 @@ Seconds = Callable[[RunSummary], float]
 
 @dataclass(frozen=True)
 class Match:
-    """Two sides and the pairs among their usable runs, as places in `a.usable` and `b.usable`."""
+    """Two sides and the pairs among their usable runs, as indexes into `a.usable` and `b.usable`."""
 
     a: Side
     b: Side
     pairs: Sequence[tuple[int, int]]
 
     def estimate(self, a: Sequence[float | None], b: Sequence[float | None]) -> Estimate | None:
-        """Ratio of the usable runs' values, from the pairs where there are any.
+        """Ratio of the usable runs' values, from pairs if there are any.
 
-        None where a value is missing or 0, and with one run of each: that carries no ratio.
+        None if a value is missing or 0, and with one run of each, which gives no ratio.
         """
         if self.pairs:
             a, b = [a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs]
@@ -43,16 +45,16 @@ class Match:
         if first is None or second is None:
             return None
         found = paired_ratio(first, second) if self.pairs else unpaired_ratio(first, second)
-        return found if found.low is not None else None  # one run of each carries no ratio
+        return found if found.low is not None else None  # one run of each gives no ratio
 
     def difference_interval(self, a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
-        """95 % interval of b minus a; None without at least two pairs."""
+        """95 % interval of b minus a; None with fewer than two pairs."""
         if not self.pairs:
             return None
         return paired_difference([a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs])
 
     def runs_without_partner(self) -> list[str]:
-        """Ids of usable runs that stand in no pair, where others do."""
+        """Ids of usable runs without a partner, if other runs are pairs."""
         if not self.pairs:
             return []
         paired = ({place for place, _ in self.pairs}, {place for _, place in self.pairs})
@@ -65,12 +67,12 @@ class Match:
 
     @cached_property
     def known(self) -> tuple[dict[str, Certainty], dict[str, Certainty]]:
-        """For each side, the phases that any run had and how well they are known."""
+        """For each side, the phases that any run had, and their certainty."""
         return _known_phases(self.a), _known_phases(self.b)
 
 
 def match(a: Side, b: Side) -> Match:
-    """Find the pairs: runs of the same series and index. A pair with a failed half is none."""
+    """Find the pairs: runs of the same series and index. A pair with a failed run does not count."""
     partners = {(run.pair.series_id, run.pair.index): place for place, run in enumerate(b.usable) if run.pair}
     keys = [(run.pair.series_id, run.pair.index) if run.pair else None for run in a.usable]
     return Match(
@@ -81,7 +83,7 @@ def match(a: Side, b: Side) -> Match:
 
 
 def _known_phases(side: Side) -> dict[str, Certainty]:
-    """A phase is only as well known as its worst span; a span of no length spoils nothing."""
+    """A phase is as certain as its least certain span; spans without length do not matter."""
     known: dict[str, Certainty] = {}
     for run in side.usable:
         for share in run.phases:
@@ -93,7 +95,7 @@ def _known_phases(side: Side) -> dict[str, Certainty]:
 def total_row(both: Match) -> PhaseRow:
     """The whole time from request to in service."""
     row = _row(both, "time_to_in_service", ready_s, ready_s, PHASES)
-    # The service measures the whole itself, however its parts are known; what is pretended stays so.
+    # The service measures the total, whatever the certainty of its parts; simulated time remains simulated.
     measured: dict[Certainty, Certainty] = {"inferred": "measured"}
     return row.model_copy(
         update={
@@ -104,9 +106,9 @@ def total_row(both: Match) -> PhaseRow:
 
 
 def weights_row(both: Match) -> PhaseRow:
-    """How long weights were moving, whatever else went on: what the loading methods do differently.
+    """How long weights were moving, including overlaps: the part that differs between loading methods.
 
-    Not a sum of phases: where a stream runs beside the start of its container, that phase may own the time.
+    Not a sum of phases: if weights stream while the container starts, the time may belong to that phase.
     """
     return _row(both, "weights", _moving_s, _moving_s, WEIGHTS_PHASES)
 
@@ -126,7 +128,9 @@ def _phase_row(both: Match, name: PhaseName) -> PhaseRow:
 
 
 def _detail_rows(both: Match, phase: PhaseName) -> list[DetailRow]:
-    """One row for each finer phase that any run had; a run without it counts 0, a side without it nothing."""
+    """One row for each finer phase that any run had; a run without it counts as 0, a side without it is
+    empty.
+    """
     rows = []
     for name in DETAILS.get(phase, ()):
         values = [[run.detail_in(phase, name) for run in side.usable] for side in (both.a, both.b)]
@@ -169,7 +173,7 @@ def _positive(values: Sequence[float | None]) -> list[float] | None:
 
 @dataclass(frozen=True)
 class _Spec:
-    """A quantity: one figure a run for the ratio, all samples for the summary where a run has several."""
+    """A quantity: one figure per run for the ratio; all samples for the summary if a run has several."""
 
     name: str
     label: str

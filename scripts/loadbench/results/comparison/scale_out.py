@@ -1,4 +1,4 @@
-"""What adding a copy took on both sides: the part of a comparison that scale-outs make."""
+"""The scale-out section of a comparison: adding a copy, on both sides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_section(
     b: tuple[str, Sequence[RunRecord]],
     scale_outs: Sequence[ScaleOutRecord],
 ) -> ScaleOutSection | None:
-    """The scale-outs of two labelled sets of runs side by side; None where there was none."""
+    """The scale-outs of two labelled sets of runs side by side; None if there were none."""
     sides = [_side(label, runs, scale_outs) for label, runs in (a, b)]
     if not any(side.runs for side in sides):
         return None
@@ -45,7 +45,7 @@ def _side(label: str, runs: Sequence[RunRecord], scale_outs: Sequence[ScaleOutRe
 def _sentence(a: Side, b: Side, estimate: Estimate | None) -> str:
     known = [side for side in (a, b) if side.time_to_ready]
     if not known:
-        return "No added copy came into service; the reasons are below."
+        return "No added copy reached service; the reasons are below."
     figures = f"One more copy was in service {', '.join(_figures(side) for side in known)}"
     if len(known) < 2:
         return f"{figures}."

@@ -36,7 +36,7 @@ def make_side(label: str, points: Sequence[RunSummary], record_of: RecordOf) -> 
 
 
 def label_of(points: Sequence[RunSummary]) -> str:
-    """The paths of the runs, in words."""
+    """The load paths of the runs, as text."""
     return " and ".join(dict.fromkeys(point.path for point in points))
 
 
@@ -86,7 +86,7 @@ def _cost(usable: Sequence[RunSummary]) -> Cost | None:
 
 
 def _one_time(runs: Sequence[RunSummary]) -> OneTimeCost | None:
-    """The job that made the shards; where several did, the median of their seconds."""
+    """The job that made the shards; for several jobs, the median of their seconds."""
     with_job = [(run, run.optimization) for run in runs if run.optimization]
     if not with_job:
         return None
@@ -105,6 +105,6 @@ def _one_time(runs: Sequence[RunSummary]) -> OneTimeCost | None:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of what is known, None of nothing."""
+    """Mean of the known values, None without any."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None

@@ -1,4 +1,4 @@
-"""The result in words. Method: docs/method.md, rule 4."""
+"""The verdict as text. Method: docs/method.md, rule 4."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MOST_PAIRS = 40  # a difference that needs more is too small to wait for
 
 
 def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False) -> Verdict:
-    """Say whether `b` is faster or slower than `a`, or that these runs are inconclusive and what settles it.
+    """Say whether `b` is faster or slower than `a`, or that the runs are inconclusive and how to settle it.
 
-    Only an interval that leaves out 1 is a claim; everything else begins with "Inconclusive".
+    Only an interval that excludes 1 is a claim; every other verdict begins with "Inconclusive".
     """
     if not a.usable or not b.usable:
         missing = " and ".join(side.label for side in (a, b) if not side.usable)
@@ -47,7 +47,7 @@ def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False
 
 
 def _warm_and_cold(a: Side, b: Side, layers: Sequence[str]) -> Verdict:
-    """Figures alone: the difference of two caches is no difference of two ways of loading."""
+    """Only figures: a difference between caches is not a difference between loading methods."""
     figures = ", ".join(
         f"{side.label} {formatting.seconds(side.time_to_ready.median)}"
         for side in (a, b)
@@ -57,12 +57,12 @@ def _warm_and_cold(a: Side, b: Side, layers: Sequence[str]) -> Verdict:
     return Verdict(
         kind="figures_only",
         sentence=f"Inconclusive (one side started warm, the other cold): {formatting.COLD_START} {figures}.",
-        detail=f"They differ in what was there before the start: {names}. Compare runs that began alike.",
+        detail=f"They differ in what was cached before the start: {names}. Compare runs that started alike.",
     )
 
 
 def _too_few(a: Side, b: Side, baseline: bool) -> Verdict:
-    """One run a side: seconds, and no ratio."""
+    """One run per side: seconds, and no ratio."""
     counts = sorted({len(a.usable), len(b.usable)})
     what = f"{counts[0]} run each" if counts == [1] else f"{len(a.usable)} and {len(b.usable)} runs"
     figures = ", ".join(
@@ -74,7 +74,7 @@ def _too_few(a: Side, b: Side, baseline: bool) -> Verdict:
     return Verdict(
         kind="figures_only",
         sentence=f"Inconclusive ({what}): {formatting.COLD_START} {figures}.",
-        detail="One run of a method cannot separate the loading from chance.",
+        detail="One run of each method cannot tell a real difference from chance.",
         next_command=command,
         next_minutes=minutes,
     )
@@ -93,14 +93,18 @@ def _spread_too_wide(a: Side, b: Side, estimate: Estimate, runs: str, baseline: 
 
 
 def _pairs_needed(estimate: Estimate) -> int:
-    """Pairs that find a difference of the size seen, four times in five: the error falls with the root."""
+    """Pairs needed to find a difference of the observed size with 80 % power: the error falls with
+    the root.
+    """
     seen, found = abs(math.log(estimate.ratio)), math.log(estimate.detectable_ratio or 1)
     needed = math.ceil(estimate.runs * (found / seen) ** 2) if seen else _MOST_PAIRS
     return min(max(needed, estimate.runs + 2, USUAL_PAIRS), _MOST_PAIRS)
 
 
 def _settling(a: Side, b: Side, pairs: int, baseline: bool) -> tuple[str, float | None]:
-    """The command that gives these two sides an interval, and its minutes as far as earlier runs tell."""
+    """The command that gives these two sides an interval, and its minutes if earlier runs allow an
+    estimate.
+    """
     options = [f"PAIRS={pairs}"]
     paths = [side.path for side in (a, b)]
     if not baseline and set(paths) <= set(LOAD_PATHS) and paths != list(COMPARED_LOAD_PATHS):
@@ -140,7 +144,7 @@ def _runs(a: Side, b: Side, estimate: Estimate) -> str:
 def _detail(estimate: Estimate, runs: str) -> str:
     parts = []
     if estimate.sign_flip_p is not None and estimate.smallest_sign_flip_p is not None:
-        smallest = ", the smallest that so many pairs can give"
+        smallest = ", the smallest possible with so many pairs"
         at_end = estimate.sign_flip_p <= estimate.smallest_sign_flip_p * (1 + 1e-9)
         parts.append(f"Exact sign-flip test: p = {estimate.sign_flip_p:.3g}{smallest if at_end else ''}")
     return ". ".join([*parts, _detectable(estimate, runs)]) + "."

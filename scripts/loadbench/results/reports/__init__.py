@@ -1,4 +1,4 @@
-"""One output format a file; `write_reports` and `write_run_files` write them all."""
+"""Report formats, one module each; `write_reports` and `write_run_files` write all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadbench.workspace import Workspace
 
 
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write every format of a comparison into `folder`, each file whole or not at all."""
+    """Write every format of a comparison into `folder`, each file atomically."""
     return _write(
         folder,
         {
@@ -31,7 +31,7 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def write_run_files(record: RunRecord, folder: Path) -> list[Path]:
-    """Write what a reader of one run looks for beside its record."""
+    """Write the files that belong to the record of one run."""
     return _write(
         folder,
         {
@@ -44,7 +44,7 @@ def write_run_files(record: RunRecord, folder: Path) -> list[Path]:
 
 
 def _docs(folder: Path) -> str | None:
-    """How the page of a checkout finds the documentation; an installed package has none."""
+    """Path from the page to the documentation in a checkout; an installed package has none."""
     docs = Workspace.here().assets / "docs"
     return os.path.relpath(docs, folder) if (docs / "read-a-result.md").is_file() else None
 

@@ -1,4 +1,4 @@
-"""The charts of a comparison, each as one function; `width` chooses the layout for a page or for a phone."""
+"""The charts of a comparison, one function each; `width` chooses the layout for a page or for a phone."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from loadbench.results.run_record import Series
 from loadbench.results.run_summary import RunSummary
 from loadbench.results.timeline import DETAILS, PHASES, Span, weights_phases_of
 
-SIDE_CLASSES = "abcdef"  # of the style sheet; further sides would have no colour
+SIDE_CLASSES = "abcdef"  # classes of the style sheet; more sides would have no colour
 WIDE = 960
 NARROW = 360
 _LEFT = 206.0  # pixels for labels beside a wide chart
-_LETTER = 7.0  # pixels, on the generous side
-_SHORTEST_S = 0.001  # what is no phase and shorter is a moment, not a span
+_LETTER = 7.0  # pixels of one letter, rounded up
+_SHORTEST_S = 0.001  # shorter spans that are not phases are drawn as moments
 _LONG_UNITS = ((3600, "h"), (60, "min"))
-_RESOURCES = ("cpu", "memory", "disk", "network")  # what a series' name holds
-_MAX_POINTS = 400  # of a curve; more cannot be told apart
+_RESOURCES = ("cpu", "memory", "disk", "network")  # parts of series names
+_MAX_POINTS = 400  # of a curve; more cannot be distinguished
 
 
 class Sides(Protocol):
-    """What a timeline is drawn from: a comparison, or its scale-outs."""
+    """Input of the timeline chart: a comparison, or its scale-outs."""
 
     @property
     def sides(self) -> list[Side]:
-        """The first one, and what is compared with it."""
+        """The baseline, and the others that are compared with it."""
 
 
 def waterfall(comparison: Sides, width: int) -> Drawing:
-    """The shown runs on one time axis from the request on: a row a phase, weights in the side's colour."""
+    """The shown runs on one time axis from the request on: one row per phase, weights in the side's
+    colour.
+    """
     shown = [(css, side, side.shown) for css, side in _sides(comparison) if side.shown]
     narrow = width < WIDE
     row_height, left = (38.0, 0.0) if narrow else (25.0, _LEFT)
@@ -62,7 +64,7 @@ def waterfall(comparison: Sides, width: int) -> Drawing:
 
 
 def _headline(side: Side, run: ShownRun, narrow: bool) -> str:
-    """Which run it is, and how far from the median that the tiles show."""
+    """Which run is shown, and the median for comparison."""
     text = f"{side.label}: in service after {formatting.seconds(run.ready_s)}"
     median_s = side.time_to_ready.median if side.time_to_ready else run.ready_s
     if len(side.usable) < 2:
@@ -132,7 +134,7 @@ def _tick(value: float) -> str:
 
 
 def raw_points(comparison: Comparison, width: int) -> Drawing:
-    """Every run's cold start, a lane a side; lines join pairs, a bar marks the median."""
+    """Every run's cold start, one lane per side; lines join pairs, a bar marks the median."""
     sides = [
         (css, side, [run.time_to_ready_s or 0.0 for run in side.usable]) for css, side in _sides(comparison)
     ]
@@ -166,13 +168,13 @@ def raw_points(comparison: Comparison, width: int) -> Drawing:
             drawing.line(middle, y - 15, middle, y + 15, f"median {css}")
         for run, value in zip(side.usable, values, strict=True):
             far = run.run_id in side.outliers
-            tip = f"{run.run_id}: {formatting.seconds(value)}{', far from the rest' if far else ''}"
+            tip = f"{run.run_id}: {formatting.seconds(value)}{', outlier' if far else ''}"
             drawing.dot(scale(value), y, 5.5, f"point {css}{' outlier' if far else ''}", tip)
     return drawing
 
 
 def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
-    """The ratio with its interval beside every pair's own ratio, on a log axis; None without an interval."""
+    """The ratio with its interval, and every pair's own ratio, on a log axis; None without an interval."""
     estimate = comparison.estimate
     if estimate is None or estimate.low is None or estimate.high is None:
         return None
@@ -191,7 +193,7 @@ def ratio_interval(comparison: Comparison, width: int) -> Drawing | None:
         126,
         f"Ratio {comparison.a.label} ÷ {comparison.b.label}",
         f"{formatting.times(estimate.ratio)}, 95 % interval {formatting.interval(estimate)}; "
-        "1 is no difference.",
+        "1 means no difference.",
     )
     for value in ticks(math.exp(scale.low), math.exp(scale.high), 4 if narrow else 8):
         drawing.line(scale(math.log(value)), 0, scale(math.log(value)), 98, "grid")
@@ -219,7 +221,7 @@ def _partners(upper: Side, lower: Side) -> list[tuple[RunSummary, RunSummary]]:
 
 
 def break_even(comparison: Comparison, width: int) -> Drawing | None:
-    """Seconds spent after so many deployments; the fast path starts with its job. None without a job."""
+    """Total seconds by number of deployments; the fast path starts with its job. None without a job."""
     pays, job = comparison.break_even, comparison.b.one_time
     if pays is None or job is None or job.seconds is None or not comparison.a.time_to_ready:
         return None
@@ -231,7 +233,7 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
     left = 56.0 if narrow else _LEFT
     bottom = 232.0
     across, up = Scale(0, last, left, width - 20), Scale(0, top_s, bottom, 26)
-    drawing = Drawing(width, 284, "Time spent after so many deployments", pays.sentence)
+    drawing = Drawing(width, 284, "Total time by number of deployments", pays.sentence)
     unit_s, unit = next(((size, name) for size, name in _LONG_UNITS if top_s >= 2 * size), (1, "s"))
     for value in ticks(0, top_s / unit_s, 5):
         drawing.line(left, up(value * unit_s), width - 20, up(value * unit_s), "grid")
@@ -242,7 +244,7 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
     drawing.text((left + width - 20) / 2, bottom + 42, "deployments", "tick", "middle")
     lines = (
         ("a", 0.0, a_s, comparison.a.label),
-        ("b", job.seconds, b_s, f"{comparison.b.label}, its job included"),
+        ("b", job.seconds, b_s, f"{comparison.b.label}, including its job"),
     )
     for row, (css, start_s, each_s, label) in enumerate(lines):
         drawing.polyline(
@@ -259,9 +261,9 @@ def break_even(comparison: Comparison, width: int) -> Drawing | None:
 
 
 def curve_names(comparison: Comparison) -> list[str]:
-    """Processor, memory, disk and network, where some shown run has a curve; a single point is none.
+    """Processor, memory, disk and network, if a shown run has a curve with more than one point.
 
-    Of several series for one of them the first is drawn; trace.json has all.
+    If a resource has several series, the first is drawn; trace.json has all.
     """
     known = dict.fromkeys(
         _quantity(series)
@@ -275,12 +277,12 @@ def curve_names(comparison: Comparison) -> list[str]:
 
 
 def _quantity(series: Series) -> str:
-    """What a series measures: its name without the instance that comes after it."""
+    """The resource of a series: its name without the instance after it."""
     return series.name.split(" ")[0]
 
 
 def curve(comparison: Comparison, name: str, width: int = 400) -> Drawing:
-    """One resource over time on both sides, zero at the request."""
+    """One resource over time on both sides, from the request on."""
     chosen = [
         (css, side, series)
         for css, side in _sides(comparison)
@@ -327,7 +329,7 @@ def _sides(comparison: Sides) -> list[tuple[str, Side]]:
 
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:
-    """A range that shows the spread without touching its ends; around a single value a tenth of it."""
+    """An axis range a little wider than the values; around a single value a tenth of it."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)

@@ -1,4 +1,4 @@
-"""raw.csv and scale_out.csv: one row a run, the failed ones too. Seconds and bytes, no units in cells."""
+"""raw.csv and scale_out.csv: one row per run, including failed ones; seconds and bytes, no units in cells."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SCALE_OUT_COLUMNS = [
 
 
 def render(comparison: Comparison) -> str:
-    """RFC 4180 with a header; an unknown value is an empty cell."""
+    """RFC 4180 with a header; unknown values are empty cells."""
     return _table(
         COLUMNS,
         [
@@ -60,7 +60,7 @@ def render(comparison: Comparison) -> str:
 
 
 def render_scale_outs(section: ScaleOutSection) -> str:
-    """One row a scale-out; what only a deployment has is left out."""
+    """One row per scale-out, without the columns that only deployments have."""
     rows = [
         _row(side, run) | {"requests": run.sent_requests, "failed_requests": run.failed_invocations}
         for side in (section.a, section.b)

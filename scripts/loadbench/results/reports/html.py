@@ -1,4 +1,6 @@
-"""report.html: one self-contained page, no script, no network; and its charts as files of their own."""
+"""report.html: one self-contained page without scripts or network access; and its charts as separate
+files.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ _Drawn = TypeVar("_Drawn")
 
 @dataclass(frozen=True)
 class _Chart:
-    """A chart in both layouts; the style sheet shows the one that fits."""
+    """A chart in both layouts; the style sheet shows the fitting one."""
 
     wide: Markup
     narrow: Markup
@@ -43,7 +45,7 @@ class _Chart:
 def render(comparison: Comparison, docs: str | None = None) -> str:
     """The page. Every figure carries its path into comparison.json and its exact value.
 
-    `docs` is where the page finds the documentation, None where it has none.
+    `docs` is the path to the documentation, None if there is none.
     """
     document = comparison.model_dump(mode="json")
 
@@ -88,7 +90,7 @@ def render(comparison: Comparison, docs: str | None = None) -> str:
 
 
 def _ways(comparison: Comparison) -> list[dict[str, Any]]:
-    """Every loading method once: its side, its path into comparison.json, its class in the style sheet."""
+    """Every loading method: its side, its path into comparison.json, its class in the style sheet."""
     paths = ["a", "b", *(f"others.{number}.b" for number in range(len(comparison.others)))]
     return [
         {"side": side, "path": path, "css": css}
@@ -101,7 +103,7 @@ def _prefixes(comparison: Comparison) -> list[str]:
 
 
 def _parts(comparison: Comparison) -> list[dict[str, Any]]:
-    """Every method but the first: its comparison, the path to it, its own charts."""
+    """Every method except the first: its comparison, the path to it, its charts."""
     return [
         {
             "part": part,
@@ -123,7 +125,9 @@ def _rows(comparison: Comparison, name: str) -> list[dict[str, Any]]:
 
 
 def _phases(comparison: Comparison) -> list[tuple[str, list[dict[str, Any] | None]]]:
-    """A row for each phase that any method has: where each part has it, None where it does not."""
+    """A row for each phase of any method: the phase's place in each part, None if that part does not
+    have it.
+    """
     found: dict[str, list[dict[str, Any] | None]] = {}
     for name in PHASES:
         rows: list[dict[str, Any] | None] = []
@@ -137,7 +141,9 @@ def _phases(comparison: Comparison) -> list[tuple[str, list[dict[str, Any] | Non
 
 
 def _details(rows: Sequence[dict[str, Any] | None]) -> list[tuple[str, list[str | None]]]:
-    """The parts of a phase: each with where every method has its seconds, None where it has none."""
+    """The finer phases of a phase: each with the place of its seconds in every method, None if it has
+    none.
+    """
     known = [row for row in rows if row]
     names = dict.fromkeys(detail.name for row in known for detail in row["row"].details)
 
@@ -161,7 +167,7 @@ def _details(rows: Sequence[dict[str, Any] | None]) -> list[tuple[str, list[str 
 
 
 def chart_files(comparison: Comparison) -> dict[str, str]:
-    """The page's charts, each an SVG that stands alone; those of further methods are numbered from 2 on."""
+    """The page's charts as standalone SVG files; those of further methods are numbered from 2."""
     sheet, _, _ = _environment().loader.get_source(_environment(), "charts.css")  # type: ignore[union-attr]
     drawings: dict[str, Drawing | None] = {
         "waterfall": charts.waterfall(comparison, charts.WIDE),
@@ -202,7 +208,7 @@ def _environment() -> Environment:
 
 
 def _at(document: Any, path: str) -> Any:
-    """The value at a dotted path, None where something on the way is None."""
+    """The value at a dotted path, None if a value on the way is None."""
     for key in path.split("."):
         if document is None:
             return None
@@ -211,7 +217,7 @@ def _at(document: Any, path: str) -> Any:
 
 
 def _title(series_name: str) -> str:
-    """CPUSeconds as CPU seconds: words begin where a capital meets a small letter."""
+    """CPUSeconds as CPU seconds: words start where a capital precedes a small letter."""
     first, *rest = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+", series_name) or [series_name]
     return " ".join([first, *(word if word.isupper() else word.lower() for word in rest)])
 

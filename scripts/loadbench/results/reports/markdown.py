@@ -7,7 +7,7 @@ from loadbench.results.comparison.model import Comparison, PhaseRow, ScaleOutSec
 
 
 def render(comparison: Comparison) -> str:
-    """Verdict, table, break-even, differences and warnings in GitHub's Markdown, for each method in turn."""
+    """Verdict, table, break-even, differences and warnings in GitHub's Markdown, one method after another."""
     lines = [f"> {_escape(comparison.notice)}", ""] if comparison.notice else []
     lines += [f"> {_escape(item.words)}\n" for item in comparison.reused_runs]
     for part in comparison.parts:
@@ -109,7 +109,7 @@ def _line(*cells: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Keep what Markdown would take for its own signs; a run id or an environment value may hold any."""
+    """Escape Markdown's special characters; run ids and environment values may contain any."""
     for sign in ("\\", "`", "*", "_", "<", ">", "&", "|", "[", "]", "~", "#", "!"):
         text = text.replace(sign, "\\" + sign)
     return text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""One run on a terminal: its phases, its requests, what it left, or why it failed."""
+"""One run on a terminal: its phases, requests and results, or why it failed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MARKS: dict[Certainty, str] = {"measured": "", "inferred": " (inferred)", "simu
 
 
 def print_run(record: RunRecord, console: Console) -> None:
-    """Print the run's phases, and what one run says beside them."""
+    """Print the run's phases and its other figures."""
     console.print(render(record), width=WIDTH)
 
 
 def render(record: RunRecord) -> RenderableType:
-    """The phases add up to the cold start; one run says nothing of the spread."""
+    """The phases add up to the cold start; one run shows no spread."""
     run = point_of(record)
     parts: list[RenderableType] = [
         Text(f"{record.path} run {record.run_id}: {record.status}", style="bold"),

@@ -1,4 +1,4 @@
-"""timing_results.json and deployment_summary.txt: the first users' two files, same keys, same lines."""
+"""timing_results.json and deployment_summary.txt: the original two output files, same keys, same lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadbench.workspace import Workspace
 def timing_results(record: RunRecord) -> str:
     """The timing file in JSON, seconds with fractions, the time in UTC.
 
-    A step that this way of loading does not have took 0 seconds; one that a failed run never ended is null.
+    A step that the loading method does not have took 0 seconds; a step that did not complete is null.
     """
 
     def seconds(step: str) -> float | None:
@@ -40,12 +40,12 @@ def timing_results(record: RunRecord) -> str:
 
 
 def deployment_head(record: RunRecord) -> str:
-    """The summary's first part, which a terminal shows: timings and details."""
+    """The first part of the summary, which is printed on a terminal: timings and details."""
     return _render("deployment_head.txt.j2", record)
 
 
 def deployment_summary(record: RunRecord) -> str:
-    """The whole summary: what the first users had, then the container's environment and how to call it."""
+    """The whole summary: the original text, then the container's environment and how to send requests."""
     return _render("deployment_summary.txt.j2", record)
 
 
@@ -73,7 +73,7 @@ def _render(template: str, record: RunRecord) -> str:
 
 
 def _total_s(record: RunRecord) -> float:
-    """To the end of the run, or of what is known of it. Destroying the endpoint is not part of it."""
+    """To the end of the run, as far as it is known. Destroying the endpoint is not part of it."""
     ends = [step.end_s for step in record.steps if step.end_s is not None and step.name != "destroy"]
     return max([*ends, record.started_s]) - record.started_s
 

@@ -1,4 +1,4 @@
-"""invoke.py: the Python that asks a run's endpoint, ready to be copied."""
+"""invoke.py: Python code, ready to copy, that sends a request to a run's endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loadbench.workspace import Workspace
 
 
 def render(record: RunRecord) -> str:
-    """A script for boto3 with the request that the run itself sent."""
+    """A script for boto3 with the same request that the run sent."""
     environment = Environment(
         loader=FileSystemLoader(Workspace.here().assets / "templates"),
         undefined=StrictUndefined,
@@ -33,7 +33,7 @@ def render(record: RunRecord) -> str:
 
 
 def _sample(record: RunRecord) -> dict[str, Any]:
-    """The sample request of the run's own section, or the first that has one, as the run chose it."""
+    """The sample request of the run's section, or of the first section that has one, as in the run."""
     traits = LOAD_PATHS.get(record.path)
     sections = [traits.section] if traits else []
     for section in (*sections, *(other.section for other in LOAD_PATHS.values())):

@@ -30,7 +30,7 @@ def render(records: Sequence[RunRecord]) -> RenderableType:
     far = outliers([run.time_to_ready_s or 0.0 for run in runs])
     parts: list[RenderableType] = [_starts(records, runs, far), "", _phases(runs)]
     if named := [record.run_id for record, is_far in zip(records, far, strict=True) if is_far]:
-        parts += ["", Text(f"Far from the rest: {', '.join(named)}.")]
+        parts += ["", Text(f"Outliers: {', '.join(named)}.")]
     if sources := dict.fromkeys(
         record.deployment.request_source or "" for record in records if record.cause == "unknown"
     ):
@@ -53,7 +53,7 @@ def _starts(records: Sequence[RunRecord], runs: Sequence[RunSummary], far: Seque
     for record, run, is_far in zip(records, runs, far, strict=True):
         asked_s = record.deployment.request_s or record.started_s
         moment = datetime.datetime.fromtimestamp(asked_s, datetime.UTC)
-        notes = ["far from the rest"] if is_far else []
+        notes = ["outlier"] if is_far else []
         notes += (
             [f"{run.restarts} failed start{'s' if run.restarts > 1 else ''} before"] if run.restarts else []
         )

@@ -1,4 +1,4 @@
-"""The few shapes that the charts need, as SVG text. Colours are CSS classes, from templates/charts.css."""
+"""SVG shapes for the charts. Colours are CSS classes in templates/charts.css."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-_MARGIN = 16  # pixels around a chart that is a file of its own
+_MARGIN = 16  # pixels around a chart in a separate file
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Scale:
 
 @dataclass
 class Drawing:
-    """An SVG under construction; `describe` gives what a screen reader says instead of it."""
+    """An SVG under construction; title and description are for screen readers."""
 
     width: float
     height: float
@@ -36,7 +36,7 @@ class Drawing:
     parts: list[str] = field(default_factory=list)
 
     def rectangle(self, x: float, y: float, width: float, height: float, css: str, tip: str = "") -> None:
-        """A bar; `tip` is what a pointer resting on it shows; the page's tables have the same figures."""
+        """A bar; `tip` is its tooltip; the page's tables have the same figures."""
         inner = f"<title>{escape(tip)}</title>" if tip else ""
         self.parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.8):.1f}" height="{height:.1f}" '
@@ -70,7 +70,7 @@ class Drawing:
         return self._element(css, (0, 0, self.width, self.height), "")
 
     def render_alone(self, style: str, notice: str | None = None) -> str:
-        """The element as a file of its own: style sheet, margin, background, the notice below the chart."""
+        """A standalone SVG file: style sheet, margin, background, and the notice below the chart."""
         height = self.height + 2 * _MARGIN + (22 if notice else 0)
         x, y, width = -_MARGIN, -_MARGIN, self.width + 2 * _MARGIN
         ground = (

@@ -31,14 +31,14 @@ _STYLES: dict[VerdictKind, str] = {
 }
 _BESIDE = "∥ "
 _MARKS: dict[Certainty, str] = {"measured": "", "inferred": " ~", "simulated": " *"}
-_FEW_MEASURES = ("peak_memory", "cost_to_ready")  # what the short screen shows beside the cold start
+_FEW_MEASURES = ("peak_memory", "cost_to_ready")  # measures of the short table
 
 
 def print_comparison(comparison: Comparison, console: Console, *, every_row: bool = False) -> None:
-    """Print the comparison; colours only where the console has them, and a pipe is as wide as a page."""
+    """Print the comparison, with colours only if the console has them; a pipe gets 100 columns."""
     if not console.is_terminal:
         console.width = WIDTH
-    # WIDTH is the most: rich takes the narrower of this and the console.
+    # WIDTH is the maximum: rich uses the smaller of this and the console's width.
     console.print(render(comparison, every_row=every_row), width=WIDTH)
 
 
@@ -65,9 +65,9 @@ def render(comparison: Comparison, *, every_row: bool = False) -> RenderableType
 
 
 def print_scale_out(section: ScaleOutSection, console: Console) -> None:
-    """Print what adding one copy took, on its own."""
+    """Print only the scale-out section."""
     several = any(len(side.usable) > 1 for side in section.sides)
-    notes = ["The sentence has medians, the table means, which add up."] if several else []
+    notes = ["The sentence shows medians, the table means, which add up."] if several else []
     notes += [_direction(section.sides)] if section.total.estimate else []
     note = [Text(" ".join(notes), style="dim")] if notes else []
     console.print(Group(_scale_out(section), *note, *_marks(section.phases)), width=WIDTH)
@@ -77,12 +77,12 @@ def _verdicts(comparison: Comparison) -> Iterator[Text]:
     for part in comparison.parts:
         yield Text(part.verdict.sentence, style=_STYLES[part.verdict.kind])
         yield Text(part.verdict.detail)
-        if part.verdict.next_command:  # on a line of its own, to be copied
+        if part.verdict.next_command:  # on a separate line, easy to copy
             yield Text(f"{part.verdict.next_step}\n  {part.verdict.next_command}", no_wrap=True)
 
 
 def _scale_out(section: ScaleOutSection) -> RenderableType:
-    """A sentence, the phases of the copy, the requests meanwhile."""
+    """A sentence, the phases of the copy, and the requests during the scale-out."""
     sides = section.sides if section.b.runs else [section.a]
     figures = _Figures.of([side.label for side in sides], [section.total.estimate])
     figures.phases([section.total], "time to one more copy", style="bold")
@@ -112,7 +112,7 @@ def _circumstances(comparison: Comparison) -> str:
 class _Figures:
     """A table of two or more sides: rows of phases, and rows of anything else.
 
-    Two sides have difference, ratio and interval; of more, each has its ratio and interval in one cell.
+    With two sides: difference, ratio and interval. With more: ratio and interval of each side in one cell.
     """
 
     table: Table
@@ -144,7 +144,7 @@ class _Figures:
         estimates: Sequence[Estimate | None] = (),
         style: str = "",
     ) -> None:
-        """One row; what is missing at its end is left empty."""
+        """One row; missing cells at its end stay empty."""
         line = [label, *cells, *([difference] if self.sides == 2 else [])]
         if self.intervals:
             for estimate in estimates:
@@ -224,7 +224,7 @@ def _measure(figures: _Figures, items: Sequence[Measure | None]) -> None:
 
 
 def _seconds(own_s: float | None, busy_s: float | None, certainty: Certainty) -> str:
-    """A phase's own seconds, then those it was busy where it ran beside another."""
+    """A phase's own seconds, then its busy seconds if it overlapped with another phase."""
     beside = f" {_BESIDE}{formatting.seconds(busy_s)}" if formatting.ran_beside(own_s, busy_s) else ""
     return f"{formatting.seconds(own_s)}{beside}{_MARKS[certainty]}"
 
@@ -268,7 +268,7 @@ def _notes(comparison: Comparison, every_row: bool) -> list[Text]:
 
 
 def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
-    """What the signs in a table of phases mean, for those that it uses."""
+    """Explains the symbols that a table of phases uses."""
     notes = []
     certainties = {certainty for row in phases for certainty in (row.a_certainty, row.b_certainty)}
     if any(
@@ -278,14 +278,14 @@ def _marks(phases: Sequence[PhaseRow]) -> list[Text]:
     ):
         notes.append(
             Text(
-                "∥ how long the phase was busy in all, overlaps with other phases included.",
+                "∥ how long the phase was busy, including overlaps with other phases.",
                 style="dim",
             )
         )
     if "inferred" in certainties:
         notes.append(Text("~ inferred from what happened before and after, not measured.", style="dim"))
     if "simulated" in certainties:
-        notes.append(Text("* simulated by the embedded AWS, wholly or in part, not measured.", style="dim"))
+        notes.append(Text("* simulated by the embedded AWS, at least in part, not measured.", style="dim"))
     return notes
 
 

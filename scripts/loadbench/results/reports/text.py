@@ -1,4 +1,4 @@
-"""comparison.txt: what the terminal shows, without its colours."""
+"""comparison.txt: the terminal's output without colours."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Process:
-    """One run: a process of the trace. `zero_s` is its request, where all runs are aligned."""
+    """One run: a process of the trace. `zero_s` is its request, at which all runs are aligned."""
 
     name: str
     zero_s: float
@@ -57,7 +57,8 @@ def render(comparison: Comparison) -> str:
 
 
 def _render(processes: Sequence[_Process]) -> str:
-    # Terraform starts before the service sees the request; no viewer likes negative times, so all runs move.
+    # Terraform starts before the service sees the request; viewers need times from 0 on, so all runs are
+    # shifted.
     lead_s = max(
         (process.zero_s - span.start_s for process in processes for span in process.spans), default=0.0
     )
@@ -118,7 +119,7 @@ def _metadata(kind: str, arguments: dict[str, Any], pid: int, tid: int = 0) -> E
 
 
 def _tracks(spans: Sequence[Span]) -> list[tuple[str, list[Span]]]:
-    """Tracks by clock and worker; slices on each follow one another or nest."""
+    """Tracks by clock and worker; the slices of a track follow one another or nest."""
     tracks: dict[str, list[list[Span]]] = {}
     for span in sorted(spans, key=lambda span: (span.start_s, -span.end_s)):
         name = f"{span.clock} {span.worker}".strip()
@@ -136,5 +137,5 @@ def _tracks(spans: Sequence[Span]) -> list[tuple[str, list[Span]]]:
 
 
 def _fits(lane: Sequence[Span], span: Span) -> bool:
-    """Whether a span that starts after all of the lane follows or lies within every one of them."""
+    """Whether a span that starts after all spans of the lane follows or nests in each of them."""
     return all(other.end_s <= span.start_s or other.end_s >= span.end_s for other in lane)

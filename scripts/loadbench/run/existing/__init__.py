@@ -1,1 +1,3 @@
-"""Endpoints that somebody else deployed: watched while they start, or read afterwards; never changed."""
+"""Endpoints that loadbench did not deploy: observed while they start, or imported afterwards; never
+changed.
+"""

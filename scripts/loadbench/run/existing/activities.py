@@ -1,4 +1,4 @@
-"""Application Auto Scaling's activities: what asked for copies, when, and why."""
+"""Activities of Application Auto Scaling: what requested copies, when, and why."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Activity:
 
     @property
     def is_scale_out(self) -> bool:
-        """Whether an instance or a copy was added, as far as its words say."""
+        """Whether an instance or a copy was added, judging by its text."""
         return "ALARM" in self.cause.upper() and "AlarmLow" not in self.cause
 
 
 def scaling_activities(
     client: Any, names: ResourceNames, variants: list[str]
 ) -> tuple[list[Activity], list[str]]:
-    """All that the service still has of this endpoint's scaling (six weeks), and what could not be asked."""
+    """The scaling activities of this endpoint that the service still has (six weeks), and problems."""
     resources = [f"endpoint/{names.endpoint}/variant/{variant}" for variant in variants]
     if names.inference_component:
         resources = [f"inference-component/{names.inference_component}", *resources]

@@ -1,4 +1,4 @@
-"""What an endpoint runs, from Describe calls alone, as a record that its starts are written into."""
+"""Describes an endpoint from Describe calls, and creates the record for its starts."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Description:
 
     @property
     def kind(self) -> EndpointKind:
-        """Which of the two ways of hosting it is."""
+        """The endpoint kind."""
         return "inference_component" if self.names.inference_component else "model_based"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where it runs, and what asks for it."""
+    """Its target, account and region, and the command."""
 
     target: Literal["local", "aws"]
     region: str
@@ -50,7 +50,7 @@ class Place:
 
 
 def describe(client: Any, endpoint: str, component: str | None) -> Description:
-    """Ask SageMaker. UsageError when there is no such endpoint, or when it has several components."""
+    """Describe an endpoint. Raises UsageError if it does not exist, or has several components."""
     try:
         answer = client.describe_endpoint(EndpointName=endpoint)
         config = client.describe_endpoint_config(EndpointConfigName=answer["EndpointConfigName"])
@@ -60,14 +60,14 @@ def describe(client: Any, endpoint: str, component: str | None) -> Description:
         return _of_component(client, endpoint, answer, variant, component or _only(client, endpoint))
     except ClientError as error:
         if error.response["Error"]["Code"] in _NOT_THERE:
-            what = f"no endpoint is called {endpoint!r}" if component is None else str(error)
+            what = f"there is no endpoint {endpoint!r}" if component is None else str(error)
             raise UsageError(
                 f"{what}: {error.response['Error']['Message']}",
-                remedy="`aws sagemaker list-endpoints` shows what there is; --target says where to look.",
+                remedy="`aws sagemaker list-endpoints` lists endpoints; --target chooses the account.",
             ) from error
-        raise RunError(f"the endpoint {endpoint} cannot be described: {error}") from error
+        raise RunError(f"cannot describe the endpoint {endpoint}: {error}") from error
     except BotoCoreError as error:
-        raise RunError(f"the endpoint {endpoint} cannot be described: {error}") from error
+        raise RunError(f"cannot describe the endpoint {endpoint}: {error}") from error
 
 
 def _only(client: Any, endpoint: str) -> str:
@@ -150,7 +150,7 @@ def _in_service(answer: Mapping[str, Any], status: str) -> float | None:
 def new_record(
     description: Description, place: Place, origin: Origin, run_id: str, now_s: float
 ) -> RunRecord:
-    """A record of one start of it; what only a run of ours knows is left as unknown."""
+    """A record of one start of it; fields that only loadbench's own runs know stay empty."""
     hub = not (description.source_uri or description.model_id).startswith("s3://")
     return RunRecord(
         run_id=run_id,

@@ -1,4 +1,4 @@
-"""`loadbench import`: every past start of an endpoint becomes a record."""
+"""`loadbench import`: creates a record of every past start of an endpoint."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
 def import_endpoint(
     context: RunContext, endpoint: str, component: str | None, since_s: float
 ) -> list[RunRecord]:
-    """Read what AWS still has, write a record for each start. UsageError when there is none."""
+    """Read AWS's logs and activities, write a record for each start. Raises UsageError if there is none."""
     session, ui = context.account.session, context.ui
-    with ui.step(f"{endpoint}: describing it"):
+    with ui.step(f"{endpoint}: reading its description"):
         description = describe(session.client("sagemaker", config=_CLIENT_CONFIG), endpoint, component)
     with ui.step(f"{endpoint}: reading its logs and scaling activities"):
         seen, problems = _read(
@@ -47,9 +47,11 @@ def import_endpoint(
 
 
 def import_folder(results_dir: Path, command: list[str], endpoint: str, folder: Path) -> list[RunRecord]:
-    """The same from logs that were exported; nothing is asked of AWS."""
+    """The same from exported logs; makes no AWS calls."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder", remedy="--from-folder names the folder of exported logs.")
+        raise UsageError(
+            f"{folder} is not a folder", remedy="--from-folder names the folder of exported logs."
+        )
     names = ResourceNames(endpoint=endpoint, endpoint_configuration="unknown", model="unknown")
     place = Place("aws", "unknown", None, command)
     starts = past_starts(Description(names=names), Seen(read_folder(folder)), place)
@@ -72,7 +74,7 @@ def _read(session: Any, description: Description, since_s: float, embedded: bool
 
 
 def _events(client: Any, group: str, since_s: float) -> tuple[list[LogLine], list[str]]:
-    """Every stream's events of a group since a moment; a group that is not there is empty."""
+    """Every stream's events of a log group since a time; a missing group is empty."""
     lines: list[LogLine] = []
     try:
         pages = client.get_paginator("filter_log_events").paginate(
@@ -94,7 +96,7 @@ def _usage(client: Any, names: ResourceNames, record: RunRecord) -> Usage:
     try:
         return read_usage(client, names, times.request_s or 0.0, times.ready_s or 0.0)
     except (ClientError, BotoCoreError):
-        return Usage()  # the start's phases are worth having without its curves
+        return Usage()  # the start's phases are useful without its curves
 
 
 def _written(results_dir: Path, starts: Sequence[PastStart], where: str) -> list[RunRecord]:

@@ -1,6 +1,6 @@
-"""`loadbench observe`: an endpoint that somebody creates, updates or scales, watched until it serves.
+"""`loadbench observe`: watches an endpoint that is created, updated or scaled, until it is in service.
 
-It asks and never changes anything. What was seen is kept when the user stops it.
+It is read-only. If the user stops it, everything observed so far is kept.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
 def observe_endpoint(
     context: RunContext, endpoint: str, component: str | None, wait_s: float = STATE_CHANGE_TIMEOUT_S
 ) -> RunRecord:
-    """Watch one start to its end and write its record.
+    """Watch one start until it ends and write its record.
 
-    An endpoint that is coming up is watched until it serves, one that serves until it is scaled or updated.
-    Raises UsageError when nothing happens in `wait_s`, RunError with the service's reason when the start
-    fails, InterruptedRunError when the user stops it; what was seen is in the record by then.
+    A starting endpoint is watched until it is in service, one in service until it is scaled or updated.
+    Raises UsageError if nothing happens in `wait_s`, RunError with the service's reason if the start fails,
+    InterruptedRunError if the user stops it; everything observed is in the record by then.
     """
     client = context.account.session.client("sagemaker", config=_CLIENT_CONFIG)
     description = _found(context, client, endpoint, component, wait_s)
@@ -52,9 +52,9 @@ def observe_endpoint(
 def _found(
     context: RunContext, client: Any, endpoint: str, component: str | None, wait_s: float
 ) -> Description:
-    """Its description; waits for one that is not there yet."""
+    """Its description; waits until it exists."""
     deadline_s = time.monotonic() + wait_s
-    with context.ui.step(f"{endpoint}: waiting until it is there"):
+    with context.ui.step(f"{endpoint}: waiting until it exists"):
         while True:
             try:
                 return describe(client, endpoint, component)
@@ -67,7 +67,7 @@ def _found(
 def _creation(
     context: RunContext, client: Any, description: Description, record: RunRecord, wait_s: float
 ) -> RunRecord:
-    """The first start: from the resource's creation until it serves."""
+    """The first start: from the resource's creation until it is in service."""
     folder = record_file(context.workspace.results_dir, record.run_id).parent
     endpoint_was_up = _endpoint_serves(client, description)
     observer = Observer(
@@ -79,7 +79,7 @@ def _creation(
         embedded=record.target == "local",
     )
     try:
-        with context.ui.step(f"{record.path}: {description.status}, watching it"), observer:
+        with context.ui.step(f"{record.path}: {description.status}, observing"), observer:
             _until_ready(observer, wait_s)
     except KeyboardInterrupt as error:
         raise _kept(context, record, observer, description, endpoint_was_up) from error
@@ -88,7 +88,7 @@ def _creation(
         record.status = "failed"
         record.failure = Failure(step="deployment", message=reason, log_lines=observer.log_lines()[-15:])
         _save(context, record)
-        raise RunError(f"{record.path} failed: {reason}", remedy=f"What was seen is in {folder}.")
+        raise RunError(f"{record.path} failed: {reason}", remedy=f"Everything observed is in {folder}.")
     record.status = "succeeded"
     record.cause = "created"
     for problem in observer.problems:
@@ -105,7 +105,7 @@ def _until_ready(observer: Observer, wait_s: float) -> None:
     deadline_s = time.monotonic() + wait_s
     while observer.deployment.ready_s is None and observer.failure_reason is None:
         if time.monotonic() >= deadline_s:
-            raise RunError("it is not in service after the longest time that a health check may take")
+            raise RunError("it is not in service after the longest possible health check time")
         time.sleep(STATUS_INTERVAL_S)
 
 
@@ -113,7 +113,7 @@ def _collect(observer: Observer, record: RunRecord, description: Description, en
     record.deployment = observer.deployment
     record.deployment.request_source = "the endpoint's CreationTime"
     if endpoint_was_up:
-        # The endpoint served before: this start began with its component.
+        # The endpoint was in service before: this start began with its component.
         record.deployment.request_s = description.created_s
         record.deployment.request_source = "the component's CreationTime"
     observer.collect(record)
@@ -134,20 +134,20 @@ def _kept(
     _save(context, record)
     folder = record_file(context.workspace.results_dir, record.run_id).parent
     return InterruptedRunError(
-        f"stopped watching {record.path}; the endpoint was not touched",
-        remedy=f"What was seen is in {folder}.",
+        f"stopped observing {record.path}; the endpoint was not changed",
+        remedy=f"Everything observed is in {folder}.",
     )
 
 
 def _change(
     context: RunContext, client: Any, description: Description, record: RunRecord, wait_s: float
 ) -> RunRecord:
-    """A scale-out of what serves: from the moment it was seen to begin until the new copy serves."""
+    """A scale-out of a running endpoint: from the first observed change until the new copy is in service."""
     component = description.names.inference_component
     count = Copies(client, component) if component else Instances(client, description.names.endpoint)
     copy = AddedCopy(context.account.session, description.names, embedded=record.target == "local")
     before = count.read().current
-    with context.ui.step(f"{record.path}: serves with {before}, waiting until it is scaled"):
+    with context.ui.step(f"{record.path}: in service with {before}, waiting until it is scaled"):
         began = _next(count, lambda reading: reading.in_progress or reading.current > before, wait_s)
     scale_out = ScaleOutRecord(
         scale_out_id=record.run_id,
@@ -162,7 +162,7 @@ def _change(
         ],
     )
     try:
-        with context.ui.step(f"{record.path}: {began.status}, watching it"):
+        with context.ui.step(f"{record.path}: {began.status}, observing"):
             ended = _next(count, lambda reading: not reading.in_progress, STATE_CHANGE_TIMEOUT_S)
         scale_out.changes[0].ready_s = ended.modified_s
         record.status = "succeeded" if ended.current > before else "failed"
@@ -171,7 +171,7 @@ def _change(
     copy.collect(patiently=record.status == "succeeded")
     record.spans = copy.spans(scale_out)
     record.deployment.request_s, record.deployment.ready_s = scale_out.request_s, scale_out.ready_s
-    record.deployment.request_source = "LastModifiedTime when the change was seen to begin"
+    record.deployment.request_source = "LastModifiedTime when the change was first observed"
     record.restarts = find_restarts(copy.lines())
     record.layers = find_layers(copy.lines(), record.spans, new_endpoint=False, new_stream=True)
     record.cause = "scaled or updated"
@@ -179,8 +179,8 @@ def _change(
     _save(context, record)
     if record.status == "interrupted":
         raise InterruptedRunError(
-            f"stopped watching {record.path}; the endpoint was not touched",
-            remedy=f"What was seen is in {context.workspace.results_dir / record.run_id}.",
+            f"stopped observing {record.path}; the endpoint was not changed",
+            remedy=f"Everything observed is in {context.workspace.results_dir / record.run_id}.",
         )
     if record.status == "failed":
         raise RunError(f"{record.path} changed, and no copy was added", remedy="Nothing was measured.")
@@ -192,7 +192,7 @@ def _next(count: Copies | Instances, wanted: Any, wait_s: float) -> Reading:
     while not wanted(reading := count.read()):
         if time.monotonic() >= deadline_s:
             raise UsageError(
-                "nothing was created, updated or scaled in all that time",
+                "nothing was created, updated or scaled in that time",
                 remedy="Start `loadbench observe` before the change; `loadbench import` reads past ones.",
             )
         time.sleep(STATUS_INTERVAL_S)

@@ -1,8 +1,8 @@
-"""Past starts of an endpoint's copies, from what AWS still has of them.
+"""Past starts of an endpoint's copies, from AWS's logs and activities.
 
-Each start that a log stream shows becomes a record. When it was asked for, the service says only for the
-first one (the resource's creation) and for those that a scaling policy asked for (the activity's start). For
-any other one, the first line of its stream is all there is, and the record says so.
+Each start in a log stream becomes a record. The service reports the time of the request only for the first
+start (the resource's creation) and for starts that a scaling policy requested (the activity's start). For all
+others the first line of the log stream is used, and the record says so.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from loadbench.run.observe.layers import find_layers
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.spans import by_stream, cold_starts, read_cold_start
 
-# A new instance, its image and its first line take less.
+# Longest time from the request to the first log line: a new instance and its image take less.
 _ASKED_WITHIN_S = 3600.0
-# A health check that follows the server's own word.
+# Longest time from the server's readiness to a successful health check.
 _SEEN_READY_WITHIN_S = 600.0
 
 
 @dataclass(frozen=True)
 class Seen:
-    """All that is known of an endpoint's past."""
+    """Everything known about an endpoint's past."""
 
     container: Sequence[LogLine]
     platform: Sequence[LogLine] = ()
@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class PastStart:
-    """One start: its record, and its own lines."""
+    """One start: its record, and its log lines."""
 
     record: RunRecord
     lines: Sequence[LogLine] = field(repr=False)
@@ -87,7 +87,7 @@ def _past_start(
     changes_s: Sequence[float],
 ) -> PastStart:
     began_s, server_ready_s = attempts[0].began_s, attempts[-1].ready_s
-    assert server_ready_s is not None  # only those are asked for
+    assert server_ready_s is not None  # only ready starts are passed
     own = [line for line in lines if began_s <= line.timestamp_s <= attempts[-1].entries[-1].timestamp_s]
     next_change_s = min((at_s for at_s in changes_s if at_s > server_ready_s), default=float("inf"))
     clocks, cause = _clocks(
@@ -133,9 +133,9 @@ def _clocks(
     is_first: bool,
     next_change_s: float,
 ) -> tuple[Deployment, str]:
-    """When it was asked for and when it served, with where both are known from, and why it was asked for.
+    """Times of request and readiness, their sources, and the cause of the request.
 
-    LastModifiedTime is that of the last change, so it tells of the creation only until the next one.
+    LastModifiedTime is the time of the last change, so it applies to the creation only until the next change.
     """
     created_s = description.created_s
     if is_first and created_s is not None and 0 <= began_s - created_s <= _ASKED_WITHIN_S:
@@ -149,7 +149,7 @@ def _clocks(
                 ready_s=seen_s if near else server_ready_s,
                 ready_source="LastModifiedTime"
                 if near
-                else "the server's own line; the service's time is gone",
+                else "the server's log line; the service's time is no longer available",
             ),
             "created",
         )
@@ -163,16 +163,16 @@ def _clocks(
                 request_s=activity.start_s,
                 request_source="the scaling activity's StartTime",
                 ready_s=ended_s if near else server_ready_s,
-                ready_source="the scaling activity's EndTime" if near else "the server's own line",
+                ready_source="the scaling activity's EndTime" if near else "the server's log line",
             ),
             activity.cause,
         )
     return (
         Deployment(
             request_s=began_s,
-            request_source="the stream's first line: nothing says when it was asked for",
+            request_source="the stream's first line: the time of the request is unknown",
             ready_s=server_ready_s,
-            ready_source="the server's own line",
+            ready_source="the server's log line",
         ),
         "unknown",
     )
@@ -181,7 +181,7 @@ def _clocks(
 def _platform_spans(
     description: Description, lines: Sequence[LogLine], stream: str, request_s: float, ready_s: float
 ) -> list[Span]:
-    """The embedded AWS's own events of this start: those of its instance, where the stream names it."""
+    """The embedded AWS's platform events of this start: those of its instance, if the stream names it."""
     spans = [
         span
         for span in embedded.read_platform(lines, description.names.inference_component)
@@ -204,7 +204,7 @@ def _inferred(name: str, start_s: float, end_s: float) -> list[Span]:
 
 
 def _run_id(description: Description, stream: str, began_s: float) -> str:
-    """The same start has the same id however often it is imported."""
+    """A start has the same id every time it is imported."""
     moment = datetime.datetime.fromtimestamp(began_s, datetime.UTC)
     name = description.names.inference_component or description.names.endpoint
     digest = hashlib.sha256(f"{name} {stream} {began_s}".encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""What the code takes for true without having seen it on AWS, and what of that can be settled for nothing.
+"""Unverified assumptions about AWS, and checks of those that can be verified for free.
 
-docs/live-check.md has the same facts with the command that settles each; a test keeps the two in step. The
-checks here read only. On the embedded AWS they say what it serves, which settles nothing.
+docs/live-check.md has the same facts with the command that verifies each; a test compares the two. The checks
+are read-only. On the embedded AWS they only show what the emulator does, which verifies nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COMPONENT = "AWS::SageMaker::InferenceComponent"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found out."""
+    """The result of a check."""
 
     answer: Answer
     words: str
@@ -39,18 +39,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing taken for true. `depends` names `file:name` of the code that is wrong if it is not."""
+    """One assumption. `depends` names the code (`file:name`) that is wrong if the assumption is."""
 
     id: str
     claim: str
     depends: tuple[str, ...]
     check: Callable[[CheckContext], Verdict] | None = None
-    embedded: bool = False  # the embedded AWS serves what the check asks
+    embedded: bool = False  # the embedded AWS can answer the check
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact with its answer, as `doctor --live-facts` prints it."""
+    """One fact with its answer, for `doctor --live-facts`."""
 
     id: str
     claim: str
@@ -59,7 +59,7 @@ class Finding:
 
 
 def find_out(context: CheckContext) -> list[Finding]:
-    """Ask everything that costs nothing, side by side; every fact gets an answer within half a minute."""
+    """Run all free checks in parallel; every fact gets an answer within half a minute."""
     deadline_s = time.monotonic() + _DEADLINE_S
     asked = {
         fact.id: started(partial(fact.check, context), fact.id)
@@ -76,7 +76,7 @@ def find_out(context: CheckContext) -> list[Finding]:
             except (ClientError, BotoCoreError) as error:
                 verdict = Verdict("could not tell", str(error))
         elif fact.check is None:
-            verdict = Verdict("could not tell", "takes a deployment: docs/live-check.md has the command")
+            verdict = Verdict("could not tell", "needs a deployment: docs/live-check.md has the command")
         else:
             verdict = Verdict("could not tell", "the embedded AWS does not serve this")
         where = "on the embedded AWS only: " if fact.id in asked and context.config.target == "local" else ""
@@ -97,7 +97,7 @@ def _configuration_type(context: CheckContext) -> Verdict:
     ]
     if wrong:
         return Verdict("contradicted", "; ".join(wrong))
-    return Verdict("confirmed", f"{provisioning}; the schema has the handlers and asks for no model name")
+    return Verdict("confirmed", f"{provisioning}; the schema has the handlers and requires no model name")
 
 
 def _component_type(context: CheckContext) -> Verdict:
@@ -113,7 +113,7 @@ def _cpu_cores(context: CheckContext) -> Verdict:
     definitions = _schema(described).get("definitions", {})
     compute = definitions.get("InferenceComponentComputeResourceRequirements", {})
     if not compute:
-        return Verdict("could not tell", "the schema does not say what a component may leave out")
+        return Verdict("could not tell", "the schema does not say which members of a component are optional")
     if "NumberOfCpuCoresRequired" in compute.get("required", ()):
         return Verdict("contradicted", "the schema requires NumberOfCpuCoresRequired")
     return Verdict("confirmed", "the schema does not require NumberOfCpuCoresRequired")
@@ -173,7 +173,7 @@ def _offering(context: CheckContext) -> Verdict:
         offered, usd = account.is_offered(context, name), _listed_price(context, name)
         if usd is None and offered:
             return Verdict(
-                "could not tell", f"EC2 offers {name}, and the price list tells no price for hosting"
+                "could not tell", f"EC2 offers {name}, but the price list has no price for hosting"
             )
         differ |= offered != (usd is not None)
         words.append(f"{name}: EC2 {'offers' if offered else 'does not offer'} it, hosting has"
@@ -184,7 +184,7 @@ def _offering(context: CheckContext) -> Verdict:
 def _image_tags(context: CheckContext) -> Verdict:
     findings: list[Check] = list(container.image_exists(context))
     if not findings:
-        return Verdict("could not tell", "no image of the configuration lies in a registry of AWS")
+        return Verdict("could not tell", "no configured image is in a registry of AWS")
     words = "; ".join(check.message for check in findings)
     statuses = {check.status for check in findings}
     if "failure" in statuses:
@@ -213,14 +213,14 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "component-by-cloud-control",
-        "Cloud Control knows an inference component by its ARN.",
+        "Cloud Control identifies an inference component by its ARN.",
         (f"{_ENDPOINT_MODULE}:InferenceComponentName",),
         _component_type,
         embedded=True,
     ),
     Fact(
         "cpu-cores-left-out",
-        "A component that asks for accelerators and memory needs not ask for CPU cores.",
+        "A component that requests accelerators and memory does not need to request CPU cores.",
         (f"{_ENDPOINT_MODULE}:NumberOfAcceleratorDevicesRequired",),
         _cpu_cores,
         embedded=True,
@@ -269,12 +269,13 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "policy-suffices",
-        "The policy in docs/iam-policy.json allows all that a run asks, Cloud Control's handlers included.",
+        "The policy in docs/iam-policy.json allows every call of a run, including those of Cloud"
+        " Control's handlers.",
         ("tests/account/policy.py:_ALSO",),
     ),
     Fact(
         "execution-role-suffices",
-        "The role that a run makes may do all that the platform, the fast loader and the container do.",
+        "The role that a run creates allows every call of the platform, the fast loader and the container.",
         (
             "terraform/modules/execution_role/main.tf:_read_statements",
             f"{_RUN}/optimization/job_role.py:policy_document",
@@ -282,7 +283,7 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "role-settles",
-        "Once CreateModel takes a role that was made seconds ago, every other call takes it, too.",
+        "Once CreateModel accepts a new role, every other call accepts it, too.",
         (f"{_ENDPOINT_MODULE}:precondition", f"{_RUN}/optimization/job.py:_ROLE_SETTLES_WITHIN_S"),
     ),
     Fact(
@@ -303,7 +304,7 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "stream-of-a-copy",
-        "Every copy of an inference component has a log stream of its own.",
+        "Every copy of an inference component has its own log stream.",
         (f"{_RUN}/observe/added_copy.py:AddedCopy",),
     ),
     Fact(

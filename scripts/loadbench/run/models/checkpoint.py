@@ -1,4 +1,4 @@
-"""What lies in a model folder: the files that are served, and their tensors."""
+"""The content of a model folder: the files to serve, and their tensors."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fastload.errors import CheckpointError
 from fastload.weight_files import SUFFIX, Weights, read_weights
 from loadbench.errors import UsageError
 
-# Other formats of the same weights, which hubs keep beside the safetensors; serving them twice helps nobody.
+# Other formats of the same weights, which hubs store in addition to safetensors; they are not served.
 _DUPLICATE_SUFFIXES = {".bin", ".pth", ".pt", ".h5", ".msgpack", ".gguf", ".onnx", ".ot"}
 _DTYPE_NAMES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "I8": "int8"}
-# What a server converts while it loads; every other type is part of a quantized format and stays as it is.
+# Types that a server converts while it loads; other types belong to quantized formats and are not converted.
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _FLOAT_BYTES = {"fp32": 4, "fp8": 1, "int8": 1}
-_HALF_BYTES = 2  # bf16, fp16, and what auto makes of every float
+_HALF_BYTES = 2  # bf16, fp16, and every float type with dtype auto
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The tensors of one dtype together."""
+    """Totals of the tensors of one dtype."""
 
     elements: int
     size_bytes: int
@@ -31,18 +31,18 @@ class Stored:
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """What the weight files hold, by the names that safetensors has for dtypes."""
+    """Totals of the weight files by dtype, under safetensors' dtype names."""
 
     by_dtype: Mapping[str, Stored]
 
     @property
     def elements(self) -> int:
-        """Elements of all tensors: the parameters, where none are packed several to an element."""
+        """Elements of all tensors: the number of parameters, unless several are packed into one element."""
         return sum(stored.elements for stored in self.by_dtype.values())
 
     @property
     def is_quantized(self) -> bool:
-        """Whether some tensors hold packed or narrow numbers, which no server converts."""
+        """Whether some tensors have packed or narrow types, which servers do not convert."""
         return not set(self.by_dtype) <= FLOATS
 
     @property
@@ -51,12 +51,12 @@ class StoredWeights:
 
     @property
     def dtype(self) -> str:
-        """The dtype of most bytes, by LMI's short name."""
+        """The dtype with the most bytes, under LMI's short name."""
         name = max(self.by_dtype, key=lambda name: self.by_dtype[name].size_bytes)
         return _DTYPE_NAMES.get(name, name.lower())
 
     def loaded_bytes(self, dtype: str) -> int:
-        """Bytes in a server's memory when it is asked for `dtype` (a short name, or "auto")."""
+        """Bytes in a server's memory with `dtype` (a short name, or "auto")."""
         width_bytes = _FLOAT_BYTES.get(dtype, _HALF_BYTES)
         return sum(
             stored.elements * width_bytes if name in FLOATS else stored.size_bytes
@@ -66,7 +66,7 @@ class StoredWeights:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model folder, as its files say."""
+    """Facts of a model folder, read from its files."""
 
     folder: Path
     files: tuple[Path, ...]
@@ -75,14 +75,14 @@ class Checkpoint:
 
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:
-    """Read what a model folder holds, from the safetensors headers only.
+    """Inspect a model folder, reading only the safetensors headers.
 
-    Raises UsageError when the folder is not a model that can be served.
+    Raises UsageError if the folder is not a model that can be served.
     """
     weights = _read_weights(folder)
     if not (folder / "config.json").is_file():
         raise UsageError(
-            f"{folder} holds no config.json", remedy="Point hf_model_id at a folder in Hugging Face's layout."
+            f"{folder} has no config.json", remedy="Set hf_model_id to a folder in Hugging Face's layout."
         )
     files = model_files(folder, weights.files)
     return Checkpoint(
@@ -94,7 +94,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
 
 
 def inspect_headers(folder: Path) -> StoredWeights:
-    """What a folder's weights take, also while their bytes are still on their way. Raises UsageError."""
+    """Sizes of a folder's weights, also while the files are still incomplete. Raises UsageError."""
     return _stored(_read_weights(folder, whole=False))
 
 
@@ -110,7 +110,7 @@ def _stored(weights: Weights) -> StoredWeights:
 
 
 def stored_weights(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> StoredWeights:
-    """Sums over tensors of a dtype and a shape."""
+    """Sums over tensors, given as dtype and shape."""
     elements: dict[str, int] = {}
     for dtype, shape in tensors:
         elements[dtype] = elements.get(dtype, 0) + prod(shape)
@@ -120,10 +120,11 @@ def stored_weights(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> StoredWeig
 
 
 def model_files(folder: Path, weights: Collection[str] = ()) -> tuple[Path, ...]:
-    """The files that a container needs, sorted by name: no hidden ones, and of all weights those named.
+    """The files that a container needs, sorted by name: no hidden files, and of the weight files only those
+    named.
 
-    Every loader takes what it finds, so a second copy of the weights (Mistral's consolidated*.safetensors, an
-    adapter, files of an earlier export) must not be beside them.
+    Loaders load every file that they find, so a second copy of the weights (Mistral's
+    consolidated*.safetensors, an adapter, files of an earlier export) must not be uploaded with them.
     """
     found = []
     for path in sorted(folder.rglob("*")):

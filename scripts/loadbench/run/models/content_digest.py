@@ -1,6 +1,6 @@
-"""A digest of a model folder's content, computed once while no file changes.
+"""A digest of a model folder's content, recomputed only when a file changes.
 
-Every byte counts: two fine-tunes of one model differ in nothing else, neither in size nor in their headers.
+It covers every byte, because two fine-tunes of one model may have the same sizes and headers.
 """
 
 from __future__ import annotations
@@ -20,23 +20,22 @@ from loadbench.results.run_record import write_atomically
 from loadbench.run.models.checkpoint import Checkpoint
 
 _HEX_DIGITS = 32
-# Pieces are hashed side by side, so that one large file takes as many cores as many small ones.
+# Pieces are hashed in parallel, so that one large file uses as many cores as many small ones.
 _PIECE_BYTES = 64 << 20
 _READ_BYTES = 1 << 20
 _THREADS = min(8, os.cpu_count() or 1)
-# Two writes within one tick of the file system's clock leave the same times. Coarse clocks tick every 2 s.
+# Two writes within one tick of the file system's clock have the same times. Coarse clocks tick every 2 s.
 _SETTLED_NS = 2 * 10**9
 
-# What changes when a file's content does, as far as the file system can tell; the size comes first.
+# Attributes that change with a file's content, as far as the file system shows it; size first.
 FileState = list[int]
 
 
 def content_digest(checkpoint: Checkpoint, cache_dir: Path, on_progress: OnProgress = ignore_progress) -> str:
     """Hex digest over names and bytes of all files.
 
-    A file is not read again while its size, times of change (mtime and ctime), inode and device stay: reading
-    costs as long as the disk and SHA-256 take, seconds for 2.5 GB, and every run needs the digest. Raises
-    RunError when a file changes meanwhile.
+    A file is not read again while its size, mtime, ctime, inode and device stay the same: reading takes
+    seconds for 2.5 GB, and every run needs the digest. Raises RunError if a file changes meanwhile.
     """
     place = hashlib.sha256(str(checkpoint.folder.resolve()).encode()).hexdigest()[:_HEX_DIGITS]
     cache_file = cache_dir / "digests" / f"{place}.json"
@@ -44,7 +43,7 @@ def content_digest(checkpoint: Checkpoint, cache_dir: Path, on_progress: OnProgr
     advance = _counter(checkpoint.size_bytes, on_progress)
     entries: dict[str, list[int | str]] = {}
     total = hashlib.sha256()
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="digest") as pool:  # hashlib lets other threads run
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="digest") as pool:  # hashlib releases the GIL
         for path in checkpoint.files:
             name, began_ns = path.relative_to(checkpoint.folder).as_posix(), time.time_ns()
             state = _state(path)
@@ -100,7 +99,7 @@ def _file_digest(
 
 def _changed(path: Path) -> RunError:
     return RunError(
-        f"{path} changed while it was read", remedy="Wait until the model is written, then run again."
+        f"{path} changed while it was read", remedy="Wait until the model is complete, then run again."
     )
 
 

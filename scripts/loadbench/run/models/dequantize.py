@@ -1,4 +1,4 @@
-"""A GGUF file becomes a bf16 safetensors model: `python -m loadbench.run.models.dequantize FILE FOLDER`.
+"""Converts a GGUF file to a bf16 safetensors model: `python -m loadbench.run.models.dequantize FILE FOLDER`.
 
 The only module of this package that imports torch; nothing imports it.
 """
@@ -22,7 +22,7 @@ def main(quantized: Path, folder: Path) -> None:
     model.save_pretrained(folder, max_shard_size="100GB")
     tokenizer.save_pretrained(folder)
     for path in folder.iterdir():
-        path.chmod(0o644)  # safetensors writes 0600; a model server may be another user
+        path.chmod(0o644)  # safetensors writes 0600; the model server may run as another user
 
 
 if __name__ == "__main__":

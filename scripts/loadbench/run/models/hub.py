@@ -1,6 +1,7 @@
-"""The Hugging Face Hub: whether it answers, a model's files, or only those that are not weights.
+"""The Hugging Face Hub: reachability, a model's files, or only its files without weights.
 
-`huggingface_hub` is imported inside the functions: most runs never ask the hub, and it costs half a second.
+`huggingface_hub` is imported inside the functions: most runs do not need the hub, and the import takes half a
+second.
 """
 
 from __future__ import annotations
@@ -29,22 +30,23 @@ _PROGRESS_EVERY_S = 0.5
 
 
 def is_reachable(timeout_s: float = _REACH_TIMEOUT_S) -> bool:
-    """Whether the hub answers at all; any HTTP status counts."""
+    """Whether the hub is reachable; any HTTP status counts."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=timeout_s).close()  # noqa: S310 (the user's own hub)
     except urllib.error.HTTPError as error:
-        # A proxy that refuses the host answers for it; the hub itself never says 403 or 5xx to a plain HEAD.
+        # A proxy that blocks the host answers instead of it; the hub itself never answers a plain HEAD with
+        # 403 or 5xx.
         return error.code < 500 and error.code not in (403, 407)
-    except (OSError, ValueError):  # no route, no name, or an address that is none
+    except (OSError, ValueError):  # no route, unknown host, or an invalid address
         return False
     return True
 
 
 def revision(model_id: str, token: str | None) -> str:
-    """The commit that `main` points at: it names the weights without reading them."""
+    """The commit of `main`: it identifies the weights without reading them."""
     from huggingface_hub import HfApi
 
     with _explained(model_id):
@@ -52,10 +54,10 @@ def revision(model_id: str, token: str | None) -> str:
 
 
 def weights(model_id: str, token: str | None) -> StoredWeights | None:
-    """What the model's weight files hold, None where the hub does not say; readable for gated models too.
+    """Totals of the model's weight files, None if the hub does not report them; also works for gated models.
 
-    The hub counts the elements of quantized formats as they were before they were packed, so where it names
-    such a dtype, the files' sizes are what counts.
+    For quantized formats the hub counts elements before packing, so for such a dtype the files' sizes are
+    used.
     """
     from huggingface_hub import HfApi
 
@@ -71,7 +73,7 @@ def weights(model_id: str, token: str | None) -> StoredWeights | None:
 
 
 def check_access(model_id: str, token: str | None) -> None:
-    """Raise UsageError when the model does not exist or may not be read with this token."""
+    """Raise UsageError if the model does not exist or this token may not read it."""
     from huggingface_hub import HfApi
 
     with _explained(model_id):
@@ -79,7 +81,7 @@ def check_access(model_id: str, token: str | None) -> None:
 
 
 def download(model_id: str, folder: Path, token: str | None, on_progress: OnProgress) -> None:
-    """Fill `folder` with what serving needs; an interrupted download is continued."""
+    """Download the files that serving needs into `folder`; resumes an interrupted download."""
     from huggingface_hub import HfApi, snapshot_download
 
     with _explained(model_id):
@@ -99,7 +101,7 @@ def download(model_id: str, folder: Path, token: str | None, on_progress: OnProg
 
 
 def download_metadata(model_id: str, commit: str, folder: Path, token: str | None) -> None:
-    """Fill `folder` with configuration and tokenizer only, as they are at `commit`."""
+    """Download only configuration and tokenizer at `commit` into `folder`."""
     from huggingface_hub import snapshot_download
 
     with _explained(model_id):
@@ -115,7 +117,7 @@ def download_metadata(model_id: str, commit: str, folder: Path, token: str | Non
 
 
 def _weights_bytes(files: Sequence[Any]) -> int:
-    """Bytes of the weight files that serving needs."""
+    """Bytes of the weight files to serve."""
     left_out = _second_copies(files)
     return sum(
         item.size or 0
@@ -127,14 +129,14 @@ def _weights_bytes(files: Sequence[Any]) -> int:
 
 
 def _second_copies(files: Sequence[Any]) -> list[str]:
-    """Mistral's form of the weights, where Hugging Face's is there as well."""
+    """Mistral's format of the weights, if Hugging Face's format exists as well."""
     names = {item.rfilename for item in files}
     return ["consolidated*"] if names & {INDEX_NAME, SINGLE_NAME} else []
 
 
 @contextmanager
 def _explained(model_id: str) -> Iterator[None]:
-    """The hub's errors in words that say what to do."""
+    """Converts the hub's errors to errors with a remedy."""
     from huggingface_hub import errors
 
     # The base class of the HTTP library that this version of the client uses: requests, httpx or httpx2.
@@ -144,12 +146,12 @@ def _explained(model_id: str) -> Iterator[None]:
     except errors.GatedRepoError as error:
         raise UsageError(
             f"{model_id} is gated, and this token may not read it",
-            remedy=f"Accept the licence at https://huggingface.co/{model_id} and put that account's token "
+            remedy=f"Accept the licence at https://huggingface.co/{model_id} and put the account's token "
             "into .env as HUGGING_FACE_HUB_TOKEN.",
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise UsageError(
-            f"the hub knows no model {model_id!r} (or it is private and the token may not see it)",
+            f"the hub has no model {model_id!r} (or it is private and the token may not read it)",
             remedy="Check hf_model_id; for a private model put HUGGING_FACE_HUB_TOKEN into .env.",
         ) from error
     except (transport_error, errors.LocalEntryNotFoundError, OSError) as error:
@@ -159,14 +161,14 @@ def _explained(model_id: str) -> Iterator[None]:
 def _unreachable(model_id: str, error: Exception) -> LoadbenchError:
     reason = str(error).strip().splitlines() or [type(error).__name__]
     return RunError(
-        f"could not get {model_id} from the Hugging Face Hub: {reason[0]}",
-        remedy="Check the network, point hf_model_id at a local folder, or use synthetic:llama-1b.",
+        f"could not download {model_id} from the Hugging Face Hub: {reason[0]}",
+        remedy="Check the network, set hf_model_id to a local folder, or use synthetic:llama-1b.",
     )
 
 
 @contextmanager
 def _watched(folder: Path, label: str, total_bytes: int, on_progress: OnProgress) -> Iterator[None]:
-    """Tell the folder's size while it grows: the library's own bars write to the terminal."""
+    """Report the folder's size while it grows; the library's progress bars would write to the terminal."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
@@ -190,6 +192,6 @@ def _size_bytes(folder: Path) -> int:
     for path in folder.rglob("*"):
         try:
             total += path.stat().st_size
-        except OSError:  # a temporary file of the download, gone meanwhile
+        except OSError:  # a temporary file of the download was removed meanwhile
             continue
     return total

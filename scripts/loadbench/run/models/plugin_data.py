@@ -1,7 +1,7 @@
-"""Model data for an engine that gets its weights by fastload's plug-in: everything but the weights.
+"""Model data for an engine that loads its weights with fastload's plug-in: everything except the weights.
 
-A few MB: configuration, tokenizer, and wheels that the container installs by `requirements.txt` without
-asking an index (docs/facts/vllm.md#sagemaker-image): fastload, and what it needs to compare S3's checksums.
+A few MB: configuration, tokenizer, and wheels that the container installs from `requirements.txt` without a
+package index (docs/facts/vllm.md#sagemaker-image): fastload, and what it needs to compare S3's checksums.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from loadbench.scratch import scratch_folder
 
 _WEIGHT_SUFFIX = ".safetensors"
 _ENTRY_POINTS = "[vllm.general_plugins]\nfastload = fastload.vllm.plugin:register\n"
-# Python executes this line at its start, in the environment that the wheel is installed in.
+# Python executes this line when it starts in the environment with the wheel.
 _AT_START = (
     'import os; os.environ.get("FASTLOAD_LOCATION") and '
     '__import__("fastload.vllm.ahead", fromlist=["begin_in_server"]).begin_in_server()\n'
 )
-# The same time in every archive: equal content gives equal bytes, and so one prefix in S3.
+# A fixed time in every archive: equal content gives equal bytes, and so the same prefix in S3.
 _TIMESTAMP = (2020, 1, 1, 0, 0, 0)
 
 
@@ -41,7 +41,7 @@ def stage_plugin_data(
     checksums: Path | None,
     on_progress: OnProgress = ignore_progress,
 ) -> str:
-    """Bring it to a prefix of its own beside the model's; returns that URI.
+    """Upload it to its own prefix beside the model's; returns the URI.
 
     `checksums` is the wheel of `checksum_wheel`.
     """

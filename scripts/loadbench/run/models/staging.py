@@ -1,4 +1,4 @@
-"""A model's folder goes to S3 once per content digest, into a bucket that is checked or, embedded, made."""
+"""Uploads a model's folder to S3, once per content digest; checks the bucket, or creates the embedded one."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ __all__ = [
 
 
 def configured_bucket(config: Config) -> str | None:
-    """The bucket the configuration names, the optimized path's first; None when no section does."""
+    """The configured bucket, the optimized path's first; None if no section has one."""
     sections = (config.deployment(load_path) for load_path in (OPTIMIZED_LOAD_PATH, *config.paths))
     return next((info.bucket for info in sections if info.bucket), None)
 
 
 def ensure_bucket(session: Any, config: Config, account_id: str) -> str:
-    """The bucket that models and shards go to.
+    """The bucket for models and shards.
 
-    An empty key means the embedded target's own bucket, made when it is not there; on AWS a bucket is the
-    user's to choose: ConfigError. RunError when the bucket cannot be used.
+    Without a configured bucket the embedded target's own bucket is used, and created if needed; on AWS that
+    raises ConfigError. Raises RunError if the bucket cannot be used.
     """
     bucket = configured_bucket(config)
     if bucket is None and config.target == "aws":
         raise ConfigError(
             "fast_model_loading_info.bucket is empty: models and shards need a bucket",
-            remedy=f"Name a bucket of yours in {config.region} in the configuration.",
+            remedy=f"Configure a bucket of your own in {config.region}.",
         )
     bucket = bucket or own_bucket(config, account_id)
     ensure_usable(session.client("s3"), bucket, config)
@@ -51,7 +51,9 @@ def ensure_bucket(session: Any, config: Config, account_id: str) -> str:
 
 
 def ensure_usable(client: Any, bucket: str, config: Config) -> None:
-    """See that the bucket is there; on the embedded target make it. RunError when it cannot be used."""
+    """Check that the bucket exists; create it on the embedded target. Raises RunError if it cannot be
+    used.
+    """
     try:
         client.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -66,22 +68,22 @@ def ensure_usable(client: Any, bucket: str, config: Config) -> None:
 
 
 def own_bucket(config: Config, account_id: str) -> str:
-    """The embedded target's bucket where none is named."""
+    """The default bucket of the embedded target."""
     return f"{config.project}-{account_id}-{config.region}"
 
 
 def model_prefix(digest: str) -> str:
-    """Where a model of this digest lies in the bucket."""
+    """Prefix of a model with this digest in the bucket."""
     return f"models/{digest}/"
 
 
 def stage_model(
     session: Any, model: LocalModel, bucket: str, on_progress: OnProgress = ignore_progress
 ) -> str:
-    """Bring the model to `s3://bucket/models/<digest>/`, sending only what is missing; returns that URI.
+    """Upload the model to `s3://bucket/models/<digest>/`, only files that are missing; returns the URI.
 
-    Raises RunError, also when the model changed since its digest was computed: what was sent is removed,
-    because whoever finds it under that digest would serve other weights.
+    Raises RunError, also if the model changed since its digest was computed; then the upload is removed,
+    because it would be served as the model with that digest.
     """
     prefix = model_prefix(model.digest)
     checkpoint = inspect_checkpoint(model.folder)
@@ -92,24 +94,24 @@ def stage_model(
     except (ClientError, BotoCoreError) as error:
         raise RunError(
             f"could not upload {model.model_id} to s3://{bucket}/{prefix}: {error}",
-            remedy="Check write access to the bucket, then run again: it goes on where it stopped.",
+            remedy="Check write access to the bucket, then run again: the upload is resumed.",
         ) from error
     if sent_bytes and file_states(inspect_checkpoint(model.folder)) != model.file_states:
         remove_objects(session.client("s3"), bucket, prefix)
         raise RunError(
             f"{model.folder} changed while it was being uploaded",
-            remedy="Wait until the model is written, then run again.",
+            remedy="Wait until the model is complete, then run again.",
         )
     return f"s3://{bucket}/{prefix}"
 
 
 def _create(client: Any, bucket: str, region: str) -> None:
-    # us-east-1 is the one region whose name S3 refuses here.
+    # S3 refuses us-east-1 as a location constraint, and only this region.
     where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
         client.create_bucket(Bucket=bucket, **where)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":  # another run was quicker
+        if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":  # another run created it first
             raise RunError(
                 f"could not create the bucket {bucket}: {error}", remedy="Name an existing bucket."
             ) from error
@@ -122,5 +124,5 @@ def _head_failure(bucket: str, status: int, region: str) -> str:
         case 301:
             return f"the bucket {bucket} is in another region than {region}"
         case 403:
-            return f"the bucket {bucket} may not be used with these credentials"
+            return f"these credentials may not use the bucket {bucket}"
     return f"the bucket {bucket} cannot be reached: HTTP status {status}"

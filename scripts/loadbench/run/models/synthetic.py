@@ -1,7 +1,7 @@
-"""Checkpoints of a real model's shape with seeded numbers, for measuring loads: `synthetic:llama-1b`.
+"""Checkpoints with a real model's shape and random weights, to measure loading: `synthetic:llama-1b`.
 
-Loading does not care what the numbers are. Configuration and tokenizer are valid, so the model serves; what
-it says is noise. Written as a stream: memory stays at one block whatever the size.
+Loading does not depend on the values. Configuration and tokenizer are valid, so the model can be served; its
+answers are noise. Files are written in blocks: memory does not depend on the size.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Shape:
         return sum(math.prod(shape) * _BF16_BYTES for _, shape in self.tensors())
 
 
-# Llama-3.2-1B and Llama-3.1-8B as their config.json on the hub say; tiny is for tests.
+# Llama-3.2-1B and Llama-3.1-8B as in their config.json on the hub; tiny is for tests.
 SHAPES = {
     shape.name: shape
     for shape in (
@@ -83,12 +83,12 @@ SHAPES = {
 
 
 def is_synthetic(model_id: str) -> bool:
-    """Whether this module makes the model."""
+    """Whether the model id names a synthetic model."""
     return model_id.startswith(_PREFIX)
 
 
 def shape_of(model_id: str) -> Shape:
-    """The shape that `synthetic:<name>` names; UsageError when there is none."""
+    """The shape of `synthetic:<name>`. Raises UsageError if there is none."""
     name = model_id.removeprefix(_PREFIX)
     if name not in SHAPES:
         raise UsageError(
@@ -99,7 +99,7 @@ def shape_of(model_id: str) -> Shape:
 
 
 def generate(shape: Shape, folder: Path, on_progress: OnProgress) -> None:
-    """Write the checkpoint into `folder`, the same bytes every time. RunError when the disk is too full."""
+    """Write the checkpoint into `folder`, always the same bytes. Raises RunError if the disk is too full."""
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < shape.weights_bytes * 1.05:
         raise RunError(
@@ -159,13 +159,13 @@ def _header(tensors: list[tuple[str, tuple[int, ...]]]) -> bytes:
         entries[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(entries).encode()
-    text += b" " * (-len(text) % 8)  # the format wants the data aligned to eight bytes
+    text += b" " * (-len(text) % 8)  # the format aligns the data to eight bytes
     return len(text).to_bytes(8, "little") + text
 
 
 def _values(name: str, shape: tuple[int, ...]) -> Iterator[bytes]:
-    """The tensor's bytes in blocks. Each tensor has its own seed, whatever file it lies in."""
-    import numpy as np  # only here: the benchmark itself starts without it
+    """The tensor's bytes in blocks. Each tensor has its own seed, independent of its file."""
+    import numpy as np  # imported late: other commands do not need it
 
     remaining = math.prod(shape) * _BF16_BYTES
     if len(shape) == 1:  # a norm's scale: ones keep activations finite
@@ -185,7 +185,7 @@ def _configuration(shape: Shape) -> dict[str, Any]:
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "dtype": "bfloat16",
-        "torch_dtype": "bfloat16",  # the name before transformers 5
+        "torch_dtype": "bfloat16",  # the key before transformers 5
         "hidden_size": shape.hidden_size,
         "intermediate_size": shape.intermediate_size,
         "num_hidden_layers": shape.layers,
@@ -208,7 +208,7 @@ def _configuration(shape: Shape) -> dict[str, Any]:
 
 
 def _tokenizer(vocabulary: int) -> dict[str, Any]:
-    """A byte-level tokenizer: one token a byte, and fillers so that every id has a text."""
+    """A byte-level tokenizer: one token per byte, and filler tokens so that every id has a text."""
     tokens = [*_SPECIAL_TOKENS, *_byte_alphabet()]
     tokens += [f"Ġw{number}" for number in range(len(tokens), vocabulary)]  # Ġ is the alphabet's space
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}

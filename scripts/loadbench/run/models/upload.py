@@ -1,8 +1,8 @@
-"""A folder becomes objects under a prefix: parallel, resumable, nothing sent twice.
+"""Uploads a folder to a prefix: in parallel, resumable, and no file twice.
 
-An object appears in S3 only when it is whole, and the prefix carries the content's digest: an object of the
-right size is the right object. So one listing tells what is missing, and no marker can lie. A large file
-that was interrupted is continued from its parts, each compared by MD5 with what lies on the disk.
+An object appears in S3 only when it is complete, and the prefix contains the content's digest, so an object
+of the right size is the right object, and one listing shows what is missing. The upload of a large file is
+resumed from its parts, each compared with the file by MD5.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_PARTS = 10_000  # docs/facts/s3.md#request-rules
 
 @dataclass(frozen=True)
 class Upload:
-    """One file and the key it goes to."""
+    """One file and its key."""
 
     path: Path
     key: str
@@ -46,7 +46,7 @@ def upload_folder(
     label: str,
     on_progress: OnProgress,
 ) -> int:
-    """Bring `files` of `folder` under `prefix` (ending in a slash); returns the bytes that had to be sent."""
+    """Upload `files` of `folder` to `prefix` (ending in a slash); returns the number of bytes sent."""
     retries = {"mode": "standard", "max_attempts": 6}
     client = session.client("s3", config=Config(max_pool_connections=_CONNECTIONS, retries=retries))
     uploads = [
@@ -70,7 +70,9 @@ def upload_folder(
 
 
 def list_sizes(client: Any, bucket: str, prefix: str, *, archived: bool = False) -> dict[str, int]:
-    """Key to bytes of the objects under a prefix, all pages; `archived`: those too that cannot be read."""
+    """Sizes by key of the objects under a prefix, all pages; `archived` includes objects that cannot
+    be read.
+    """
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return {
         item["Key"]: item["Size"]
@@ -90,7 +92,7 @@ def _send_in_parts(
     client: Any, bucket: str, upload: Upload, pool: ThreadPoolExecutor, advance: Callable[[int], None]
 ) -> None:
     where = {"Bucket": bucket, "Key": upload.key}
-    # Depends on the file's size alone, so that an interrupted upload is cut the same way again.
+    # Depends on the file's size only, so that a resumed upload has the same parts.
     part_bytes = _PART_BYTES * math.ceil(upload.size_bytes / (_PART_BYTES * _MAX_PARTS))
     upload_id, there = _unfinished(client, **where)
     if upload_id is None:
@@ -113,7 +115,7 @@ def _send_in_parts(
 
 
 def _unfinished(client: Any, **where: str) -> tuple[str | None, dict[int, str]]:
-    """The newest upload of this key that was begun and not completed, with its parts' ETags."""
+    """The newest incomplete upload of this key, with its parts' ETags."""
     uploads = client.list_multipart_uploads(Bucket=where["Bucket"], Prefix=where["Key"]).get("Uploads", ())
     candidates = [item for item in uploads if item["Key"] == where["Key"]]
     if not candidates:

@@ -1,4 +1,4 @@
-"""Watching a deployment: status, logs and usage, each turned into spans on its own clock."""
+"""Observes a deployment: status, logs and usage, converted to spans, each on its own clock."""
 
 from loadbench.run.observe.observer import Observer
 

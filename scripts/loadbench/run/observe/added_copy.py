@@ -1,6 +1,6 @@
-"""Observe one added copy among others: only its own events, identified by its log stream.
+"""Observes one added copy among others: only its own events, identified by its log stream.
 
-Inferred for AWS: every copy of an inference component has a log stream of its own, as every instance has
+Inferred for AWS: every copy of an inference component has its own log stream, like every instance
 (docs/live-check.md#stream-of-a-copy).
 """
 
@@ -27,10 +27,10 @@ _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
 
 
 class AddedCopy:
-    """Made before the copy is asked for: what is in the logs by then is others'."""
+    """Observes one added copy. Create it before the request: log lines before that belong to other copies."""
 
     def __init__(self, session: Any, names: ResourceNames, *, embedded: bool) -> None:
-        """`embedded`: the target is the embedded AWS, whose platform keeps a log of its own."""
+        """`embedded`: the target is the embedded AWS, which has an additional platform log."""
         logs = session.client("logs", config=_CLIENT_CONFIG)
         self._component = names.inference_component
         self._container = LogFollower(logs, container_group(names))
@@ -41,12 +41,12 @@ class AddedCopy:
 
     @property
     def problems(self) -> list[str]:
-        """What could not be asked, each thing once."""
+        """Problems, each listed once."""
         found = [*self._container.problems, *(self._platform.problems if self._platform else [])]
         return list(dict.fromkeys(found))
 
     def collect(self, *, patiently: bool) -> None:
-        """Read what is new; patiently, until the copy's own word that it is ready has come."""
+        """Read new lines; with `patiently`, until the copy has logged that it is ready."""
         deadline_s = time.monotonic() + LATE_LOG_LINES_TIMEOUT_S
         while True:
             self._container.fetch()
@@ -57,19 +57,19 @@ class AddedCopy:
             time.sleep(LOG_INTERVAL_S)
 
     def log_lines(self) -> list[str]:
-        """What the copy has said."""
+        """The copy's log lines."""
         return [line.message for line in self.lines()]
 
     def write_log(self, path: Path, secrets: Sequence[str]) -> None:
-        """Keep what the copy has said, without secrets."""
+        """Save the copy's log lines, without secrets."""
         file = LogFile(path, secrets)
         for line in self.lines():
             file.write(line)
 
     def spans(self, record: ScaleOutRecord) -> list[Span]:
-        """The timeline of the copy: a request for more counts here as a creation does in a deployment.
+        """The timeline of the copy; the request for one more copy corresponds to a deployment's creation.
 
-        That others were in service before and after is left out.
+        The status of other copies is ignored.
         """
         times = {
             change.resource: ResourceTimes(change.request_s, change.ready_s) for change in record.changes
@@ -88,5 +88,5 @@ class AddedCopy:
         return [span for span in spans if not span.name.endswith(f" {IN_SERVICE}")]
 
     def lines(self) -> list[LogLine]:
-        """Its own lines."""
+        """Lines of its log stream."""
         return [line for line in self._container.lines if line.stream not in self._old_streams]

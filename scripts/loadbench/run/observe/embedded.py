@@ -1,4 +1,4 @@
-"""The embedded AWS's two logs: phases that its container measured, and events of its platform."""
+"""Two logs of the embedded AWS: phases measured by its container, and events of its platform."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PHASE = re.compile(
 )
 
 
-# Its platform's first line in a container's log: the real engine, or the stand-in.
+# The platform's first line in a container's log: a real engine, or the emulator's own.
 _ENGINE = re.compile(r"^\[engine\] name=(?P<name>\S+) version=(?P<version>\S+)")
 
 
 def read_engine(lines: Sequence[LogLine]) -> str | None:
-    """Which engine served, where the log says so."""
+    """The engine, if the log names it."""
     found = next(filter(None, (_ENGINE.match(line.message) for line in lines)), None)
     return f"{found['name']} {found['version']}" if found else None
 
 
 def read(lines: Sequence[LogLine]) -> list[Span]:
-    """Phases the container measured itself; a `[phase]` line that is cut short is left alone."""
+    """Phases measured by the container itself; a truncated `[phase]` line is ignored."""
     return [
         Span(
             name=found["name"],
@@ -43,7 +43,7 @@ def read(lines: Sequence[LogLine]) -> list[Span]:
 
 
 def read_platform(lines: Sequence[LogLine], inference_component: str | None) -> list[Span]:
-    """What the platform did for this endpoint, and for this component of it: JSON, one event a line."""
+    """Platform events of this endpoint and its component: JSON, one event per line."""
     spans: list[Span] = []
     for line in lines:
         try:
@@ -58,7 +58,7 @@ def read_platform(lines: Sequence[LogLine], inference_component: str | None) -> 
                 worker=event.get("instance_id") or "",
                 size_bytes=event.get("bytes") or 0,
             )
-        except (ValueError, KeyError, AttributeError, TypeError):  # not an event, and never guessed
+        except (ValueError, KeyError, AttributeError, TypeError):  # not an event
             continue
         if belongs and span.start_s <= span.end_s:
             spans.append(span)

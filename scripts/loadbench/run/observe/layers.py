@@ -1,7 +1,7 @@
 """Which layers of a start were warm, and how that is known.
 
-A warm layer is one whose bytes or results were there already: the image on the instance, the weights on its
-disk, compiled graphs in a cache, files in the page cache. What nothing tells is unknown, never cold.
+A warm layer was already cached: the image on the instance, the weights on its disk, compiled graphs in a
+cache, files in the page cache. A layer without evidence is unknown, not cold.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def _image(spans: Sequence[Span], *, new_endpoint: bool, new_stream: bool) -> La
     pulls = [span for span in spans if span.name == "image_pull" and span.clock == "platform"]
     if pulls:
         pulled = any(span.duration_s > 0 for span in pulls)
-        return _layer("image", "cold" if pulled else "warm", "the platform's own event of the pull")
+        return _layer("image", "cold" if pulled else "warm", "the platform's event of the pull")
     if not new_stream:
-        return _layer("image", "warm", "this container's stream had a start before")
+        return _layer("image", "warm", "this container's log has an earlier start")
     if new_endpoint:
         # docs/facts/sagemaker.md#image-cache
         return _layer("image", "cold", "the first start of the endpoint: its image cache is empty")
@@ -52,11 +52,11 @@ def _weights(spans: Sequence[Span], *, new_stream: bool) -> Layer:
     moved = [span for span in spans if span.name in _MOVING and span.duration_s > 0]
     if moved:
         return _layer(
-            "weights", "cold", f"the log or the platform has their {moved[0].name.replace('_', ' ')}"
+            "weights", "cold", f"the log or the platform reports their {moved[0].name.replace('_', ' ')}"
         )
     if not new_stream:
         return _layer("weights", "warm", "the same container had loaded them before")
-    return _layer("weights", "unknown", "no line tells of a download")
+    return _layer("weights", "unknown", "no log line about a download")
 
 
 def _compile_cache(lines: Sequence[LogLine]) -> Layer:
@@ -65,14 +65,12 @@ def _compile_cache(lines: Sequence[LogLine]) -> Layer:
         return _layer("compile_cache", "warm", "the engine loaded compiled graphs")
     if any(_COMPILED_NOW.search(text) for text in texts):
         return _layer("compile_cache", "cold", "the engine compiled graphs")
-    return _layer("compile_cache", "unknown", "no line tells of compilation")
+    return _layer("compile_cache", "unknown", "no log line about compilation")
 
 
 def _page_cache(*, new_stream: bool) -> Layer:
     if new_stream:
-        return _layer(
-            "page_cache", "unknown", "a new stream may be on an instance that read the files before"
-        )
+        return _layer("page_cache", "unknown", "the instance of a new stream may have read the files before")
     return _layer("page_cache", "warm", "the same container had read the files before")
 
 

@@ -1,7 +1,7 @@
-"""Log lines, and the wrappings that stand before what a program really wrote.
+"""Log lines, and the prefixes that containers and loggers add to them.
 
-In an LMI container a line of the engine may pass four hands: djl-serving's logger (two layouts), MPI, a
-terminal colour, and vLLM's own prefix with the process's name (docs/facts/sagemaker.md#log-lines-of-lmi).
+In an LMI container a line of the engine may have four prefixes: from djl-serving's logger (two layouts), MPI,
+a terminal colour, and vLLM's own prefix with the process's name (docs/facts/sagemaker.md#log-lines-of-lmi).
 SGLang and TGI have prefixes of their own, and Ray puts one before vLLM's.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LogLine:
-    """One event of a log stream. `timestamp_s` is the log service's, epoch seconds to the millisecond."""
+    """One event of a log stream. `timestamp_s` is from the log service, epoch seconds with milliseconds."""
 
     timestamp_s: float
     stream: str
@@ -24,7 +24,7 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line without its wrappings. `worker` names the engine's process or rank where the line does."""
+    """A line without its prefixes. `worker` is the engine's process or rank, if the line names it."""
 
     timestamp_s: float
     worker: str
@@ -63,7 +63,7 @@ _STORED = re.compile(
 
 
 def unwrap(line: LogLine) -> Entry:
-    """The line as its writer wrote it, and which worker that was."""
+    """The line without prefixes, and its worker."""
     text, worker = _SERVING.sub("", _COLOUR.sub("", line.message)), ""
     if mpi := _MPI.match(text):
         text, worker = text[mpi.end() :], f"rank {mpi['rank']}"
@@ -80,9 +80,9 @@ def unwrap(line: LogLine) -> Entry:
 
 
 def format_line(line: LogLine) -> str:
-    """One line as container.log holds it: time in UTC, stream, message.
+    """One line in the format of container.log: time in UTC, stream, message.
 
-    A message of several lines, as a progress bar's are, becomes several.
+    A message of several lines, like a progress bar, becomes several lines.
     """
     time = datetime.datetime.fromtimestamp(line.timestamp_s, datetime.UTC)
     head = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z [{line.stream}] "
@@ -91,7 +91,7 @@ def format_line(line: LogLine) -> str:
 
 
 def parse_lines(stored: Iterable[str]) -> list[LogLine]:
-    """The lines of a container.log; what is cut short at its end is left out."""
+    """The lines of a container.log, without a truncated last line."""
     lines = []
     for text in stored:
         if found := _STORED.match(text.rstrip("\n")):

@@ -1,7 +1,7 @@
-"""Logs that somebody exported: CloudWatch's own formats, and what a server wrote to a file.
+"""Exported logs: CloudWatch's formats, and the output of a server in a file.
 
-Read are container.log of a result, `aws logs tail` and `get-log-events` or `filter-log-events`, the console's
-CSV, an export to S3 (compressed, a folder for each stream), and an engine's own output.
+Supported: container.log of a result, `aws logs tail`, `get-log-events` or `filter-log-events`, the console's
+CSV, an export to S3 (compressed, one folder per stream), and the output of an engine.
 """
 
 from __future__ import annotations
@@ -23,36 +23,38 @@ _ISO = r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)
 _STORED = re.compile(rf"^{_ISO} \[(?P<stream>[^\]]+)\] (?P<message>.*)$")
 _TAILED = re.compile(rf"^{_ISO} (?P<stream>[\w./\[\]$-]+/i-[0-9a-f]+\S*|[\w-]+/[\w-]+) (?P<message>.*)$")
 _TIMED = re.compile(rf"^{_ISO} (?P<message>.*)$")
-# An engine's own time, wherever wrappings put it: vLLM's has no year, SGLang's and TGI's have.
+# The engine's time, after any prefix: vLLM's has no year, SGLang's and TGI's have.
 _ENGINE = re.compile(
     r"(?:DEBUG|INFO|WARNING|ERROR) (?:(?P<year>\d{4})-)?(?P<month>\d\d)-(?P<day>\d\d)"
     r" (?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d+))?"
 )
 _DATED = re.compile(r"(?P<time>20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?)")
-_LOOK_AT = 300  # characters from a line's beginning in which its time stands
+_LOOK_AT = 300  # the time is within so many characters from the beginning of a line
 _COLOUR = re.compile(r"(?:\x1b|#033)\[[0-9;]*m")
 
 
 def read_folder(folder: Path) -> list[LogLine]:
-    """Every line of every log in a folder. UsageError when there is none."""
+    """Every line of every log in a folder. Raises UsageError if there is none."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
     lines = [line for file in files for line in read_file(file, _stream_of(folder, file))]
     if not lines:
         raise UsageError(
-            f"{folder} holds no log that can be read",
+            f"{folder} has no readable log",
             remedy="Export one with: aws logs filter-log-events --log-group-name GROUP > FOLDER/events.json",
         )
     return lines
 
 
 def _stream_of(folder: Path, file: Path) -> str:
-    """A file's stream where its lines name none: an export to S3 has a folder for each, others a file."""
+    """The log stream of a file whose lines name none: an export to S3 has one folder per stream,
+    others a file.
+    """
     parent = file.parent.relative_to(folder)
     return str(parent) if file.suffix == ".gz" and str(parent) != "." else file.name
 
 
 def read_file(file: Path, stream: str | None = None) -> list[LogLine]:
-    """The lines of one file, in the order written; lines without a time have that of the line before."""
+    """The lines of one file, in order; lines without a time get the time of the previous line."""
     data = file.read_bytes()
     text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", errors="replace")
     name = stream or file.name
@@ -61,7 +63,7 @@ def read_file(file: Path, stream: str | None = None) -> list[LogLine]:
     if file.suffix == ".csv":
         return _from_csv(text, name)
     year = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).year
-    # A progress bar overwrites itself: what stands last on the line counts.
+    # A progress bar overwrites itself: the last part of the line counts.
     rows = [row.rpartition("\r")[2] for row in text.replace("\r\n", "\n").split("\n")]
     return list(_from_text([row for row in rows if row.strip()], name, year))
 
@@ -117,7 +119,7 @@ def _from_text(rows: Sequence[str], stream: str, year: int) -> Iterator[LogLine]
 
 
 def _mostly(pattern: re.Pattern[str], rows: Iterable[str]) -> bool:
-    """Whether most of the first lines have this form, so that it is the file's and not an engine's."""
+    """Whether most of the first lines have this format, so that it is the file's and not an engine's."""
     first = list(rows)[:50]
     return bool(first) and sum(bool(pattern.match(row)) for row in first) >= 0.8 * len(first)
 

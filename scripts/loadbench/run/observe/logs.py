@@ -1,4 +1,4 @@
-"""Following CloudWatch log groups from their first line."""
+"""Follows CloudWatch log groups from their first line."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from loadbench.run.observe.lines import LogLine, format_line
 
 
 def container_group(names: ResourceNames) -> str:
-    """The group that holds the containers' output."""
+    """The log group of the containers' output."""
     if names.inference_component:
         return f"/aws/sagemaker/InferenceComponents/{names.inference_component}"
     return f"/aws/sagemaker/Endpoints/{names.endpoint}"
 
 
 def platform_group(names: ResourceNames) -> str:
-    """The group in which the embedded AWS tells what its platform did; AWS has none."""
+    """The log group with the platform events of the embedded AWS; AWS has none."""
     return f"/localaws/instances/{names.endpoint}"
 
 
 @dataclass
 class LogFollower:
-    """All streams of one group, read on from where the last call stopped; a missing group is empty."""
+    """All streams of one group, continued where the last call stopped; a missing group is empty."""
 
     client: Any
     group: str
@@ -40,7 +40,7 @@ class LogFollower:
     _positions: dict[str, str] = field(default_factory=dict, init=False)
 
     def fetch(self) -> int:
-        """Read what is new; returns how many lines."""
+        """Read new lines; returns their number."""
         before = len(self.lines)
         try:
             for stream in self._streams():
@@ -73,7 +73,7 @@ class LogFollower:
 
 
 class LogFile:
-    """`container.log`: every line as it came, whoever understands it, without secrets."""
+    """`container.log`: every line, recognized or not, without secrets."""
 
     def __init__(self, path: Path, secrets: Iterable[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Everything that watches one deployment, from before its first call until after its first answers."""
+"""Observes one deployment, from before its first call until after its first responses."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from loadbench.run.polling import LATE_LOG_LINES_TIMEOUT_S, LOG_INTERVAL_S, STAT
 
 _LOG = logging.getLogger(__name__)
 _LOG_FILE = "container.log"
-# One client a thread would be safe too; one with room for all of them is simpler.
+# One client with enough connections for all threads is simpler than one per thread.
 _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=4)
 
 
 class Observer:
-    """A context manager around a deployment; what it saw is read afterwards.
+    """A context manager around a deployment; its observations are read afterwards.
 
-    Nothing here can fail a run: what could not be observed is listed in `problems`.
+    It never fails a run: problems of the observation are listed in `problems`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Observer:
         secrets: Sequence[str] = (),
         embedded: bool = True,
     ) -> None:
-        """`embedded`: the target is the embedded AWS, whose platform keeps a log of its own."""
+        """`embedded`: the target is the embedded AWS, which has an additional platform log."""
         if endpoint_kind == "model_based" and names.inference_component:
             names = names.model_copy(update={"inference_component": None})
         self.on_status: Callable[[str, str], None] = lambda resource, status: None
@@ -90,17 +90,17 @@ class Observer:
 
     @property
     def deployment(self) -> Deployment:
-        """The service's clock and the poller's, with every status seen."""
+        """The service's clock and the poller's, with every observed status."""
         return self._status.deployment()
 
     @property
     def failure_reason(self) -> str | None:
-        """The service's own words when the endpoint or the component failed."""
+        """The service's reason if the endpoint or the component failed."""
         return self._status.failure_reason
 
     @property
     def problems(self) -> list[str]:
-        """What could not be asked, each thing once."""
+        """Problems, each listed once."""
         found = [
             *self._status.problems,
             *self._container.problems,
@@ -118,7 +118,7 @@ class Observer:
         return list(self._container.lines)
 
     def spans(self) -> list[Span]:
-        """The timeline as far as it is known."""
+        """The timeline so far."""
         return assemble(
             Seen(
                 endpoint=self._status.endpoint,
@@ -132,7 +132,7 @@ class Observer:
         )
 
     def usage(self, start_s: float, end_s: float) -> Usage:
-        """What was used between two epoch seconds, from CloudWatch."""
+        """Resource usage between two epoch seconds, from CloudWatch."""
         try:
             return read_usage(self._metrics, self._names, start_s, end_s)
         except (ClientError, BotoCoreError) as error:
@@ -154,10 +154,10 @@ class Observer:
     def _repeat(self, work: Callable[[], None], every_s: float) -> None:
         while not self._stop.wait(every_s):
             work()
-        work()  # once more: what became true since the last time
+        work()  # once more, for the changes since the last poll
 
     def _fetch_late_lines(self) -> None:
-        """Read on until the server's own word that it was ready, the last line a timeline needs."""
+        """Read until the server's readiness line, the last line that a timeline needs."""
         deadline_s = time.monotonic() + LATE_LOG_LINES_TIMEOUT_S
         self._fetch_logs()
         while not starts.told_ready(self._container.lines) and time.monotonic() < deadline_s:
@@ -175,7 +175,7 @@ class Observer:
         _LOG.debug("container: %s", line.message)
 
     def _tell_phases(self) -> None:
-        """Each phase once, as soon as the container's lines show its end."""
+        """Log each phase once, as soon as the container's lines show its end."""
         for span in read_container(self._container.lines):
             if span.name not in self._told_phases:
                 self._told_phases.add(span.name)

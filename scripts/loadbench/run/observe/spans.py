@@ -1,4 +1,4 @@
-"""One timeline of a deployment from all that was seen of it."""
+"""Combines all observations of a deployment into one timeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from loadbench.run.observe.status import ResourceTimes
 
 @dataclass
 class Seen:
-    """What the followers and the poller brought home."""
+    """Everything that the log followers and the poller observed."""
 
     endpoint: ResourceTimes
     component: ResourceTimes
@@ -29,19 +29,19 @@ class Seen:
 
 
 def assemble(seen: Seen) -> list[Span]:
-    """All spans, sorted by start: statuses to look at, phases to partition."""
+    """All spans, sorted by start: statuses to show, phases to partition."""
     phases = read_container(seen.container)
     platform = embedded.read_platform(seen.platform, seen.inference_component)
-    # A platform that tells what it does leaves nothing to infer.
+    # With platform events nothing needs to be inferred.
     phases += platform or infer_platform(seen)
     phases += _between(seen)
     return sorted([*_statuses(seen), *phases], key=lambda span: (span.start_s, span.end_s))
 
 
 def read_container(lines: Sequence[LogLine]) -> list[Span]:
-    """The phases in a container's log: stream by stream, the first start of each that came to its end.
+    """The phases in a container's log: of each stream, the first start that became ready.
 
-    A start that failed before it is a phase of its own, `failed_start`, until the next one begins.
+    A failed start before it is a separate phase, `failed_start`, until the next start begins.
     """
     spans: list[Span] = []
     for own in by_stream(lines):
@@ -53,7 +53,7 @@ def read_container(lines: Sequence[LogLine]) -> list[Span]:
 
 
 def by_stream(lines: Sequence[LogLine]) -> list[list[LogLine]]:
-    """The lines of each stream, in the order of time."""
+    """The lines of each stream in chronological order."""
     streams: dict[str, list[LogLine]] = {}
     for line in lines:
         streams.setdefault(line.stream, []).append(line)
@@ -61,7 +61,7 @@ def by_stream(lines: Sequence[LogLine]) -> list[list[LogLine]]:
 
 
 def cold_starts(lines: Sequence[LogLine]) -> list[list[Start]]:
-    """The starts in one stream: each that became ready, with those that failed before it."""
+    """The starts in one stream: each ready start, with the failed ones before it."""
     groups: list[list[Start]] = [[]]
     for start in starts.starts([unwrap(line) for line in lines]):
         if groups[-1] and groups[-1][-1].ready_s is not None:
@@ -71,7 +71,7 @@ def cold_starts(lines: Sequence[LogLine]) -> list[list[Start]]:
 
 
 def read_cold_start(attempts: Sequence[Start]) -> list[Span]:
-    """The phases of one start, and the failed ones that came before it."""
+    """The phases of one start, and of the failed ones before it."""
     if not attempts:
         return []
     *failed, last = attempts
@@ -85,7 +85,7 @@ def read_cold_start(attempts: Sequence[Start]) -> list[Span]:
 
 
 def find_restarts(lines: Sequence[LogLine]) -> list[Restart]:
-    """Servers that ended before they were ready, with the reason where their lines name one."""
+    """Servers that ended before they were ready, with the reason if their lines name one."""
     return [
         Restart(stream=own[0].stream, at_s=following.began_s, reason=start.reason)
         for own in by_stream(lines)
@@ -95,13 +95,13 @@ def find_restarts(lines: Sequence[LogLine]) -> list[Restart]:
 
 
 def infer_platform(seen: Seen) -> list[Span]:
-    """What AWS leaves no line about, from the edges of what it does tell.
+    """Infers phases that AWS does not log, from the times before and after them.
 
-    Before a container's first line lie provisioning, image pull and the platform's download, the last two in
-    parallel, and nothing tells them apart: for a model-based endpoint all of it is `provision`. A component's
-    endpoint is in service before the component is made, so there the instance (`provision`) and what follows
-    (`image_pull`, which may hold a download) can be separated. After the server's readiness comes the wait
-    for a health check that is seen.
+    Before a container's first line are provisioning, image pull and SageMaker's download, the last two in
+    parallel, and nothing distinguishes them: for a model-based endpoint all of it is `provision`. A
+    component's endpoint is in service before the component is created, so there the instance (`provision`)
+    and the rest (`image_pull`, which may include a download) can be separated. After the server's readiness
+    follows the wait for a health check.
     """
     spans: list[Span] = []
     first_line_s = min((line.timestamp_s for line in seen.container), default=None)
@@ -115,10 +115,10 @@ def infer_platform(seen: Seen) -> list[Span]:
 
 
 def _between(seen: Seen) -> list[Span]:
-    """From the endpoint's readiness until somebody, Terraform here, asked for the component.
+    """From the endpoint's readiness until Terraform requested the component.
 
-    Up to ten seconds on AWS, where Terraform's polling has backed off by then. The instance is being provided
-    for as long as nothing can be put on it, so this counts as `provision`.
+    Up to ten seconds on AWS, because of Terraform's back-off. No component can be placed on the instance
+    before, so this counts as `provision`.
     """
     start_s, end_s = seen.endpoint.in_service_s, seen.component.created_s
     if start_s is None or end_s is None or end_s < start_s:
@@ -133,7 +133,7 @@ def _inferred(name: str, start_s: float | None, end_s: float | None) -> list[Spa
 
 
 def _statuses(seen: Seen) -> list[Span]:
-    """How long each resource was in each status until all was ready, as the poller saw it."""
+    """How long each resource was in each status until everything was ready, by the poller's clock."""
     if not seen.history:
         return []
     last_s = max(seen.ready_s or 0.0, seen.history[-1][0])

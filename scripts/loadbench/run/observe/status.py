@@ -1,4 +1,4 @@
-"""The poller: what DescribeEndpoint and DescribeInferenceComponent say, and when they said it first."""
+"""The poller: the status from DescribeEndpoint and DescribeInferenceComponent, and when it was first seen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _NOT_THERE = ("ValidationException", "ResourceNotFound", "ResourceNotFoundExcept
 
 @dataclass
 class ResourceTimes:
-    """One resource on the service's clock, epoch seconds; `in_service_s` is LastModifiedTime at InService."""
+    """Times of one resource by the service's clock, epoch seconds; `in_service_s` is LastModifiedTime
+    at InService.
+    """
 
     created_s: float | None = None
     in_service_s: float | None = None
@@ -26,7 +28,7 @@ class ResourceTimes:
 
 @dataclass
 class StatusPoller:
-    """Asks for the status of one endpoint and its component, and keeps every change."""
+    """Polls the status of one endpoint and its component, and records every change."""
 
     client: Any
     names: ResourceNames
@@ -42,12 +44,12 @@ class StatusPoller:
 
     @property
     def ready(self) -> bool:
-        """Whether everything that requests need has been in service."""
+        """Whether all resources that serve requests have been in service."""
         needed = [self.endpoint, *([self.component] if self.names.inference_component else [])]
         return all(resource.in_service_s is not None for resource in needed)
 
     def poll(self) -> None:
-        """Ask once. What cannot be asked now is asked again next time; the reason is kept in `problems`."""
+        """Poll once. A failed call is repeated next time; its reason is recorded in `problems`."""
         try:
             self._poll_endpoint()
             if self.names.inference_component:
@@ -58,7 +60,7 @@ class StatusPoller:
             self.ready_seen_s = self.clock()
 
     def deployment(self) -> Deployment:
-        """The service's and the poller's answers; Terraform's are its own."""
+        """The times of the service and the poller, without Terraform's."""
         ready_s = None
         if self.ready:
             ready_s = max(self.endpoint.in_service_s or 0.0, self.component.in_service_s or 0.0)
@@ -105,7 +107,7 @@ class StatusPoller:
 
 
 def _described(call: Callable[..., dict[str, Any]], **name: str) -> dict[str, Any] | None:
-    """The answer, None while there is no such resource."""
+    """The response, None while the resource does not exist."""
     try:
         return call(**name)
     except ClientError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from loadbench.results.run_record import ResourceNames, Series, Usage
 
-# Counters that the embedded AWS keeps for each instance; AWS has nothing like them.
+# Counters that the embedded AWS has for each instance; AWS has none.
 _COUNTERS = "LocalAWS/Instances"
 _UTILISATION = {
     "/aws/sagemaker/Endpoints": "EndpointName",
@@ -27,15 +27,15 @@ class _Metric:
 
 
 def read_usage(client: Any, names: ResourceNames, start_s: float, end_s: float) -> Usage:
-    """What one cold start used between two epoch seconds, and every curve that covers it.
+    """Resource usage of one cold start between two epoch seconds, with all curves.
 
-    Figures that the target does not tell are None. Raises botocore's errors.
+    Figures that the target does not report are None. Raises botocore's errors.
     """
     metrics = _find(client, names)
     curves = _fetch(client, metrics, start_s, end_s)
 
     def counter(name: str) -> float | None:
-        """The highest value of each instance, summed: counters start at zero with their instance."""
+        """The sum of the highest values of all instances: counters start at zero with their instance."""
         own = [
             curve for metric, curve in curves.items() if (metric.namespace, metric.name) == (_COUNTERS, name)
         ]

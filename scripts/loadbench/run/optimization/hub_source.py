@@ -1,7 +1,7 @@
-"""A hub model as the source of an optimization job: its metadata goes to S3, the weights stay on the hub.
+"""A hub model as the source of an optimization job: only its metadata is uploaded to S3.
 
-CreateOptimizationJob takes no Hugging Face id. The SDK therefore stages only what is not weights and names
-the model in HF_MODEL_ID; the job's container pulls the weights.
+CreateOptimizationJob does not accept a Hugging Face id. Like the SDK, this stages all files except the
+weights and passes the model in HF_MODEL_ID; the job's container downloads the weights.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from loadbench.scratch import scratch_folder
 
 
 def stage_metadata(session: Any, model_id: str, bucket: str, token: str | None) -> tuple[str, str]:
-    """Bring configuration and tokenizer to S3; returns their URI and a digest that stands for the weights.
+    """Upload configuration and tokenizer to S3; returns their URI and a digest that identifies the weights.
 
-    The digest is that of the model id at the commit it has now. Raises UsageError or RunError.
+    The digest is computed from the model id and its current commit. Raises UsageError or RunError.
     """
     commit = hub.revision(model_id, token)
     digest = hashlib.sha256(f"{model_id}@{commit}".encode()).hexdigest()[:32]

@@ -1,8 +1,8 @@
-"""The sharding job: start it, follow it, and re-use what an earlier one made from the same content.
+"""The sharding job: starts it, follows it, and reuses the shards of an earlier job with the same content.
 
 Layout under the bucket: `optimized/<key>/complete.json` (the marker) names the output of the job that made
-the shards, `optimized/<key>/<job>/`. A job has a folder of its own, so that neither what a failed one left
-nor a second one at the same time mixes with it.
+the shards, `optimized/<key>/<job>/`. Every job has its own folder, so that the output of a failed
+or concurrent job does not mix with it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ DEGREE_VARIABLE = "OPTION_TENSOR_PARALLEL_DEGREE"
 _MAX_RUNTIME_S = 6 * 3600
 _ROLE_SETTLES_WITHIN_S = 60
 _MAX_ENVIRONMENT = 25  # OptimizationJobEnvironmentVariables in the service model
-# What the job does not look at, or must not get twice.
+# Variables that the job ignores, or must not get twice.
 _NOT_FOR_THE_JOB = {"HF_MODEL_ID", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN"}
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What is sharded: its place, a digest of its weights, variables that only the job needs, its bytes."""
+    """The model to shard: its URI, a digest of its weights, variables that only the job needs, its size."""
 
     uri: str
     digest: str
@@ -62,11 +62,11 @@ def optimize(
     on_progress: OnProgress = ignore_progress,
     clock: Callable[[], float] = time.time,
 ) -> Optimization:
-    """Shards of the optimized path's model in S3, made now or by an earlier job with the same key.
+    """Shards of the optimized path's model in S3, from a new job or an earlier one with the same key.
 
-    `model` with its `source_uri` where the weights are staged in S3; neither where the job's container pulls
-    them from the hub. The role is the configured one, else one made for this job and removed after it.
-    Raises ConfigError for a degree that is no number, RunError with the service's reason when the job fails.
+    `model` and `source_uri` are given if the weights are staged in S3, and None if the job's container
+    downloads them from the hub. The role is the configured one, or one created for this job and removed after
+    it. Raises ConfigError for an invalid degree, RunError with the service's reason if the job fails.
     """
     info = config.fast_model_loading_info
     instance = info.optimization_instance_type or info.instance_type
@@ -126,8 +126,8 @@ def optimize(
 def tensor_parallel_degree(deployment: DeploymentInfo) -> int:
     """The number of ranks that `OPTION_TENSOR_PARALLEL_DEGREE` means on the section's instance type.
 
-    `max`, and no value, mean every accelerator: djl-serving takes them so, the optimization job takes numbers
-    only. vLLM's own server has another name for it, and 1 as its default. Raises ConfigError for the rest.
+    `max`, and no value, mean every accelerator, as in djl-serving; the optimization job accepts only numbers.
+    vLLM's own server has another name for it, and 1 as its default. Raises ConfigError for other values.
     """
     variables = deployment.container_env_vars
     unless_said = "1" if any(name.startswith("SM_VLLM_") for name in variables) else "max"
@@ -142,9 +142,9 @@ def tensor_parallel_degree(deployment: DeploymentInfo) -> int:
 
 
 def content_key(digest: str, degree: int, dtype: str, image: str) -> str:
-    """What shards depend on: weights, tensor-parallel degree, pipeline degree (1 here), dtype, image.
+    """The key of shards: weights, tensor-parallel degree, pipeline degree (1 here), dtype, image.
 
-    The image stands for the versions of vLLM and Python to which the shards are tied as well.
+    The image determines the versions of vLLM and Python, on which the shards depend as well.
     """
     parts = json.dumps([digest, degree, 1, dtype, image])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
@@ -163,12 +163,12 @@ def _find_source(
     uri, digest = hub_source.stage_metadata(session, info.hf_model_id, bucket, token)
     environment = {"HF_MODEL_ID": info.hf_model_id}
     if token and info.use_hf_token:
-        environment["HUGGING_FACE_HUB_TOKEN"] = token  # the job's container pulls the weights itself
+        environment["HUGGING_FACE_HUB_TOKEN"] = token  # the job's container downloads the weights itself
     return _Source(uri, digest, environment, None)
 
 
 def _without(secret: str | None, error: RunError) -> RunError:
-    """A refused request is quoted in the refusal, its environment included."""
+    """Mask secrets: the service's refusal quotes the request, including its environment."""
     if secret is None:
         return error
     words = (text.replace(secret, "[redacted]") for text in (error.message, error.remedy, error.details))
@@ -181,14 +181,14 @@ def _environment(info: DeploymentInfo, degree: int, source: _Source) -> dict[str
     environment = {**given, DEGREE_VARIABLE: str(degree), **source.environment}
     if len(environment) > _MAX_ENVIRONMENT:
         raise ConfigError(
-            f"an optimization job takes {_MAX_ENVIRONMENT} variables, not {len(environment)}",
-            remedy="Leave out of container_env_vars what sharding does not need.",
+            f"an optimization job accepts at most {_MAX_ENVIRONMENT} variables, not {len(environment)}",
+            remedy="Remove variables that sharding does not need from container_env_vars.",
         )
     return environment
 
 
 def _completed(s3: Any, bucket: str, marker_key: str) -> Optimization | None:
-    """The earlier job's result if its output is still there, None otherwise."""
+    """The earlier job's result if its output still exists, None otherwise."""
     try:
         document = s3.get_object(Bucket=bucket, Key=marker_key)["Body"].read()
     except ClientError as error:
@@ -199,7 +199,7 @@ def _completed(s3: Any, bucket: str, marker_key: str) -> Optimization | None:
         ) from error
     try:
         earlier = Optimization.model_validate_json(document)
-    except ValidationError:  # of another version of this tool: the shards are made again
+    except ValidationError:  # written by another version of this tool: the shards are made again
         return None
     place = earlier.output_uri.removeprefix(f"s3://{bucket}/")
     present_bytes = _sum_of_shards(list_sizes(s3, bucket, place))
@@ -211,7 +211,8 @@ def _shards_bytes(s3: Any, bucket: str, prefix: str, job_name: str) -> int:
     if not size_bytes:
         raise RunError(
             f"the optimization job {job_name} completed but left no {SHARDS_FOLDER}* folder in s3://{bucket}/{prefix}",
-            remedy="Look at the job's log in /aws/sagemaker/OptimizationJobs; check that the image shards.",
+            remedy="Read the job's log in /aws/sagemaker/OptimizationJobs; check that the image"
+            " supports sharding.",
         )
     return size_bytes
 
@@ -228,14 +229,14 @@ class _FinishedJob:
 
 
 def _run_job(session: Any, region: str, request: dict[str, Any], follow: _Follower) -> _FinishedJob:
-    # Here and nowhere else: the SDK takes seconds to import, and shards are re-used more often than made.
+    # Imported late: the SDK takes seconds to import, and shards are mostly reused.
     from sagemaker.core.resources import OptimizationJob
 
     try:
         job = _create(OptimizationJob, request, session, region)
         try:
             follow.until_done(job)
-        except BaseException:  # whatever stops the waiting, the job must not go on costing money
+        except BaseException:  # whatever ends the waiting, the job must not continue to cost money
             _stop(job)
             raise
     except (ClientError, BotoCoreError) as error:
@@ -261,7 +262,7 @@ def _create(job_class: Any, request: dict[str, Any], session: Any, region: str) 
         try:
             return job_class.create(**request, session=session, region=region)
         except ClientError as error:
-            # A role is usable some seconds after it was made (IAM is eventually consistent).
+            # A new role is usable only after some seconds (IAM is eventually consistent).
             if "assume role" not in str(error).lower() or time.monotonic() > deadline_s:
                 raise
         time.sleep(pause_s)
@@ -274,12 +275,12 @@ def _stop(job: Any) -> None:
         if job.optimization_job_status in ("STARTING", "INPROGRESS"):
             job.stop()
     except ClientError:
-        return  # ended by itself between the two calls, or cleanup finds it by its tags
+        return  # it ended between the two calls, or cleanup finds it by its tags
 
 
 @dataclass(frozen=True)
 class _Follower:
-    """Waits for a job and tells how far it is."""
+    """Waits for a job and reports its progress."""
 
     job_name: str
     total_bytes: int | None
@@ -288,7 +289,9 @@ class _Follower:
     clock: Callable[[], float]
 
     def until_done(self, job: Any) -> None:
-        """Poll until the job has ended: at 0.2 s first, then every 2 % of the time waited, at most 10 s."""
+        """Poll until the job has ended: first after 0.2 s, then at intervals of 2 % of the time
+        waited, at most 10 s.
+        """
         started_s = self.clock()
         while job.optimization_job_status not in ("COMPLETED", "FAILED", "STOPPED"):
             label = f"optimization job {job.optimization_job_status.lower()}"

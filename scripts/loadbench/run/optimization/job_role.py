@@ -1,4 +1,4 @@
-"""The role an optimization job runs under, where none is configured: made for one job, removed after it."""
+"""The role of an optimization job if none is configured: created for one job, removed after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRUST = {
 def provide(
     session: Any, configured: str | None, bucket: str, account_id: str, job_name: str, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """The ARN of the configured role, else of one that exists as long as the block."""
+    """The ARN of the configured role, or of a role that exists during the block."""
     if configured:
         yield configured
         return
@@ -42,7 +42,7 @@ def provide(
         iam.put_role_policy(RoleName=name, PolicyName=_POLICY_NAME, PolicyDocument=policy)
     except ClientError as error:
         raise RunError(
-            f"could not make the role {name} for the optimization job: {error}",
+            f"could not create the role {name} for the optimization job: {error}",
             remedy="Set sagemaker_exec_role, or allow iam:CreateRole and iam:PutRolePolicy.",
         ) from error
     try:
@@ -53,9 +53,9 @@ def provide(
 
 
 def policy_document(bucket: str, account_id: str, region: str) -> dict[str, Any]:
-    """What sharding needs and no more: models read, shards written, its own log, the image pulled.
+    """Least privilege for sharding: read models, write shards, write its log, pull the image.
 
-    The two `*` are calls that AWS grants on no narrower resource.
+    The two `*` are for calls without resource-level permissions.
     """
     partition = partition_of(region) or "aws"
     bucket_arn = f"arn:{partition}:s3:::{bucket}"
@@ -95,7 +95,7 @@ def policy_document(bucket: str, account_id: str, region: str) -> dict[str, Any]
                     "ecr:BatchGetImage",
                     "ecr:GetDownloadUrlForLayer",
                 ],
-                # The images belong to AWS's own account for deep learning containers, one a region.
+                # The images belong to AWS's account for deep learning containers, one per region.
                 "Resource": f"arn:{partition}:ecr:{region}:*:repository/djl-inference",
             },
             {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},

@@ -1,4 +1,4 @@
-"""Everything that can be known to fail before anything costs money."""
+"""Pre-flight checks: failures that can be found before anything costs money."""
 
 from loadbench.run.preflight.check import Check
 from loadbench.run.preflight.checks import check_methods, run_checks

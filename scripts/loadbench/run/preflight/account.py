@@ -1,4 +1,4 @@
-"""Checks that ask the account: who calls, role, quota, offering, what is up already."""
+"""Checks of the account: credentials, role, quota, instance type offering, running resources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUSY_JOB = ("STARTING", "INPROGRESS", "STOPPING")
 
 
 def credentials(context: CheckContext) -> Iterator[Check]:
-    """The credentials are those of an account, and on AWS nothing in the environment leads elsewhere."""
+    """The credentials work, and on AWS no environment variable redirects requests elsewhere."""
     identity = context.client("sts").get_caller_identity()
     who = f"account {identity['Account']} as {identity['Arn']}"
     elsewhere = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
@@ -26,15 +26,15 @@ def credentials(context: CheckContext) -> Iterator[Check]:
         yield Check(
             "credentials",
             "warning",
-            f"{who}; {elsewhere[0]} sends requests to {os.environ[elsewhere[0]]}, not to AWS's own address",
-            f"Unless that is meant: unset {' '.join(elsewhere)}.",
+            f"{who}; {elsewhere[0]} sends requests to {os.environ[elsewhere[0]]}, not to AWS",
+            f"If that is not intended: unset {' '.join(elsewhere)}.",
         )
     else:
         yield Check("credentials", "ok", who)
 
 
-def standing(context: CheckContext) -> Iterator[Check]:
-    """Nothing of this project is up or running already."""
+def running(context: CheckContext) -> Iterator[Check]:
+    """Nothing of this project is running already."""
     project, sagemaker = f"{context.config.project}-", context.client("sagemaker")
     endpoints = (
         (item["EndpointName"], item["EndpointStatus"])
@@ -56,17 +56,18 @@ def standing(context: CheckContext) -> Iterator[Check]:
     ]
     if found:
         yield Check(
-            "standing",
+            "running",
             "warning",
-            f"already there and costing money: {', '.join(found)}",
-            "A new run replaces its own; `make destroy` or `loadbench leftovers` removes the others.",
+            f"already running and costing money: {', '.join(found)}",
+            "A new run replaces the endpoint of its loading method; `make destroy` or `loadbench"
+            " leftovers` removes the others.",
         )
     else:
-        yield Check("standing", "ok", "nothing of this project is up")
+        yield Check("running", "ok", "nothing of this project is running")
 
 
 def offering(context: CheckContext) -> Iterator[Check]:
-    """The region has the instance type. EC2's offering stands for SageMaker's, which no API tells."""
+    """The region offers the instance type. This checks EC2's offering, because no API reports SageMaker's."""
     types = {info.instance_type for _, info in context.deployments()}
     for name in sorted(types):
         if is_offered(context, name):
@@ -89,7 +90,7 @@ def is_offered(context: CheckContext, instance_type: str) -> bool:
 
 
 def quota(context: CheckContext) -> Iterator[Check]:
-    """The quota "for endpoint usage" allows as many instances as the run wants."""
+    """The quota "for endpoint usage" allows the number of instances that the run needs."""
     wanted: dict[str, int] = {}
     for _, info in context.deployments():
         wanted[info.instance_type] = max(wanted.get(info.instance_type, 0), info.instance_count)
@@ -99,27 +100,28 @@ def quota(context: CheckContext) -> Iterator[Check]:
         if value is None:
             value = _quota_by_name(context, name)
         if value is None:
-            yield Check("quota", "warning", f"Service Quotas lists no {name!r}", "Look it up in the console.")
+            yield Check("quota", "warning", f"Service Quotas lists no {name!r}", "Check it in the console.")
         elif value >= count:
-            yield Check("quota", "ok", f"{name}: {value:.0f}, wanted {count}")
+            yield Check("quota", "ok", f"{name}: {value:.0f}, needed {count}")
         else:
             yield Check(
                 "quota",
                 "failure",
-                f"{name}: {value:.0f}, wanted {count}",
-                "Request a higher quota in Service Quotas (SageMaker); small ones are granted soon.",
+                f"{name}: {value:.0f}, needed {count}",
+                "Request a higher quota in Service Quotas (SageMaker); small increases are usually"
+                " granted quickly.",
             )
 
 
 def quota_name(instance_type: str) -> str:
-    """What SageMaker calls the quota of endpoints on an instance type."""
+    """SageMaker's name of the quota for endpoints on an instance type."""
     return f"{instance_type} for endpoint usage"
 
 
 def quota_codes() -> dict[str, str]:
     """Codes of those quotas by instance type: one request instead of a listing of thousands of rows.
 
-    They are second-hand: the name in the answer decides whether a code is right.
+    The codes are from public code: the name in the response shows whether a code is right.
     """
     return {name: known.quota_code for name, known in instance_types().items() if known.quota_code}
 
@@ -153,7 +155,7 @@ def role(context: CheckContext) -> Iterator[Check]:
     """A configured role exists, trusts SageMaker, and may be passed by the caller."""
     arns = sorted({info.sagemaker_exec_role for _, info in context.deployments() if info.sagemaker_exec_role})
     if not arns:
-        yield Check("role", "ok", "none configured: the run makes one with the least it needs")
+        yield Check("role", "ok", "none configured: the run creates a least-privilege role")
     for arn in arns:
         yield _role(context, arn)
 
@@ -164,7 +166,7 @@ def _role(context: CheckContext, arn: str) -> Check:
     except ClientError as error:
         if is_denied(error):
             return Check(
-                "role", "warning", f"the caller may not look at {arn}", "Allow iam:GetRole to check it."
+                "role", "warning", f"the caller may not read {arn}", "Allow iam:GetRole to check it."
             )
         if error_code(error) == "NoSuchEntity":
             return Check(
@@ -191,7 +193,7 @@ def _may_be_passed(context: CheckContext, arn: str) -> Check:
             remedy = "Allow the caller iam:PassRole on this role."
             return Check("role", "failure", f"{caller} may not pass {arn}", remedy)
         unreadable = _unreadable(context, arn)
-    except ClientError as error:  # the caller may not simulate, or is one that cannot be simulated (root)
+    except ClientError as error:  # the caller may not simulate, or cannot be simulated (root)
         return Check(
             "role",
             "ok",
@@ -209,7 +211,7 @@ def _may_be_passed(context: CheckContext, arn: str) -> Check:
 
 
 def _unreadable(context: CheckContext, arn: str) -> list[str]:
-    """What the role needs of the bucket and its own policies do not allow, as `action on resource`."""
+    """Bucket permissions that the role needs and its policies do not allow, as `action on resource`."""
     name = configured_bucket(context.config)
     if name is None:
         return []
@@ -225,7 +227,7 @@ def _unreadable(context: CheckContext, arn: str) -> list[str]:
 
 
 def _denied(context: CheckContext, principal: str, actions: list[str], resources: list[str]) -> bool:
-    """Whether IAM's own simulation of the principal's policies says no."""
+    """Whether IAM's simulation of the principal's policies denies the action."""
     answer: dict[str, Any] = context.client("iam").simulate_principal_policy(
         PolicySourceArn=principal, ActionNames=actions, ResourceArns=resources
     )
@@ -233,7 +235,7 @@ def _denied(context: CheckContext, principal: str, actions: list[str], resources
 
 
 def _principal(caller_arn: str) -> str:
-    """The role behind an assumed-role session, which is what policies hang on."""
+    """The role of an assumed-role session: policies are attached to the role."""
     if ":assumed-role/" not in caller_arn:
         return caller_arn
     head, _, rest = caller_arn.partition(":assumed-role/")

@@ -1,4 +1,4 @@
-"""Work in threads that do not keep the process from ending: a question that hangs holds up nobody."""
+"""Background threads that do not keep the process alive: a hanging check delays nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Result = TypeVar("Result")
 
 
 def started(work: Callable[[], Result], name: str) -> Future[Result]:
-    """The future of `work`, which runs from now on; what it raises is raised where the result is taken."""
+    """Start `work` and return its future; its exception is raised when the result is read."""
     future: Future[Result] = Future()
 
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (raised again where the result is taken)
+        except BaseException as error:  # noqa: BLE001 (raised again when the result is read)
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

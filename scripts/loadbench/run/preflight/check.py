@@ -1,4 +1,4 @@
-"""What a check is given and what it says."""
+"""Input and result of a check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from loadbench.run.models import hub
 
 Status = Literal["ok", "warning", "failure"]
 
-# A check that hangs must not hold up the others for long.
+# A hanging check must not delay the others for long.
 _CLIENT_CONFIG = ClientConfig(
     connect_timeout=3, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2}
 )
@@ -24,19 +24,19 @@ _CLIENT_CONFIG = ClientConfig(
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. `remedy` says what to do; it is empty where nothing is to be done."""
+    """One finding. `remedy` says what to do; it is empty if nothing needs to be done."""
 
     name: str
     status: Status
     message: str
     remedy: str = ""
     methods: tuple[LoadPath, ...] = ()
-    """The loading methods that it is about, where several were checked."""
+    """The loading methods that the finding is about, if several were checked."""
 
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What every check may look at."""
+    """Input of every check."""
 
     config: Config
     paths: Sequence[LoadPath]
@@ -48,14 +48,14 @@ class CheckContext:
     _hub_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self, service: str) -> Any:
-        """The client of a service; making one from a session is not safe in several threads."""
+        """The client of a service; creating one from a session is not thread-safe."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self.session.client(service, config=_CLIENT_CONFIG)
             return self._clients[service]
 
     def hub_answers(self) -> bool:
-        """Whether the Hugging Face Hub can be reached; asked once, because no answer takes seconds."""
+        """Whether the Hugging Face Hub is reachable; checked once, because a timeout takes seconds."""
         with self._hub_lock:
             if not self._hub:
                 self._hub.append(hub.is_reachable())
@@ -67,12 +67,12 @@ class CheckContext:
 
 
 def error_code(error: ClientError) -> str:
-    """The service's name for what went wrong."""
+    """The service's error code."""
     return str(error.response["Error"]["Code"])
 
 
 def is_denied(error: ClientError) -> bool:
-    """Whether the caller may not ask, which says nothing about the answer."""
+    """Whether the caller lacks the permission to check, which says nothing about the result."""
     return any(
         word in error_code(error) for word in ("AccessDenied", "UnauthorizedOperation", "NotAuthorized")
     )

@@ -1,4 +1,4 @@
-"""The list of checks, and running them side by side within a few seconds."""
+"""The list of checks, and running them in parallel within a few seconds."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _DEADLINE_S = 5.0
 
 @dataclass(frozen=True)
 class _Entry:
-    """One check and the targets where it makes sense: the embedded AWS has neither quotas nor registries."""
+    """One check and its targets: the embedded AWS has neither quotas nor registries."""
 
     name: str
     find: Callable[[CheckContext], Iterator[Check]]
     targets: tuple[str, ...] = ("local", "aws")
     by_method: bool = True
-    """Its answer may differ between loading methods."""
+    """Its result may differ between loading methods."""
     needs_account: bool = False
 
 
 def _terraform(context: CheckContext) -> Iterator[Check]:
-    """Terraform is there and new enough; which version of the provider every root has locked."""
+    """Terraform is installed and new enough; reports the locked version of the provider."""
     try:
         binary = find_terraform()
     except PreflightError as error:
@@ -69,7 +69,7 @@ _ENTRIES = (
     _Entry("machine memory", weights.machine_memory, ("local",)),
     _Entry("token", weights.token),
     _Entry("bucket", weights.bucket, by_method=False, needs_account=True),
-    _Entry("standing", account.standing, by_method=False, needs_account=True),
+    _Entry("running", account.running, by_method=False, needs_account=True),
     _Entry("instance type", account.offering, ("aws",), needs_account=True),
     _Entry("quota", account.quota, ("aws",), needs_account=True),
     _Entry("role", account.role, ("aws",), needs_account=True),
@@ -83,7 +83,7 @@ def run_checks(
     session: Any,
     on_progress: OnProgress = ignore_progress,
 ) -> list[Check]:
-    """Run every check that the target has, in parallel; what does not answer in time is a warning."""
+    """Run every check for the target, in parallel; a check that times out is a warning."""
     context = CheckContext(config, load_paths, session, hugging_face_token())
     entries = [entry for entry in _ENTRIES if config.target in entry.targets]
     deadline_s = time.monotonic() + _DEADLINE_S
@@ -101,9 +101,9 @@ def check_methods(
     session: Any | None,
     on_progress: OnProgress = ignore_progress,
 ) -> list[Check]:
-    """Every check for every loading method, each finding with the methods that it is true of.
+    """Every check for every loading method; each finding has the methods that it applies to.
 
-    Without a session, those that need an account are left out: the caller says why there is none.
+    Without a session, checks that need an account are omitted: the caller reports why there is none.
     """
     whole = CheckContext(config, load_paths, session, hugging_face_token())
     entries = [
@@ -123,7 +123,7 @@ def check_methods(
         on_progress(Progress("checks", number, len(asked), "checks"))
         for check in _result(entry, future, deadline_s):
             message = check.message
-            if len(context.paths) == 1:  # the method has a column of its own
+            if len(context.paths) == 1:  # no need to name the method
                 message = message.removeprefix(f"{context.paths[0]}: ")
             key = check.name, check.status, message
             known = found.get(key)

@@ -1,4 +1,4 @@
-"""Checks of the container image and what the accelerators can hold."""
+"""Checks of the container image and of the instance type's accelerators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from loadbench.run.preflight.check import Check, CheckContext, error_code, is_de
 
 @dataclass(frozen=True)
 class _Rule:
-    """Which of AWS's own images have a loader; of other images nothing is known here."""
+    """Which of AWS's images have a loader; nothing is known about other images."""
 
     has: re.Pattern[str]
     remedy: str
@@ -36,10 +36,11 @@ _RULES: dict[Loader, _Rule] = {
     # Part of AWS's image of the vLLM server (docs/facts/vllm.md#sagemaker-image).
     "Run:ai model streamer": _Rule(
         re.compile(r"^vllm:server-sagemaker-cuda"),
-        "Use vllm:server-sagemaker-cuda-v…: LMI images (djl-inference), those after v14 too, install vLLM"
-        " without the streamer, and djl-serving downloads an s3:// model to disk before vLLM sees it.",
+        "Use vllm:server-sagemaker-cuda-v…: LMI images (djl-inference), including those after v14,"
+        " install vLLM"
+        " without the streamer, and djl-serving downloads an s3:// model to disk before vLLM starts.",
     ),
-    # vLLM's own, in every image of it; the supervisor installs the plug-in since v1.3.
+    # Part of vLLM in every image; the supervisor installs the plug-in since v1.3.
     "plug-ins of vLLM": _Rule(
         re.compile(r"^vllm:server-sagemaker-cuda-v(1\.[3-9]|1\.\d\d|[2-9])"),
         "Use vllm:server-sagemaker-cuda-v1.3 or later, which installs requirements.txt of the model data.",
@@ -51,14 +52,12 @@ _IMAGE = re.compile(
 
 
 def image(context: CheckContext) -> Iterator[Check]:
-    """A path's image has the loader that the path needs, and belongs to the region it is pulled in."""
+    """The image has the loader that the load path needs, and its registry belongs to the region."""
     for load_path in context.paths:
         uri, needs = context.config.image(load_path), LOAD_PATHS[load_path].needs
         found = _IMAGE.match(uri)
         if not context.config.deployment(load_path).image_tag:
-            yield Check(
-                "image", "failure", f"{uri} names no tag", "Write the tag after a colon in image_uri."
-            )
+            yield Check("image", "failure", f"{uri} has no tag", "Write the tag after a colon in image_uri.")
         elif found and found["region"] != context.config.region:
             yield Check(
                 "image",
@@ -79,7 +78,7 @@ def image(context: CheckContext) -> Iterator[Check]:
 
 
 def _registry(region: str, uri: str, found: re.Match[str]) -> Check | None:
-    """What is wrong with the registry of one of AWS's own images: each region has its own."""
+    """Checks the registry of AWS's images: each region has its own."""
     if not is_aws_account(found["account"]):
         return None
     host = image_registry(region)
@@ -87,8 +86,8 @@ def _registry(region: str, uri: str, found: re.Match[str]) -> Check | None:
         return Check(
             "image",
             "failure",
-            f"which account publishes AWS's images in {region} is not publicly known, so {uri} is a guess",
-            "Copy the image into a registry of yours and name that, or choose another region.",
+            f"which account publishes AWS's images in {region} is not publicly known, so {uri} may be wrong",
+            "Copy the image to your own registry and configure that, or choose another region.",
         )
     if uri.partition("/")[0] == host:
         return None
@@ -106,8 +105,8 @@ def _loader(load_path: LoadPath, uri: str, needs: Loader) -> Check:
         return Check(
             "image",
             "warning",
-            f"{load_path}: whether {uri} has the {needs} is not known here",
-            "Among the images that AWS publishes: " + rule.remedy,
+            f"{load_path}: it is not known whether {uri} has the {needs}",
+            "For AWS's images: " + rule.remedy,
         )
     if rule.has.match(published["image"]):
         return Check("image", "ok", f"{uri} has the {needs}")
@@ -131,7 +130,7 @@ def _in_registry(context: CheckContext, uri: str, found: re.Match[str]) -> Check
     except ClientError as error:
         if is_denied(error):
             return Check(
-                "image tag", "warning", f"the caller may not look for {uri}", "Allow ecr:BatchGetImage."
+                "image tag", "warning", f"the caller may not check for {uri}", "Allow ecr:BatchGetImage."
             )
         if error_code(error) == "RepositoryNotFoundException":
             answer = {"images": []}
@@ -148,7 +147,7 @@ def _in_registry(context: CheckContext, uri: str, found: re.Match[str]) -> Check
 
 
 def accelerators(context: CheckContext) -> Iterator[Check]:
-    """The instance type is known, sharding is allowed on it, and the degree fits its accelerators."""
+    """The instance type is known, sharding is allowed on it, and the degree matches its accelerators."""
     for path, info in context.deployments():
         try:
             specification = instance_specification(info.instance_type)
@@ -164,7 +163,7 @@ def _fits(load_path: LoadPath, info: DeploymentInfo, specification: InstanceType
         return Check(
             "accelerators",
             "failure",
-            f"{load_path}: tensor-parallel degree {degree} on {info.instance_type}, which has"
+            f"{load_path}: tensor-parallel degree {degree}, but {info.instance_type} has"
             f" {specification.accelerators} accelerator(s)",
             "Lower OPTION_TENSOR_PARALLEL_DEGREE or choose a larger instance type.",
         )

@@ -1,4 +1,4 @@
-"""What a command will create, in which order, and what that costs."""
+"""What a command will create, in which order, and its cost."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ LookUp = Callable[[str], Price | None]
 
 _KINDS = {
     "model_based": "a model-based endpoint",
-    # A component is not charged for: the instances under it are.
+    # Components are free; their instances are charged.
     "inference_component": "an endpoint with an inference component",
 }
 
 
-# What one deployment is assumed to be billed for, start to removal, and the job: the first measurement of
-# this kind, on ml.g5.2xlarge with 16 GB, took 632 s to be in service and 1117 s for the job.
+# Assumed billed time of one deployment, from start to removal, and of the job: the first measurement of this
+# kind, on ml.g5.2xlarge with 16 GB, took 632 s until in service and 1117 s for the job.
 _MINUTES_A_RUN = 15
 _MINUTES_A_JOB = 20
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a command creates and costs; `total_usd` is None where a price is unknown."""
+    """What a command creates and costs; `total_usd` is None if a price is unknown."""
 
     text: str
     total_usd: float | None
 
     def require_within(self, max_usd: float) -> None:
-        """UsageError where the total is above the limit or unknown."""
+        """Raise UsageError if the total is above the limit or unknown."""
         if self.total_usd is None:
             raise UsageError(
                 f"--max-usd {max_usd:g}: the cost is unknown, because an instance type has no price",
-                remedy="Add it to the configuration under pricing.usd_per_hour, or leave --max-usd out.",
+                remedy="Add it to the configuration under pricing.usd_per_hour, or omit --max-usd.",
             )
         if self.total_usd > max_usd:
             raise UsageError(
                 f"--max-usd {max_usd:g}: the estimated total is {self.total_usd:.2f} USD",
-                remedy="Fewer pairs, a smaller instance type, or a higher --max-usd.",
+                remedy="Choose fewer pairs, a smaller instance type, or a higher --max-usd.",
             )
 
 
 def estimate_cost(
     config: Config, load_paths: Sequence[LoadPath], pairs: int, look_up: LookUp = lambda _: None
 ) -> CostEstimate:
-    """What `pairs` runs of each method (0: the job alone) create and cost: shown before money is spent.
+    """What `pairs` runs of each method (0: only the job) create and cost; shown before money is spent.
 
-    `look_up` gives the price that the target itself reports for an instance type; without it the repository's
-    table is used, and where that has none the line says so.
+    `look_up` returns the price that the target reports for an instance type; without it the built-in table is
+    used. A missing price is shown as such.
     """
     prices: dict[str, Price | None] = {}
     hours: list[tuple[str, float]] = []
@@ -88,18 +88,18 @@ def estimate_cost(
     if any(
         LOAD_PATHS[load_path].optimized or config.weights_from(load_path) == "s3" for load_path in load_paths
     ):
-        lines.append(f"  models and shards in S3, which stay: {USD_PER_GB_MONTH} USD per GB and month")
+        lines.append(f"  models and shards in S3, which are kept: {USD_PER_GB_MONTH} USD per GB and month")
     total_usd = _total(hours, prices)
     sources = {f"{price.source}, {price.date}, region {price.region}" for price in prices.values() if price}
-    heading = "This run creates, and AWS charges for until they are removed:"
+    heading = "This run creates the following, which AWS charges for until they are removed:"
     if config.target == "local":
         heading = "The embedded AWS charges nothing. On AWS this run would create and be charged for:"
     total = "unknown" if total_usd is None else f"about {total_usd:.2f} USD"
     text = [
         heading,
         *lines,
-        f"Estimated total: {total}, at {_MINUTES_A_RUN} min a deployment from start to removal"
-        f" and {_MINUTES_A_JOB} min an optimization job.",
+        f"Estimated total: {total}, at {_MINUTES_A_RUN} min per deployment from start to removal"
+        f" and {_MINUTES_A_JOB} min per optimization job.",
         *(f"Prices: {source}." for source in sorted(sources)),
     ]
     return CostEstimate("\n".join(text), total_usd)
@@ -116,7 +116,7 @@ def _total(hours: Sequence[tuple[str, float]], prices: Mapping[str, Price | None
 
 
 def describe_plan(config: Config, load_paths: Sequence[LoadPath], pairs: int) -> str:
-    """The runs in their order, what each creates, and the requests it sends."""
+    """The runs in order, what each creates, and the requests it sends."""
     slots = plan_series(pairs, config.benchmark.seed, load_paths)
     requests = 2 + config.benchmark.warm_invocations  # the first, those after it, and a streaming one
     if not pairs:

@@ -1,4 +1,4 @@
-"""Checks of the model: whether it can be had, fits, and lies or may be put where it is read from."""
+"""Checks of the model: whether it is available, fits into memory, and can be uploaded."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from loadbench.run.models.staging import configured_bucket
 from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check import Check, CheckContext
 
-# Weights are not all: activations, CUDA context, and at least some cache for keys and values.
+# Memory is also needed for activations, the CUDA context, and at least some KV cache.
 _OVERHEAD = 1.15
 
 
 @dataclass(frozen=True)
 class _Size:
-    """What is known of a model without fetching it."""
+    """Facts of a model that are known without downloading it."""
 
     weights: StoredWeights
     heads: int | None
 
 
 def memory(context: CheckContext) -> Iterator[Check]:
-    """The weights fit into the accelerators' memory at the configured dtype."""
+    """The weights fit into the accelerators' memory with the configured dtype."""
     for path, info in context.deployments():
         specification = instance_types().get(info.instance_type)
-        if specification is None:  # said by another check
+        if specification is None:  # reported by another check
             continue
         try:
             size = _size(info.hf_model_id, context)
-        except LoadbenchError:  # said by the check of the model
+        except LoadbenchError:  # reported by the check of the model
             continue
         if size is None:
             yield Check(
                 "memory",
                 "warning",
-                f"{path}: the size of {info.hf_model_id} is not known before it is fetched",
+                f"{path}: the size of {info.hf_model_id} is not known before it is downloaded",
             )
             continue
         yield _memory(path, info, size, specification.accelerator_memory_mib)
@@ -91,36 +91,37 @@ def _memory(load_path: LoadPath, info: DeploymentInfo, size: _Size, memory_mib: 
 
 
 def machine_memory(context: CheckContext) -> Iterator[Check]:
-    """The embedded target's model servers run here: the weights must fit into this machine."""
+    """The embedded target's model servers run on this machine: the weights must fit into its memory."""
     have_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for model_id in dict.fromkeys(info.hf_model_id for _, info in context.deployments()):
         try:
             size = _size(model_id, context)
-        except LoadbenchError:  # said by the check of the model
+        except LoadbenchError:  # reported by the check of the model
             continue
         if size is None:
             continue
         weights_bytes = size.weights.size_bytes
-        # The standard path holds them twice while it copies from host to device.
+        # The standard path has them in memory twice while it copies from host to device.
         if 2 * weights_bytes > have_bytes:
             yield Check(
                 "machine memory",
                 "failure" if weights_bytes > have_bytes else "warning",
-                f"{model_id} takes {weights_bytes / 1e9:.1f} GB, twice while it loads; this machine has"
+                f"{model_id} needs {weights_bytes / 1e9:.1f} GB, and twice that while it loads; this"
+                f" machine has"
                 f" {have_bytes / 1e9:.1f} GB",
                 "Use a smaller model on the embedded target.",
             )
 
 
 def token(context: CheckContext) -> Iterator[Check]:
-    """Where a token is asked for it is there; what the hub serves may be read with it, or without one."""
+    """A required token exists, and the model can be read with it, or without one."""
     for path, info in context.deployments():
         from_hub = context.config.weights_from(path) == "hub"
         if info.use_hf_token and not context.token:
             yield Check(
                 "token",
                 "failure" if from_hub else "warning",
-                f"HUGGING_FACE_HUB_TOKEN not found in environment variables, and the {path} path asks for it",
+                f"HUGGING_FACE_HUB_TOKEN not found in environment variables, but the {path} path needs it",
                 "Create a .env file with HUGGING_FACE_HUB_TOKEN=… (https://huggingface.co/settings/tokens).",
             )
         elif "/" in info.hf_model_id and (
@@ -135,7 +136,7 @@ def _readable(context: CheckContext, info: DeploymentInfo) -> Check:
         return Check(
             "token",
             "warning",
-            f"the Hugging Face Hub does not answer from here: whether {model_id} may be read is not known",
+            f"the Hugging Face Hub is not reachable: it is not known whether {model_id} can be read",
         )
     try:
         hub.check_access(model_id, context.token if info.use_hf_token else None)
@@ -145,7 +146,7 @@ def _readable(context: CheckContext, info: DeploymentInfo) -> Check:
 
 
 def source(context: CheckContext) -> Iterator[Check]:
-    """The model can be had: it is here, can be made, or the hub answers."""
+    """The model is available: it is on this disk, can be generated, or the hub is reachable."""
     for model_id in dict.fromkeys(
         info.hf_model_id for path, info in context.deployments() if context.config.weights_from(path) == "s3"
     ):
@@ -159,8 +160,8 @@ def source(context: CheckContext) -> Iterator[Check]:
             yield Check(
                 "model",
                 "failure",
-                f"{model_id} is not on this disk, and the Hugging Face Hub does not answer",
-                "Check the network, or point hf_model_id at a local folder.",
+                f"{model_id} is not on this disk, and the Hugging Face Hub is not reachable",
+                "Check the network, or set hf_model_id to a local folder.",
             )
 
 
@@ -181,7 +182,7 @@ def _synthetic(model_id: str) -> Check:
 
 
 def bucket(context: CheckContext) -> Iterator[Check]:
-    """A configured bucket is there, in the region, and takes objects."""
+    """A configured bucket exists in the region, and objects can be written to it."""
     config, name = context.config, configured_bucket(context.config)
     needed = any(
         LOAD_PATHS[load_path].optimized or config.weights_from(load_path) == "s3"
@@ -208,11 +209,11 @@ def _bucket(context: CheckContext, name: str) -> Check:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         words = {
             404: f"the bucket {name} does not exist",
-            403: f"the bucket {name} may not be used with these credentials",
+            403: f"these credentials may not use the bucket {name}",
             301: f"the bucket {name} is in another region than {context.config.region}",
         }.get(status, f"the bucket {name}: {error}")
         if status == 404 and context.config.target == "local":
-            return Check("bucket", "ok", f"the bucket {name} will be made")
+            return Check("bucket", "ok", f"the bucket {name} will be created")
         return Check("bucket", "failure", words, "Correct the bucket in the configuration.")
     if (region := headers.get("x-amz-bucket-region", context.config.region)) != context.config.region:
         return Check(
@@ -227,13 +228,13 @@ def _bucket(context: CheckContext, name: str) -> Check:
         s3.delete_object(Bucket=name, Key=key)
     except ClientError as error:
         return Check(
-            "bucket", "failure", f"the bucket {name} does not take objects: {error}", "Allow s3:PutObject."
+            "bucket", "failure", f"cannot write to the bucket {name}: {error}", "Allow s3:PutObject."
         )
-    return Check("bucket", "ok", f"the bucket {name} is in {context.config.region} and takes objects")
+    return Check("bucket", "ok", f"the bucket {name} is in {context.config.region} and can be written")
 
 
 def _size(model_id: str, context: CheckContext) -> _Size | None:
-    """What the weights take, None where nobody knows yet. Raises LoadbenchError for a damaged one."""
+    """Sizes of the weights, None if they are not known yet. Raises LoadbenchError for a damaged model."""
     if synthetic.is_synthetic(model_id):
         shape = synthetic.shape_of(model_id)
         return _Size(stored_weights(("BF16", form) for _, form in shape.tensors()), shape.heads)
@@ -244,7 +245,7 @@ def _size(model_id: str, context: CheckContext) -> _Size | None:
     weights = inspect_headers(folder)
     try:
         configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # the model server says what is wrong with it
+    except (OSError, ValueError, RecursionError):  # the model server will report the problem
         configuration = None
     heads = configuration.get("num_attention_heads") if isinstance(configuration, dict) else None
     return _Size(weights, heads if isinstance(heads, int) else None)
@@ -255,7 +256,7 @@ def _size_on_hub(model_id: str, context: CheckContext) -> _Size | None:
         return None
     try:
         weights = hub.weights(model_id, context.token)
-    except LoadbenchError:  # resolving the model says what is wrong with it
+    except LoadbenchError:  # resolving the model will report the problem
         return None
     return None if weights is None else _Size(weights, None)
 

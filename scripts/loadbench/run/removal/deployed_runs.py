@@ -1,7 +1,7 @@
-"""Runs of this folder that were not seen removed, and where what they made is.
+"""Runs of this folder that may still have resources, and where those resources are.
 
-A run writes `deployed.json` into its state folder before its first paid call. Removal goes by that file, else
-by the run's record, else by what Terraform's files say; never by the configuration of the day, which may name
+A run writes `deployed.json` into its state folder before its first call that costs money. Removal uses that
+file, otherwise the run's record, otherwise Terraform's files; never the current configuration, which may name
 another account, region or project by now.
 """
 
@@ -26,12 +26,12 @@ from loadbench.run.run_context import RunContext
 from loadbench.workspace import Workspace
 
 _FILE = "deployed.json"
-_NOT_REMOVED = b'"destroyed_s": null'  # as records are written; spares reading every record whole
+_NOT_REMOVED = b'"destroyed_s": null'  # as in serialized records; avoids parsing every record
 _ARN = re.compile(r"\barn:aws[a-z-]*:sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):")
 
 
 class DeployedRun(BaseModel):
-    """Where one run deploys, and the names of what it makes. None: nothing says it any more."""
+    """Where one run deploys, and the names of its resources. None: not known any more."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,13 +41,13 @@ class DeployedRun(BaseModel):
     account_id: str | None
     region: str
     project: str
-    state_dir: str | None = None  # of the embedded AWS, relative to the folder or absolute
-    adopted: bool = False  # made by another checkout, which may be working on it
+    state_dir: str | None = None  # of the embedded AWS, absolute or relative to the folder
+    adopted: bool = False  # created by another checkout, which may be using it
     names: dict[ResourceKind, str]
 
     @property
     def command(self) -> str:
-        """What removes it, wherever the configuration points now."""
+        """The command that removes it, independent of the current configuration."""
         command = f"loadbench destroy --target {self.target} --set region={self.region}"
         if self.target == "local" and self.state_dir:
             command += f" --set local.state_dir={self.state_dir}"
@@ -55,13 +55,13 @@ class DeployedRun(BaseModel):
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """Its place, for messages."""
         if self.target == "local":
             return f"the embedded AWS in {self.state_dir} ({self.region})"
         return f"account {self.account_id or 'unknown'} on AWS ({self.region})"
 
     def resources(self) -> list[Resource]:
-        """What it makes, by name alone, whether it exists or not."""
+        """Its resources by name, whether they exist or not."""
         prefix = f"arn:{partition_of(self.region) or 'aws'}:sagemaker:{self.region}:{self.account_id or ''}"
         return [
             Resource(
@@ -81,14 +81,14 @@ class DeployedRun(BaseModel):
 
 @dataclass
 class KnownRuns:
-    """`unreadable`: records that say neither what they are of nor whether it is removed."""
+    """Runs that may have resources; `unreadable` are records that do not show it."""
 
     runs: list[DeployedRun] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
 
 
 def deployed_by(record: RunRecord) -> DeployedRun:
-    """What a record says of its run's place."""
+    """The place of a run, from its record."""
     return DeployedRun(
         run_id=record.run_id,
         path=record.path,
@@ -102,14 +102,14 @@ def deployed_by(record: RunRecord) -> DeployedRun:
 
 
 def note_deployed(workspace: Workspace, run: DeployedRun) -> None:
-    """Write the note, before anything is made. Raises OSError where that is not possible."""
+    """Write the note before anything is created. Raises OSError."""
     folder = workspace.run_dir(run.run_id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(folder / _FILE, run.model_dump_json(indent=2))
 
 
 def runs_with_state(workspace: Workspace, config: Config) -> list[DeployedRun]:
-    """Runs that have a state folder, oldest first; `config` stands in for what nothing says any more."""
+    """Runs that have a state folder, oldest first; `config` supplies facts that are not known any more."""
     folder = workspace.private_dir / "runs"
     folders = [entry for entry in sorted(folder.glob("*")) if entry.is_dir()] if folder.is_dir() else []
     return [
@@ -120,7 +120,7 @@ def runs_with_state(workspace: Workspace, config: Config) -> list[DeployedRun]:
 
 
 def is_in(config: Config, home: Path, run: DeployedRun) -> bool:
-    """Whether a run is on the target, in the region and (local) in the embedded AWS of a configuration."""
+    """Whether a run belongs to the target, region and (if local) embedded AWS of a configuration."""
     if (run.target, run.region) != (config.target, config.region):
         return False
     if run.target == "aws" or not run.state_dir:
@@ -129,19 +129,19 @@ def is_in(config: Config, home: Path, run: DeployedRun) -> bool:
 
 
 def is_here(context: RunContext, run: DeployedRun) -> bool:
-    """Whether a run is where `context` leads; an account that nothing names may be this one."""
+    """Whether a run belongs to the account and region of `context`; an unknown account may be this one."""
     is_account = run.target == "local" or run.account_id in (None, context.account.account_id)
     return is_account and is_in(context.config, context.workspace.home, run)
 
 
 def forget_run(workspace: Workspace, run_id: str, removed_s: float) -> None:
-    """Erase the state and the note of a run of which nothing exists, and say so in its record."""
+    """Delete the state and the note of a run without resources, and mark its record as removed."""
     shutil.rmtree(workspace.run_dir(run_id), ignore_errors=True)
     close_record(workspace.results_dir, run_id, removed_s)
 
 
 def known_runs(workspace: Workspace, config: Config) -> KnownRuns:
-    """Runs with a state folder, and those whose record does not say that they were removed."""
+    """Runs with a state folder, and runs whose record does not show that they were removed."""
     known = KnownRuns(runs_with_state(workspace, config))
     with_state = {run.run_id for run in known.runs}
     for file in find_records(workspace.results_dir):
@@ -153,7 +153,7 @@ def known_runs(workspace: Workspace, config: Config) -> KnownRuns:
                 continue
             document = json.loads(text)
             if document.get("origin", "run") != "run":
-                continue  # somebody else's endpoint, which was only looked at
+                continue  # an endpoint of somebody else, which was only observed
             known.runs.append(_of_document(document))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             known.unreadable.append(file)
@@ -161,7 +161,7 @@ def known_runs(workspace: Workspace, config: Config) -> KnownRuns:
 
 
 def _is_json(text: bytes) -> bool:
-    """Whether the end of the document is there: one that is cut short may have lost what is looked for."""
+    """Whether the document is complete: a truncated one may have lost the searched text."""
     return text.rstrip().endswith(b"}")
 
 
@@ -180,7 +180,9 @@ def _recorded(workspace: Workspace, run_id: str) -> DeployedRun | None:
 
 
 def _of_document(document: dict[str, Any]) -> DeployedRun:
-    """Only what removal needs, so that a record of a newer version, or one with odd fields, serves too."""
+    """Only the fields that removal needs, so that records of newer versions, or with unexpected
+    fields, work too.
+    """
     return DeployedRun(
         run_id=document["run_id"],
         path=document["path"],
@@ -219,7 +221,7 @@ def _texts(folder: Path) -> Iterator[str]:
         try:
             yield file.read_text(encoding="utf-8", errors="replace")
         except OSError:
-            continue  # the other one may say it
+            continue  # the other file may have it
 
 
 def _state_dir(configuration: dict[str, Any]) -> str | None:
@@ -238,6 +240,6 @@ _KINDS: dict[str, ResourceKind] = {
 
 
 def _names(names: dict[str, str | None]) -> dict[ResourceKind, str]:
-    """A sharding job is named as its run's endpoint, and is in the record only once it has ended."""
+    """A sharding job has the name of its run's endpoint, and is in the record only after it has ended."""
     named = {**names, "optimization_job": names.get("optimization_job") or names.get("endpoint")}
     return {kind: name for key, kind in _KINDS.items() if (name := named.get(key))}

@@ -1,6 +1,6 @@
-"""Everything that a folder's runs made, removed where it was made: account, region, project, embedded AWS.
+"""Removes the resources of all runs of a folder, each in its account, region, project or embedded AWS.
 
-What cannot be reached from here is named, with the command that reaches it; it counts as left.
+Places that cannot be reached are reported with the command that reaches them, and count as left.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Open = Callable[[Config], RunContext]
 
 @dataclass
 class FolderRemoval:
-    """The removal of a folder's runs, place by place; what fails in one keeps no other from being tried.
+    """The removal of a folder's runs, place by place; a failure in one does not stop the others.
 
-    A place is a configuration that says how to get there: target, region, embedded AWS.
+    A place is a configuration with a target, region and embedded AWS.
     """
 
     open_context: Open
@@ -56,19 +56,19 @@ class FolderRemoval:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """No run of this folder begins meanwhile. UsageError where one is at work."""
+        """Lock the folder's load paths meanwhile. Raises UsageError if a run is in progress."""
         with ExitStack() as locks:
             for load_path in LOAD_PATHS:
                 try:
                     locks.enter_context(lock_path(self.workspace, load_path))
                 except PreflightError as error:
-                    self.ui.warn(f"{error.message}; removing without it")
+                    self.ui.warn(f"{error.message}; continuing without the lock")
             yield
 
     def places(self, *, by_records_only: bool) -> list[Config]:
-        """The configuration, then one like it for every other place where runs of the folder are.
+        """The configuration, then a variant of it for every other place with runs of the folder.
 
-        Places on another target are left out, unless there is no configuration that says which is meant.
+        Places on another target are skipped, unless there is no configuration that names a target.
         """
         places = [] if by_records_only else [self.config]
         for run in self.runs:
@@ -82,9 +82,9 @@ class FolderRemoval:
         return places
 
     def remove_in(self, place: Config, *, whole_project: bool) -> RunContext | None:
-        """Remove the runs that are in one place, and with `whole_project` whatever else has its tags.
+        """Remove the runs in one place, and with `whole_project` everything else with the project's tags.
 
-        Returns the way to that place, None where there is none.
+        Returns the context of that place, None if it cannot be reached.
         """
         if place.target == "local" and not whole_project and not self._has_embedded_aws(place):
             self._forget_lost(place)
@@ -114,11 +114,13 @@ class FolderRemoval:
 
     @property
     def has_left(self) -> bool:
-        """Whether something is still there, or cannot be seen."""
+        """Whether something remains, or cannot be listed."""
         return bool(self._left or self._unreachable)
 
     def elsewhere(self) -> list[str]:
-        """Name the runs that no place led to: what costs money counts as left, the rest is returned."""
+        """Report runs in places that were not reached: those that cost money count as left, the
+        others are returned.
+        """
         kept = []
         for run in (run for run in self.runs if run.run_id not in self._done):
             if run.target == "local" and self.config.target == "aws":
@@ -128,7 +130,9 @@ class FolderRemoval:
         return kept
 
     def raise_what_is_left(self) -> None:
-        """LeftoverError for all that is still there, else the error of the place that cannot be reached."""
+        """Raise LeftoverError for everything that remains, otherwise the error of a place that cannot
+        be reached.
+        """
         if self._left:
             raise together(self._left)
         if self._unreachable:
@@ -144,10 +148,10 @@ class FolderRemoval:
             self._failed.add(run.run_id)
 
     def _remove_rest(self, context: RunContext) -> None:
-        """What the account lists under the project's tags, whoever made it."""
+        """Everything that the account lists with the project's tags."""
         with self.ui.step("verifying that nothing is left"):
             listing = list_project(context.account.session, context.config.project)
-            # What could not be removed of this folder's runs is named already.
+            # Resources of this folder's runs that could not be removed are already reported.
             remaining = [item for item in listing.resources if item.run_id not in self._failed]
             if remaining:
                 remaining = remove(context.account.session, remaining, self.ui.detail)
@@ -157,7 +161,7 @@ class FolderRemoval:
             self._left.append(_not_listed(listing))
 
     def _adopt(self, context: RunContext) -> None:
-        """Runs of other checkouts, whose state is in the bucket that the configuration names."""
+        """Runs of other checkouts with their state in the configured bucket."""
         try:
             adopted = remote_state.adopt(context)
             for run in runs_with_state(self.workspace, context.config):
@@ -166,7 +170,9 @@ class FolderRemoval:
                     self.runs.append(run.model_copy(update=known))
                     note_deployed(self.workspace, self.runs[-1])
                     bucket = context.config.state.bucket
-                    self.ui.note(f"{run.run_id} was made elsewhere; its state is in s3://{bucket}")
+                    self.ui.note(
+                        f"{run.run_id} was created by another checkout; its state is in s3://{bucket}"
+                    )
         except (LoadbenchError, OSError) as error:
             self.ui.warn(f"states of other checkouts are not used: {error}")
 
@@ -175,7 +181,8 @@ class FolderRemoval:
             if is_in(place, self.workspace.home, run):
                 self._done.add(run.run_id)
                 self.ui.note(
-                    f"{run.run_id}: the embedded AWS in {place.local.state_dir} is gone with all it had"
+                    f"{run.run_id}: the embedded AWS in {place.local.state_dir} no longer exists, and"
+                    f" nothing it had"
                 )
                 forget_run(self.workspace, run.run_id, self.clock())
 
@@ -183,7 +190,9 @@ class FolderRemoval:
         return (self.workspace.home / place.local.state_dir).is_dir()
 
     def _stop_unused(self, context: RunContext) -> None:
-        """An embedded AWS that no configuration names was started for this, and would run for ever."""
+        """Stop an embedded AWS that is not the configured one: it was started for this and would run
+        forever.
+        """
         place, home = context.config.local.state_dir, self.workspace.home
         if (
             context.config.target == "local"
@@ -192,18 +201,19 @@ class FolderRemoval:
             localaws(["down"], context.config, home)
 
     def _unseen(self, run: DeployedRun) -> LeftoverError:
-        reasons = [f"This call reached {name}." for name in self._reached]
+        reasons = [f"This command reached {name}." for name in self._reached]
         reasons += [f"{error.message}" for error in self._unreachable]
         credentials = f"With credentials of account {run.account_id}: " if run.target == "aws" else ""
         return LeftoverError(
             f"run {run.run_id} was not removed and may cost money; it is in {run.place}:",
             details="\n".join([*(f"  {kind} {name}" for kind, name in run.names.items()), *reasons]),
-            remedy=f"{credentials}{run.command} (or --forget {run.run_id}, if you know that it is gone).",
+            remedy=f"{credentials}{run.command} (or --forget {run.run_id}, if you know that its"
+            f" resources are gone).",
         )
 
 
 def _listed(context: RunContext, runs: Sequence[DeployedRun], *, whole_project: bool) -> list[Resource]:
-    """What exists of the configured project, and of these runs, whose project may be another one."""
+    """Resources of the configured project, and of these runs, which may have another project."""
     ids = {run.run_id for run in runs}
     own = context.config.project if whole_project else None
     projects = dict.fromkeys([*([own] if own else []), *(run.project for run in runs)])
@@ -224,7 +234,7 @@ def _name_of(context: RunContext) -> str:
 
 def _not_listed(listing: Listing) -> LeftoverError:
     return LeftoverError(
-        "something of this project may still be there, because not everything could be listed:",
+        "resources of this project may remain, because not everything could be listed:",
         details="\n".join(f"  {kind}s: {why}" for kind, why in listing.problems.items()),
         remedy="Check the network and the permissions (docs/iam-policy.json), then run `make destroy`.",
     )

@@ -1,6 +1,6 @@
-"""What stays in an account after a removal, because later runs use it: weights, logs, the bucket itself.
+"""Data that a removal keeps because later runs use it: weights, logs, the bucket itself.
 
-`destroy` names each with its size, its price and why it stays; `destroy --all` removes it.
+`destroy` lists each item with its size, its price and why it is kept; `destroy --all` removes it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _LOGS_USD_PER_GB_MONTH = 0.03
 # A run's containers write under the name of its endpoint or of its component.
 _LOG_GROUPS = ("/aws/sagemaker/Endpoints/", "/aws/sagemaker/InferenceComponents/")
 _WHY = {
-    "models": "the next run need not upload them",
-    "shards": "the next fast run need not make them again",
+    "models": "the next run does not need to upload them",
+    "shards": "the next fast run does not need to make them again",
 }
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One thing that stays. `remove` deletes it for good."""
+    """One kept item. `remove` deletes it permanently."""
 
     kind: str
     name: str
@@ -51,13 +51,13 @@ class Kept:
         return f"{self.kind} {self.name}: {size}, {self.usd_per_month:.2f} USD per month on AWS"
 
     def explain(self) -> str:
-        """The same, with why it stays and the command that removes it."""
+        """The same, with why it is kept and the command that removes it."""
         option = "--shards or --all" if self.kind == "shards" else "--all"
-        return f"{self.describe()}; it stays so that {self.why}; loadbench destroy {option} removes it"
+        return f"{self.describe()}; kept so that {self.why}; loadbench destroy {option} removes it"
 
 
 def find_kept(session: Any, config: Config, account_id: str) -> list[Kept]:
-    """Everything of the project that a removal of its runs leaves, in the order of its removal."""
+    """Everything of the project that removing its runs keeps, in the order of removal."""
     weights = [_of_weights(session, stored) for stored in stored_weights(session, config, account_id)]
     return [*weights, *_logs(session, config.project), *_bucket(session, config, account_id)]
 
@@ -74,7 +74,7 @@ def _of_weights(session: Any, stored: StoredWeights) -> Kept:
 
 
 def _logs(session: Any, project: str) -> list[Kept]:
-    """Log groups of this project's runs, as one: each is small, and there is one or two a run."""
+    """Log groups of this project's runs as one item: each is small, and every run has one or two."""
     client = session.client("logs")
     groups = [
         group
@@ -99,11 +99,11 @@ def _logs(session: Any, project: str) -> list[Kept]:
 
     name = f"of {len(groups)} containers (/aws/sagemaker/…/{project}-…)"
     cost = size_bytes / 1e9 * _LOGS_USD_PER_GB_MONTH
-    return [Kept("logs", name, size_bytes, cost, "a failure can be looked into later", remove)]
+    return [Kept("logs", name, size_bytes, cost, "failures can be investigated later", remove)]
 
 
 def _bucket(session: Any, config: Config, account_id: str) -> list[Kept]:
-    """The bucket that this project made for itself; one that the configuration names is the user's."""
+    """The bucket that this project created; a configured bucket belongs to the user."""
     if configured_bucket(config):
         return []
     bucket, client = own_bucket(config, account_id), session.client("s3")
@@ -118,4 +118,4 @@ def _bucket(session: Any, config: Config, account_id: str) -> list[Kept]:
         remove_objects(client, bucket, "")
         client.delete_bucket(Bucket=bucket)
 
-    return [Kept("bucket", f"s3://{bucket}", 0, 0.0, "models and shards have a place", remove)]
+    return [Kept("bucket", f"s3://{bucket}", 0, 0.0, "models and shards can be stored", remove)]

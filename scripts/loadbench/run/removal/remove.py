@@ -1,4 +1,6 @@
-"""What exists under this project's tags and names, and removing it in order, with or without state."""
+"""Lists the resources with this project's tags and names, and removes them in order, with or without
+state.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,9 @@ _ASK_AGAIN = 3
 _COMPONENT_LETS_GO_WITHIN_S = 360.0
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 _ON_ITS_WAY = {"Deleting", "STOPPING"}
-# Kinds whose removal takes time, so that the next kind has to wait for it.
+# Kinds whose removal takes time: the next kind has to wait.
 _SLOW: tuple[ResourceKind, ...] = ("optimization job", "inference component", "endpoint")
-# What an endpoint needs as long as it exists; without its configuration, nothing tells its price any more.
+# An endpoint needs these as long as it exists; without its configuration its price is unknown.
 _HELD_BY_ENDPOINT: tuple[ResourceKind, ...] = ("endpoint configuration", "model", "role")
 
 OnSay = Callable[[str], None]
@@ -42,7 +44,7 @@ OnSay = Callable[[str], None]
 
 @dataclasses.dataclass
 class Listing:
-    """What exists, in the order in which it can be removed, and why a kind could not be listed."""
+    """The existing resources, in the order of removal, and why a kind could not be listed."""
 
     resources: list[Resource] = dataclasses.field(default_factory=list)
     problems: dict[ResourceKind, str] = dataclasses.field(default_factory=dict)
@@ -52,9 +54,9 @@ class Listing:
 def list_project(session: Any, project: str, price: PriceLookup | None = None) -> Listing:
     """Everything of a project in the session's account and region, as far as it can be listed.
 
-    By tag and by name, in every status, from all pages: endpoints, inference components, configurations,
-    models, running optimization jobs and roles. `price` gives the USD per hour of an instance type; the
-    default is the table in the repository. A kind that may not be listed keeps no other from being listed.
+    Found by tag and by name, in every status, from all pages: endpoints, inference components,
+    configurations, models, running optimization jobs and roles. `price` gives the USD per hour of an instance
+    type; the default is the built-in table. A kind that cannot be listed does not stop the others.
     """
     account, listing = ProjectResources(session), Listing()
     for kind in RESOURCE_KINDS:
@@ -64,12 +66,14 @@ def list_project(session: Any, project: str, price: PriceLookup | None = None) -
             listing.problems[kind] = str(error)
             if is_connection_lost(error):
                 listing.is_connection_lost = True
-                break  # nobody will answer for the other kinds either
+                break  # the other kinds would fail in the same way
     return listing
 
 
 def find_resources(session: Any, project: str, price: PriceLookup | None = None) -> list[Resource]:
-    """As `list_project`; RunError when a kind cannot be listed, because half a list proves nothing."""
+    """As `list_project`, but raises RunError if a kind cannot be listed, because a partial list
+    proves nothing.
+    """
     listing = list_project(session, project, price)
     if listing.problems:
         why = "; ".join(dict.fromkeys(listing.problems.values()))
@@ -94,11 +98,11 @@ def remove(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Resource]:
-    """Remove resources and wait until they are gone; returns what is still there, each with its problem.
+    """Remove resources and wait until they are gone; returns those that remain, each with its problem.
 
-    Order: jobs are stopped, then component, endpoint, configuration, model, role. What is still being made
-    is waited for, at most `timeout_s` seconds in all, because SageMaker refuses to remove it before. An
-    error of one resource does not keep the others from being removed.
+    Order: jobs are stopped, then component, endpoint, configuration, model, role. Resources
+    that are still being created are waited for, at most `timeout_s` seconds in total, because SageMaker
+    refuses to remove them before. An error of one resource does not stop the removal of the others.
     """
     remover = _Remover(ProjectResources(session, sleep=sleep), on_say, clock, sleep, clock() + timeout_s)
     wanted = remover.with_held_components(list(resources))
@@ -109,7 +113,7 @@ def remove(
 
 @dataclasses.dataclass
 class _Remover:
-    """One removal: what went wrong with whom, and until when it waits."""
+    """One removal: its problems by resource, and its deadline."""
 
     account: ProjectResources
     on_say: OnSay
@@ -117,11 +121,15 @@ class _Remover:
     sleep: Callable[[float], None]
     deadline_s: float
     problems: dict[tuple[ResourceKind, str], str] = dataclasses.field(default_factory=dict)
-    runs_with_component: set[str | None] = dataclasses.field(default_factory=set)  # it could not be removed
+    runs_with_component: set[str | None] = dataclasses.field(
+        default_factory=set
+    )  # whose component could not be removed
     blocked_runs: set[str | None] = dataclasses.field(default_factory=set)
 
     def with_held_components(self, resources: list[Resource]) -> list[Resource]:
-        """Adds components on our endpoints under other names: SageMaker keeps the endpoint for them."""
+        """Add components with other names on our endpoints: SageMaker does not delete an endpoint
+        with components.
+        """
         known = {item.name for item in resources if item.kind == "inference component"}
         found: list[Resource] = []
         for endpoint in (item for item in resources if item.kind == "endpoint"):
@@ -136,11 +144,11 @@ class _Remover:
         ]
 
     def remove_all(self, kind: ResourceKind, items: Sequence[Resource]) -> None:
-        """Ask for the removal of all of one kind, then wait for all of them."""
+        """Request the removal of all resources of one kind, then wait for all of them."""
         asked: list[Resource] = []
         for item in items:
             if kind in _HELD_BY_ENDPOINT and item.run_id in self.blocked_runs:
-                self._note(item, "its endpoint is still there")
+                self._note(item, "its endpoint still exists")
                 continue
             self.on_say(f"{'stopping' if kind == 'optimization job' else 'removing'} {kind} {item.name}")
             if self._guarded(item, partial(self._ask, item)):
@@ -153,8 +161,10 @@ class _Remover:
             self.blocked_runs = {item.run_id for item in items if (kind, item.name) in self.problems}
 
     def still_there(self, item: Resource) -> Resource | None:
-        """The resource as it is now; None when it is gone. What cannot be looked at counts as there."""
-        problem = self.problems.get((item.kind, item.name), "its removal was accepted and has not ended")
+        """The current state of the resource; None if it is gone. If that cannot be read, it counts as
+        existing.
+        """
+        problem = self.problems.get((item.kind, item.name), "its removal was accepted but has not finished")
         try:
             status = self.account.status(item.kind, item.name)
         except (ClientError, BotoCoreError) as error:
@@ -162,7 +172,7 @@ class _Remover:
         return None if status is None else dataclasses.replace(item, status=status, problem=problem)
 
     def _guarded(self, item: Resource, action: Callable[[], None]) -> bool:
-        """Whether it went well; an error is noted with its resource, and the others go on."""
+        """Whether the action succeeded; an error is recorded with its resource, and the others continue."""
         try:
             action()
         except (ClientError, BotoCoreError, TimeoutError) as error:
@@ -172,10 +182,12 @@ class _Remover:
 
     def _note(self, item: Resource, problem: str) -> None:
         self.problems[(item.kind, item.name)] = problem
-        self.on_say(f"{item.kind} {item.name} is still there: {problem}")
+        self.on_say(f"{item.kind} {item.name} still exists: {problem}")
 
     def _ask(self, item: Resource) -> None:
-        """Ask until the service accepts: it refuses what is still in progress, or is held by another."""
+        """Request the removal until the service accepts it: it refuses resources that are in progress
+        or in use.
+        """
         pauses = _Pauses(self, item)
         refused_since_s: float | None = None
         while True:
@@ -192,14 +204,14 @@ class _Remover:
                     pauses.wait(f"is {status} and can be removed once that has ended", error)
                     continue
                 if refused_since_s is None:
-                    refused_since_s = self.clock()  # it may have settled before the look: ask once more
+                    refused_since_s = self.clock()  # it may have changed since the request: try once more
                 elif self.clock() - refused_since_s >= self._refusal_timeout_s(item):
                     raise
                 else:
                     pauses.wait(f"is {status} and its removal is refused: {error}", error)
 
     def _refusal_timeout_s(self, item: Resource) -> float:
-        """How long a refusal may last though nothing is in progress any more."""
+        """How long refusals are tolerated although nothing is in progress."""
         if item.kind != "endpoint" or item.run_id in self.runs_with_component:
             return 0.0
         return _COMPONENT_LETS_GO_WITHIN_S
@@ -209,14 +221,14 @@ class _Remover:
         asked_again = 0
         while (status := self.account.status(item.kind, item.name)) is not None:
             if status not in _ON_ITS_WAY and asked_again < _ASK_AGAIN:
-                # The removal failed, or a creation that was about to end has overtaken it.
+                # The removal failed, or a creation completed after it.
                 asked_again += 1
                 self._ask(item)
             pauses.wait(f"is {status}", None)
 
 
 class _Pauses:
-    """Growing pauses with a word now and then, until the deadline."""
+    """Growing pauses with occasional messages, until the deadline."""
 
     def __init__(self, remover: _Remover, item: Resource) -> None:
         self._remover, self._item = remover, item
@@ -225,7 +237,7 @@ class _Pauses:
         self._said_s = float("-inf")
 
     def wait(self, what: str, cause: Exception | None) -> None:
-        """Pause; TimeoutError at the deadline."""
+        """Pause. Raises TimeoutError at the deadline."""
         now_s = self._remover.clock()
         waited_s = now_s - self._started_s
         if now_s >= self._remover.deadline_s:

@@ -1,8 +1,8 @@
-"""The one way to remove a run, whoever asks: a failed run, a series, a scale-out, the next run, `destroy`.
+"""Removes a run: used by failed runs, series, scale-outs, the next run and `destroy`.
 
-Terraform first where it can, then the services' own API for whatever is left. Nothing that fails on this
-machine keeps the API from being tried: no state, log, lock or record, and no Terraform. The run counts as
-removed when the account says that nothing of it exists; only then are its state and its note erased.
+First with Terraform if possible, then with the services' API for everything that is left. A local problem
+(state, log, lock, record, Terraform itself) never prevents the use of the API. The run counts as removed when
+the account shows that nothing of it exists; only then are its state and its note deleted.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ _LOG = logging.getLogger(__name__)
 
 @contextmanager
 def interruption_leaves_something() -> Iterator[None]:
-    """An interrupted removal leaves something behind: LeftoverError instead of KeyboardInterrupt."""
+    """An interrupted removal leaves resources behind: raises LeftoverError instead of KeyboardInterrupt."""
     try:
         yield
     except KeyboardInterrupt as error:
         raise LeftoverError(
-            "the removal was interrupted: something may still be there and cost money",
-            remedy="Run `make destroy` again; `make leftovers` lists what there is.",
+            "the removal was interrupted: resources may remain and cost money",
+            remedy="Run `make destroy` again; `make leftovers` lists what remains.",
         ) from error
 
 
 @interruption_leaves_something()
 def remove_run(context: RunContext, run: DeployedRun) -> float:
-    """Remove what a run made, note that in its record, and return when it was gone.
+    """Remove the resources of a run, update its record, and return the time of removal.
 
-    `context` leads to the run's account and region; its project may be another one. Raises LeftoverError with
-    names and prices for what is still there or could not be looked at, also when it is interrupted.
+    `context` must be for the run's account and region; its project may be another one. Raises LeftoverError
+    with names and prices of resources that remain or could not be checked, also if it is interrupted.
     """
     return remove_deployed(context, run)
 
 
 @interruption_leaves_something()
 def remove_runs(context: RunContext, runs: Sequence[DeployedRun]) -> dict[str, float]:
-    """Remove several runs, each whatever becomes of the others, and return when each was gone.
+    """Remove several runs, each independent of the others, and return the time of each removal.
 
     Raises one LeftoverError for all that could not be removed.
     """
@@ -65,7 +65,7 @@ def remove_runs(context: RunContext, runs: Sequence[DeployedRun]) -> dict[str, f
 
 
 def remove_deployed(context: RunContext, run: DeployedRun) -> float:
-    """As `remove_run`, but an interruption is raised as it is: it ends the removal of other runs, too."""
+    """As `remove_run`, but an interruption is not converted: it also ends the removal of other runs."""
     failed = _by_terraform(context, run)
     remaining = _by_api(context, run)
     if remaining:
@@ -75,23 +75,23 @@ def remove_deployed(context: RunContext, run: DeployedRun) -> float:
     try:
         forget_run(context.workspace, run.run_id, removed_s)
     except OSError as error:
-        context.ui.warn(f"{run.run_id} is removed, but its record cannot say so: {error}")
+        context.ui.warn(f"{run.run_id} is removed, but its record could not be updated: {error}")
     return removed_s
 
 
 def together(errors: Sequence[LeftoverError]) -> LeftoverError:
-    """Several as one, every name in it."""
+    """Several errors as one, with all names."""
     if len(errors) == 1:
         return errors[0]
     texts = [f"{error.message}\n{error.details}".rstrip() for error in errors]
     remedies = dict.fromkeys(error.remedy for error in errors if error.remedy)
     return LeftoverError(
-        "something that costs money may still be there:", details="\n".join(texts), remedy=" ".join(remedies)
+        "resources that cost money may remain:", details="\n".join(texts), remedy=" ".join(remedies)
     )
 
 
 def leftover_error(context: RunContext, remaining: Sequence[Resource], because: str = "") -> LeftoverError:
-    """What is still there: names, prices, what keeps it, and on AWS a link to each."""
+    """Remaining resources: names, prices, problems, and on AWS a link to each."""
     on_aws = context.config.target == "aws"
     by_hand = "; remove what is left in the console" if on_aws else ""
     lines = [f"  {item.describe(on_aws=on_aws)}" for item in remaining]
@@ -103,13 +103,13 @@ def leftover_error(context: RunContext, remaining: Sequence[Resource], because: 
 
 
 def _by_terraform(context: RunContext, run: DeployedRun) -> str:
-    """Destroy by the state, where there is one; returns why that was not possible, '' if it was.
+    """Destroy with Terraform if there is a state; returns why that failed, '' if it did not.
 
-    Raises LeftoverError only where another checkout works on the run, which may be creating at this moment.
+    Raises LeftoverError only if another checkout is using the run, which may be creating resources right now.
     """
     run_dir = context.workspace.run_dir(run.run_id)
     if not run_dir.is_dir():
-        return ""  # there is no state any more
+        return ""  # the state no longer exists
     try:
         stop_earlier(run_dir, context.ui.detail)
         variables = run_dir / f"{run.path}.tfvars.json"
@@ -121,13 +121,13 @@ def _by_terraform(context: RunContext, run: DeployedRun) -> str:
     except StateLockedError as error:
         if run.adopted:
             raise LeftoverError(
-                f"run {run.run_id} is still there: {error.message}",
+                f"run {run.run_id} still exists: {error.message}",
                 details="\n".join(f"  {kind} {name}" for kind, name in run.names.items()),
                 remedy=error.remedy,
             ) from error
-        # Terraform creates for this run in this folder only, and none is running here any more.
+        # Only a Terraform in this folder creates resources of this run, and none is running any more.
         return f"Terraform's state is locked: {error.message}"
-    except Exception as error:  # noqa: BLE001 -- whatever it is, a defect included, the API can still remove
+    except Exception as error:  # noqa: BLE001 -- whatever failed, even by a bug, the API can still remove
         _LOG.warning("Terraform could not remove run %s", run.run_id, exc_info=error)
         why = f"Terraform could not remove everything: {error}"
         context.ui.detail(why)
@@ -136,26 +136,26 @@ def _by_terraform(context: RunContext, run: DeployedRun) -> str:
 
 
 def _by_api(context: RunContext, run: DeployedRun) -> list[Resource]:
-    """Remove by the services' API whatever is listed of the run; returns what is still there.
+    """Remove all listed resources of the run with the services' API; returns those that remain.
 
-    What cannot be listed is removed, and looked at, by the names that the run was given.
+    Resources that cannot be listed are removed and checked by their planned names.
     """
     session = context.account.session
     listing = list_project(session, run.project)
     if listing.is_connection_lost:
         raise LeftoverError(
-            f"run {run.run_id} may still be there: {next(iter(listing.problems.values()))}",
+            f"run {run.run_id} may still exist: {next(iter(listing.problems.values()))}",
             details="\n".join(f"  {kind} {name}" for kind, name in run.names.items()),
-            remedy=f"Once {run.place} answers again: {run.command}",
+            remedy=f"When {run.place} responds again: {run.command}",
         )
     wanted = [item for item in listing.resources if item.run_id == run.run_id]
     wanted += [item for item in run.resources() if item.kind in listing.problems]
     if not wanted and run.target == "aws" and run.account_id is None:
         here = context.account.account_id
         raise LeftoverError(
-            f"run {run.run_id} is not in account {here}, and nothing says any more in which account it is:",
+            f"run {run.run_id} is not in account {here}, and its account is not known any more:",
             details="\n".join(f"  {kind} {name}" for kind, name in run.names.items()),
-            remedy=f"Look in your other accounts. If it is gone: loadbench destroy --forget {run.run_id}",
+            remedy=f"Check your other accounts. If it is gone: loadbench destroy --forget {run.run_id}",
         )
     return remove(session, wanted, context.ui.detail) if wanted else []
 
@@ -165,4 +165,4 @@ def _remove_remote_state(context: RunContext, run: DeployedRun) -> None:
         if place := remote_state.place_of(context.workspace.run_dir(run.run_id)):
             remote_state.remove(context, place)
     except (OSError, ValueError, TypeError, LoadbenchError) as error:
-        context.ui.warn(f"{run.run_id} is removed, but its state in S3 is still there: {error}")
+        context.ui.warn(f"{run.run_id} is removed, but its state in S3 still exists: {error}")

@@ -1,6 +1,6 @@
-"""What this project makes in an account, kind by kind: listing it, looking at it, asking for its removal.
+"""The kinds of resources that this project creates in an account: list, describe and delete them.
 
-Nothing here trusts Terraform's state: everything is asked of the account itself.
+This does not rely on Terraform's state: everything is read from the account.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ResourceKind = Literal[
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-(?P<path>[a-z]+)-[0-9a-f]{4}")
 BUSY_JOB = {"STARTING", "INPROGRESS", "STOPPING"}
-# Errors that pass by themselves, by the name that the service gives them.
+# Transient errors, by the service's code.
 _TRANSIENT = {
     *("Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded"),
     *("TooManyRequestsException", "InternalFailure", "InternalError", "InternalServerError"),
@@ -43,7 +43,7 @@ _FIRST_PAUSE_S = 0.5
 
 @dataclass(frozen=True)
 class Resource:
-    """Something of this project that exists. `problem` tells why it could not be removed."""
+    """An existing resource of this project. `problem` says why it could not be removed."""
 
     kind: ResourceKind
     name: str
@@ -57,7 +57,7 @@ class Resource:
     problem: str = ""
 
     def is_expired(self, now_s: float) -> bool:
-        """Whether it is past the time that its tag names; False without a readable tag."""
+        """Whether the time in its tag has passed; False without a readable tag."""
         try:
             due = datetime.datetime.fromisoformat(self.expires_at or "")
         except ValueError:
@@ -65,9 +65,9 @@ class Resource:
         return due.timestamp() <= now_s
 
     def describe(self, *, on_aws: bool) -> str:
-        """One line for people: what, in which state, its hourly cost, what is wrong, and where to look at it.
+        """One line for users: kind, status, hourly cost, problem, and console link.
 
-        The embedded target bills nothing and has no console: neither is claimed of it.
+        On the embedded target, which bills nothing and has no console, the line says so.
         """
         text = f"{self.kind} {self.name} ({self.status})"
         if self.usd_per_hour:
@@ -77,12 +77,12 @@ class Resource:
         return f"{text}\n    {self.console_url}" if on_aws and self.console_url else text
 
     def as_json(self, *, on_aws: bool) -> dict[str, Any]:
-        """For programs; `console_url` is null on the embedded target, which has no console."""
+        """Data for JSON output; `console_url` is null on the embedded target, which has no console."""
         return {**asdict(self), "console_url": self.console_url if on_aws else None}
 
     @property
     def console_url(self) -> str | None:
-        """Where a person can look at it and remove it by hand; None where no console is publicly known."""
+        """The console page of the resource; None if the partition's console is not publicly known."""
         _, partition, _, region, *_ = self.arn.split(":", 5)
         if self.kind == "role":
             return console_address(partition, f"iam/home#/roles/details/{self.name}")
@@ -98,7 +98,9 @@ class Resource:
 
 @dataclass(frozen=True)
 class _Sort:
-    """How SageMaker names one kind: `noun` in requests and answers, `method` in boto3, `items` in a list."""
+    """SageMaker's names for one kind: `noun` in requests and responses, `method` in boto3, `items` in
+    lists.
+    """
 
     kind: ResourceKind
     noun: str
@@ -108,8 +110,8 @@ class _Sort:
     removal: str = "delete"
 
 
-# In the order in which they can be removed. What costs money by the hour is looked at whatever its name, so
-# that its tags can tell; the rest is listed by name, because an account may hold thousands.
+# In the order of removal. Resources with an hourly cost are described whatever their name, to read their
+# tags; the others are listed by name, because an account may have thousands.
 _SORTS: tuple[_Sort, ...] = (
     _Sort(
         *("optimization job", "OptimizationJob", "optimization_job", "OptimizationJobSummaries"),
@@ -126,7 +128,7 @@ PriceLookup = Callable[[str], float | None]
 
 
 class ProjectResources:
-    """SageMaker and IAM of one account and region, with transient errors retried by name."""
+    """SageMaker and IAM of one account and region; retries transient errors by their code."""
 
     def __init__(self, session: Any, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sagemaker = session.client("sagemaker")
@@ -134,7 +136,7 @@ class ProjectResources:
         self._sleep = sleep
 
     def find(self, kind: ResourceKind, project: str, price: PriceLookup) -> Iterator[Resource]:
-        """Everything of a project that is of one kind, in every status, from all pages."""
+        """All resources of one kind of a project, in every status, from all pages."""
         if kind == "role":
             yield from self._roles(project)
             return
@@ -145,13 +147,13 @@ class ProjectResources:
                 yield resource
 
     def components_of(self, endpoint: str) -> Iterator[tuple[str, str]]:
-        """Name and ARN of the inference components on an endpoint, whoever made them: they hold it up."""
+        """Name and ARN of all inference components on an endpoint: they prevent its deletion."""
         for page in self._pages(self._sagemaker, "list_inference_components", EndpointNameEquals=endpoint):
             for summary in page["InferenceComponents"]:
                 yield summary["InferenceComponentName"], summary["InferenceComponentArn"]
 
     def status(self, kind: ResourceKind, name: str) -> str | None:
-        """The status now; None when it is gone (or, for a job, at rest)."""
+        """The current status; None if it is gone (or, for a job, ended)."""
         try:
             if kind == "role":
                 self._call(self._iam.get_role, RoleName=name)
@@ -168,7 +170,7 @@ class ProjectResources:
         return None if kind == "optimization job" and status not in BUSY_JOB else status
 
     def remove(self, kind: ResourceKind, name: str) -> None:
-        """Ask for the removal (for a job: for its end). What is gone already is no error."""
+        """Request the deletion (of a job: its stop). A resource that is already gone is not an error."""
         try:
             if kind == "role":
                 self._remove_role(name)
@@ -202,7 +204,7 @@ class ProjectResources:
             usd_per_hour = self._usd_per_hour(sort.kind, name, price)
         except ClientError as error:
             if is_not_found(error):
-                return None  # it went away between the listing and the look
+                return None  # it was deleted after the listing
             raise
         created = summary.get("CreationTime")
         return Resource(
@@ -218,7 +220,7 @@ class ProjectResources:
         )
 
     def _usd_per_hour(self, kind: ResourceKind, name: str, price: PriceLookup) -> float | None:
-        """Hourly price of an endpoint's instances or of a job's; None for what costs nothing by the hour."""
+        """Hourly price of the instances of an endpoint or a job; None if there is no hourly cost."""
         if kind == "optimization job":
             job = self._call(self._sagemaker.describe_optimization_job, OptimizationJobName=name)
             return price(job["DeploymentInstanceType"])
@@ -231,9 +233,9 @@ class ProjectResources:
             )
         except ClientError as error:
             if is_not_found(error):
-                return None  # the configuration may be removed first, and only it tells the instance type
+                return None  # the configuration, which has the instance type, may be removed first
             raise
-        # The endpoint knows of copies that were added since.
+        # The endpoint's description includes instances that were added since.
         now = {variant["VariantName"]: variant for variant in endpoint.get("ProductionVariants", [])}
         prices = [
             (
@@ -285,7 +287,7 @@ class ProjectResources:
         self._call(self._iam.delete_role, RoleName=name)
 
     def _pages(self, client: Any, operation: str, **arguments: Any) -> list[Mapping[str, Any]]:
-        """All pages at once: a throttled page starts the listing again instead of losing a part."""
+        """All pages: if a page is throttled, the listing starts again, so that nothing is lost."""
         paginator = client.get_paginator(operation)
         return cast("list[Mapping[str, Any]]", self._call(lambda: list(paginator.paginate(**arguments))))
 
@@ -308,19 +310,19 @@ def is_transient(error: Exception) -> bool:
 
 
 def is_connection_lost(error: Exception) -> bool:
-    """Whether nobody answered: no other call will be answered now."""
+    """Whether there was no response: other calls would fail in the same way."""
     return isinstance(error, _LOST_CONNECTION)
 
 
 def is_not_found(error: ClientError) -> bool:
-    """Whether the service says that there is no such thing; SageMaker has two ways to say it."""
+    """Whether the service reports that the resource does not exist; SageMaker has two such errors."""
     if _code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchEntity"):
         return True
     return _code(error) == "ValidationException" and "could not find" in str(error).lower()
 
 
 def is_refused(error: ClientError) -> bool:
-    """Whether the service refuses the request as things stand; it may be willing in another status."""
+    """Whether the service refuses the request in the current status; it may accept it in another."""
     refusals = ("ValidationException", "ConflictException", "ResourceInUse")
     return _code(error) in refusals and not is_not_found(error)
 
@@ -334,7 +336,7 @@ def _sort_of(kind: ResourceKind) -> _Sort:
 
 
 def _is_ours(name: str, tags: Mapping[str, str], project: str) -> bool:
-    """By tag; by name where there is no tag, which is how half a creation looks."""
+    """By tag, or by name if there are no tags, as after a partial creation."""
     if TAG_PROJECT in tags:
         return tags[TAG_PROJECT] == project
     return name.startswith(f"{project}-") and RUN_ID.match(name, len(project) + 1) is not None

@@ -1,4 +1,4 @@
-"""Weights that stay in S3 between runs: staged models and shards, with what they cost by the month."""
+"""Weights that are kept in S3 between runs: staged models and shards, with their monthly cost."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class StoredWeights:
 
     @property
     def uri(self) -> str:
-        """Where they lie."""
+        """URI of the prefix."""
         return f"s3://{self.bucket}/{self.prefix}"
 
 
 def stored_weights(session: Any, config: Config, account_id: str) -> list[StoredWeights]:
-    """What staging and optimization jobs have left in the bucket; nothing when there is no bucket."""
+    """Models and shards in the bucket; empty if there is no bucket."""
     bucket = configured_bucket(config) or own_bucket(config, account_id)
     client = session.client("s3")
     found = []
@@ -56,7 +56,7 @@ def remove_stored(session: Any, stored: StoredWeights) -> None:
 
 
 def remove_objects(client: Any, bucket: str, prefix: str) -> None:
-    """Delete every object under a prefix, a thousand at a time. ClientError for the first that stays."""
+    """Delete every object under a prefix, a thousand at a time. Raises ClientError for the first failure."""
     keys = [{"Key": item["Key"]} for item in _objects(client, bucket, prefix)]
     for first in range(0, len(keys), 1000):
         answer = client.delete_objects(
@@ -69,9 +69,9 @@ def remove_objects(client: Any, bucket: str, prefix: str) -> None:
 
 
 def remove_half_made(session: Any, config: Config, account_id: str) -> list[str]:
-    """Remove what no later run can use: unfinished uploads, and shards of a job that did not complete.
+    """Remove data that no later run can use: unfinished uploads, and shards of jobs that did not complete.
 
-    S3 bills unfinished uploads and shows them in no listing of objects. Returns what was removed.
+    S3 bills unfinished uploads but does not list them with the objects. Returns what was removed.
     """
     bucket = configured_bucket(config) or own_bucket(config, account_id)
     client = session.client("s3")
@@ -94,7 +94,7 @@ def remove_half_made(session: Any, config: Config, account_id: str) -> list[str]
 
 
 def _unfinished_shards(client: Any, sagemaker: Any, bucket: str) -> list[StoredWeights]:
-    """Folders `optimized/<key>/<job>/` that no `complete.json` names, of jobs that have ended."""
+    """Folders `optimized/<key>/<job>/` of ended jobs that no `complete.json` refers to."""
     objects = _objects(client, bucket, "optimized/")
     folders: dict[str, list[int]] = {}
     for item in objects:
@@ -117,7 +117,7 @@ def _unfinished_shards(client: Any, sagemaker: Any, bucket: str) -> list[StoredW
 
 
 def _is_busy(sagemaker: Any, job: str) -> bool:
-    """Whether a job may still write; one that the account does not know any more cannot."""
+    """Whether a job may still write; a job that the account does not know cannot."""
     try:
         status = sagemaker.describe_optimization_job(OptimizationJobName=job)["OptimizationJobStatus"]
     except ClientError as error:

@@ -1,7 +1,7 @@
-"""What every paid step does when it does not come to its end: note why, undo what it made, say both.
+"""What every step that costs money does if it ends early: record why, undo its changes, report both.
 
-One ladder for runs, scale-outs and whatever else creates something. The undoing depends on nothing else: a
-record that cannot be written, or a log that cannot be read, is a warning.
+Shared by runs, scale-outs and everything else that creates resources. The undo does not depend on anything
+else: a record that cannot be written, or a log that cannot be read, is a warning.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Attempt:
-    """Something that costs money while it lasts. Only `undo` may raise, LeftoverError if it fails.
+    """A step that costs money. Only `undo` may raise: LeftoverError if it fails.
 
-    `note` writes an ending into the record, `log_lines` are the container's, `undone` says what is so after
-    an `undo` that went well, `seen_in` where the record is.
+    `note` records the outcome, `log_lines` returns the container's log, `undone` describes the state after a
+    successful `undo`, `seen_in` is the path of the record.
     """
 
     what: str
@@ -47,17 +47,18 @@ class Attempt:
 
 @contextmanager
 def undone_on_failure(attempt: Attempt) -> Iterator[None]:
-    """Undo the attempt, whatever ends it early, and raise the error that tells cause and outcome.
+    """Undo the attempt, whatever ends it early, and raise an error with cause and outcome.
 
-    RunError and its kind are raised explained, a disk that cannot be used as StorageError, an interruption
-    as InterruptedRunError, a defect of ours as it is. LeftoverError instead of each when `undo` fails.
+    RunError and its subclasses are raised with an explanation, a disk that cannot be used as StorageError, an
+    interruption as InterruptedRunError, other exceptions unchanged. If `undo` fails, LeftoverError is raised
+    instead.
     """
     try:
         yield
     except KeyboardInterrupt as error:
         failure = InterruptedRunError(
             f"{attempt.what} was interrupted; {attempt.undone}",
-            remedy=f"What was seen until then is in {attempt.seen_in}.",
+            remedy=f"Everything observed until then is in {attempt.seen_in}.",
         )
         _undo(attempt, "interrupted", None, f"{attempt.what} was interrupted")
         raise failure from error
@@ -79,12 +80,12 @@ def _as_ours(error: Exception) -> LoadbenchError | None:
 
 
 def _undo(attempt: Attempt, status: RunStatus, failure: Failure | None, ending: str) -> None:
-    """Note, undo, note again: the first one is for a process that is killed meanwhile."""
+    """Record, undo, record again: the first record is for a process that is killed meanwhile."""
     _guarded(attempt, lambda: attempt.note(status, failure))
     try:
         attempt.undo()
     except UsageError:
-        raise  # there is nothing any more that could be undone
+        raise  # undoing is no longer possible
     except (Exception, KeyboardInterrupt) as error:
         message = error.message if isinstance(error, LoadbenchError) else f"{type(error).__name__}: {error}"
         _LOG.error("%s could not be undone", attempt.what, exc_info=error)

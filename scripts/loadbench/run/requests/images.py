@@ -1,4 +1,4 @@
-"""A request with an image: the chat form that vision-language models take (OpenAI's, as LMI documents it)."""
+"""A request with an image, in the chat format for vision-language models (OpenAI's, as LMI documents it)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def image_payload(image: str, prompt: str | None, sample: Mapping[str, Any]) -> 
     """The request for one image and one question, with the sample's temperature and length.
 
     `image` is a file, sent inside the request, or an http(s) or data: URL, which the container fetches.
-    Raises UsageError for what is no image, and for more than an endpoint takes.
+    Raises UsageError for a file that is not an image, and for a request larger than the limit.
     """
     payload = {
         **as_chat(sample),
@@ -45,8 +45,8 @@ def image_payload(image: str, prompt: str | None, sample: Mapping[str, Any]) -> 
     if size_bytes > MAX_BODY_BYTES:
         raise UsageError(
             f"with {image} the request has {size_bytes / 1e6:.1f} MB,"
-            f" and an endpoint takes {MAX_BODY_BYTES / 1e6:.1f} MB (InvokeEndpoint's limit)",
-            remedy="Make the image smaller: below 4.7 MB it fits, since base64 adds a third.",
+            f" but InvokeEndpoint's limit is {MAX_BODY_BYTES / 1e6:.1f} MB",
+            remedy="Use an image below 4.7 MB; base64 adds a third to its size.",
         )
     return payload
 
@@ -64,12 +64,10 @@ def _url_of(image: str) -> str:
 
 
 def _kind_of(content: bytes, name: str) -> str:
-    """The type by the file's first bytes; a name may lie."""
+    """The type from the file's first bytes; its name may be wrong."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     for start, kind in _KINDS.items():
         if content.startswith(start):
             return kind
-    raise UsageError(
-        f"{name} is no image that can be sent", remedy="Send JPEG, PNG, WebP, GIF or BMP; convert it first."
-    )
+    raise UsageError(f"{name} is not a supported image", remedy="Convert it to JPEG, PNG, WebP, GIF or BMP.")

@@ -1,4 +1,4 @@
-"""Requests to the endpoint: the first one, warm ones, one that streams; latency on the client's clock."""
+"""Requests to the endpoint: the first, warm ones, a streaming one; latency by the client's clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from loadbench.run.explain_failure import explain
 
 RequestKind = Literal["first", "warm", "streaming"]
 
-# SageMaker ends a request after 60 s. No retry: a second attempt would be timed with the first.
+# SageMaker ends a request after 60 s. No retries: a second attempt would be part of the measured time.
 _CLIENT_CONFIG = Config(read_timeout=70, retries={"mode": "standard", "total_max_attempts": 1})
 _CONTENT_TYPE = "application/json"
 
@@ -30,9 +30,9 @@ def run_invocations(
     on_progress: OnProgress = ignore_progress,
     clock: Callable[[], float] = time.time,
 ) -> list[Invocation]:
-    """The first request, `warm_count` warm ones and one that streams, one after the other.
+    """The first request, `warm_count` warm ones and a streaming one, one after the other.
 
-    A request that fails is recorded with its reason; after a failed first one nothing more is sent.
+    A failed request is recorded with its reason; after a failed first one no more are sent.
     """
     done: list[Invocation] = []
     warm: list[RequestKind] = ["warm"] * warm_count
@@ -56,7 +56,7 @@ def invoke(
     kind: RequestKind = "warm",
     clock: Callable[[], float] = time.time,
 ) -> Invocation:
-    """One request, answered whole."""
+    """One request without streaming."""
     return _invoke(_client(session), names, payload, kind, clock)
 
 
@@ -69,7 +69,7 @@ def open_requests(
 
 
 def stream_text(session: Any, names: ResourceNames, payload: Mapping[str, Any]) -> Iterator[str]:
-    """The answer piece by piece, as it is generated. Raises RunError with the model's own words."""
+    """The answer piece by piece, as it is generated. Raises RunError with the model's message."""
     try:
         yield from _pieces(_client(session), names, payload)
     except (ClientError, BotoCoreError) as error:
@@ -79,11 +79,11 @@ def stream_text(session: Any, names: ResourceNames, payload: Mapping[str, Any]) 
 
 
 def failure_text(error: ClientError | BotoCoreError) -> str:
-    """What went wrong with a request, the model's own words before the service's."""
+    """Why a request failed: the model's message if there is one, otherwise the service's."""
     if not isinstance(error, ClientError):
         return str(error)
     response = error.response
-    # ModelError carries what the container answered; an event of the stream carries it in Message.
+    # ModelError has the container's response; an event of the stream has it in Message.
     words = response.get("OriginalMessage") or response["Error"].get("Message") or str(error)
     status = response.get("OriginalStatusCode")
     text = f"the model answered {status}: {_unwrapped(str(words))}" if status else _unwrapped(str(words))
@@ -146,7 +146,7 @@ def _invoke_streaming(
         ok=True,
         time_to_first_token_s=None if first_s is None else first_s - start_s,
         output_text="".join(pieces),
-        # LMI sends one event a token.
+        # LMI sends one event per token.
         output_tokens=len(pieces) or None,
     )
 
@@ -173,7 +173,7 @@ def _pieces(client: Any, names: ResourceNames, payload: Mapping[str, Any]) -> It
     )
     buffer = b""
     for event in response["Body"]:
-        # Events cut lines anywhere, even inside a character.
+        # Events may split lines anywhere, even inside a character.
         *lines, buffer = (buffer + event["PayloadPart"]["Bytes"]).split(b"\n")
         for line in lines:
             if piece := streamed_text(line):
@@ -183,7 +183,9 @@ def _pieces(client: Any, names: ResourceNames, payload: Mapping[str, Any]) -> It
 
 
 def streamed_text(line: bytes) -> str:
-    """The text of one streamed line: LMI's JSON lines, or OpenAI's chunks after `data:`; '' for the rest."""
+    """The text of one streamed line: LMI's JSON lines, or OpenAI's chunks after `data:`; '' for other
+    lines.
+    """
     document = _parsed(line.removeprefix(b"data:").strip())
     if not isinstance(document, dict):
         return ""
@@ -194,7 +196,7 @@ def streamed_text(line: bytes) -> str:
 
 
 def answer_text(document: object) -> str | None:
-    """The generated text of an LMI or OpenAI answer; anything else as it came."""
+    """The generated text of an LMI or OpenAI answer; other answers unchanged."""
     if isinstance(document, list) and document:
         return answer_text(document[0])
     if isinstance(document, dict):
@@ -207,7 +209,7 @@ def answer_text(document: object) -> str | None:
 
 
 def answer_tokens(document: object) -> int | None:
-    """How many tokens the answer has, where it says so."""
+    """The number of tokens, if the answer reports it."""
     if isinstance(document, list) and document:
         return answer_tokens(document[0])
     if not isinstance(document, dict):
@@ -226,7 +228,7 @@ def _first_choice(document: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _text_of(choice: dict[str, Any], part: str) -> str:
-    """What a choice says: in `delta` or `message` of the chat form, in `text` of the completion form."""
+    """The text of a choice: in `delta` or `message` of a chat answer, in `text` of a completion."""
     said = choice.get(part)
     content = said.get("content") if isinstance(said, dict) else None
     return str(content or choice.get("text") or "")
@@ -240,7 +242,7 @@ def _parsed(answer: bytes) -> object:
 
 
 def _unwrapped(words: str) -> str:
-    """The message inside a JSON error, or the words themselves."""
+    """The message inside a JSON error, or the whole text."""
     document = _parsed(words.encode())
     if isinstance(document, dict):
         for key in ("error", "message"):

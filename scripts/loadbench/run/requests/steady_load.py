@@ -1,4 +1,4 @@
-"""Requests sent one after another while something else happens to their endpoint."""
+"""Sends requests one after another while the endpoint is changed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from loadbench.results.run_record import Invocation, ResourceNames
 from loadbench.run.requests.invoke import open_requests
 
 _EVERY_S = 1.0
-_TOKENS = 8  # short answers: the requests are to be answered, not to take the machine away from the new copy
+_TOKENS = 8  # short answers, so that the requests do not slow down the new copy
 
 
 class SteadyRequests:
-    """A context manager: a request a second, and one more at its end. `answered` may be read at any time."""
+    """A context manager that sends a request per second, and one more at its end. `answered` is
+    always readable.
+    """
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class SteadyRequests:
         self._thread.join()
 
     def words(self) -> str:
-        """How many were sent and how many failed, for progress."""
+        """Numbers of sent and failed requests, for the progress line."""
         failed = sum(not item.ok for item in self.answered)
         return f"requests: {len(self.answered)}, failed: {failed}"
 
@@ -56,7 +58,7 @@ class SteadyRequests:
 
 
 def short(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The request with few tokens to generate, in LMI's form or OpenAI's."""
+    """The request with few tokens to generate, in LMI's or OpenAI's format."""
     if "messages" in payload or "prompt" in payload:
         return {**payload, "max_tokens": _TOKENS}
     return {**payload, "parameters": {**payload.get("parameters", {}), "max_new_tokens": _TOKENS}}

@@ -1,8 +1,8 @@
-"""The only place that knows python-terraform. It builds the command lines; the processes are our own.
+"""Runs Terraform commands. Only this module uses python-terraform, and only to build command lines.
 
-Why: the library waits for the end before it shows a line, passes no signal on, inherits stdin, stays silent
-on errors, and turns every misspelt method into a Terraform command (docs/traps.md). So commands are built by
-its `generate_cmd_string` and nothing else of it is called.
+The library itself shows no output before the end, forwards no signals, inherits stdin, ignores errors, and
+turns every misspelt method into a Terraform command (docs/traps.md). So only its `generate_cmd_string` is
+used.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from loadbench.run.terraform.install import Binary
 from loadbench.run.terraform.process import POLL_INTERVAL_S, TerraformProcess
 
 _FLAG = python_terraform.IsFlagged
-# Since 1.10 Terraform would rather have the path in the backend block, where it cannot be one a run.
+# Since 1.10 Terraform prefers the path in the backend block, where it cannot depend on the run.
 _DEPRECATION = b"Warning: Deprecated flag: -state"
-_STOPPING = "Stopping Terraform in an orderly way, so that its state is saved. This can take minutes."
-_STILL_STOPPING = "Terraform is still stopping; a second signal would lose its state, so none is sent."
+_STOPPING = "Stopping Terraform gracefully, so that its state is saved. This can take minutes."
+_STILL_STOPPING = "Terraform is still stopping; a second signal is not sent, because it would lose the state."
 
 
 @dataclass(frozen=True)
 class TerraformEvent:
-    """One line of `terraform … -json`, or one of ours (`interrupting`)."""
+    """One line of `terraform … -json`, or our own event `interrupting`."""
 
     timestamp_s: float
     type: str  # apply_start, apply_progress, apply_complete, apply_errored, diagnostic, outputs, text, …
@@ -55,11 +55,11 @@ def ignore_event(_: TerraformEvent) -> None:
 
 
 class Terraform:
-    """One root with the state of one run.
+    """The root module with the state of one run.
 
-    `environment` holds AWS_* and TF_VAR_* variables; nothing secret goes onto a command line or into a file.
-    `backend` says where in S3 the state lies; None: in `state_file`.
-    `log_file` collects Terraform's stream, one JSON object a line, over all commands.
+    `environment` has the AWS_* and TF_VAR_* variables; secrets are never on a command line or in a file.
+    `backend` is the place of the state in S3; None: in `state_file`. `log_file` gets the output of all
+    commands, one JSON object per line.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Terraform:
         self._log_file = log_file.resolve()
         self._given_binary = binary
         self._backend = backend
-        # State files lie in <private>/runs/<run id>/, plugins in <private>/terraform/<root's name>/.
+        # State files are in <private>/runs/<run id>/, plugins in <private>/terraform/<root's name>/.
         self._private_dir = self._state_file.parents[2]
         self._data_dir = (
             install.data_dir_of(self._root, self._private_dir)
             if backend is None
-            else self._state_file.parent / "terraform-data"  # it remembers the backend, which is one a run
+            else self._state_file.parent / "terraform-data"  # it stores the backend, which differs by run
         )
 
     @cached_property
@@ -97,7 +97,7 @@ class Terraform:
         return working_copy.own_copy(self._root, self._binary, self._state_file.parent, self._backend)
 
     def version(self) -> str:
-        """Terraform's own version; OpenTofu's with its name."""
+        """Terraform's version; OpenTofu's with its name."""
         return f"OpenTofu {self._binary.version}" if self._binary.is_opentofu else self._binary.version
 
     def provider_version(self) -> str:
@@ -105,7 +105,7 @@ class Terraform:
         return install.locked_version(self._root) or "unknown"
 
     def init(self, on_progress: OnProgress = ignore_progress) -> bool:
-        """Install provider and modules where that is not done for these files; returns whether it was."""
+        """Install provider and modules if these files need it; returns whether it was done."""
         return install.initialize(
             self._binary,
             self._code,
@@ -118,18 +118,18 @@ class Terraform:
     def apply(
         self, var_file: Path, on_event: OnEvent = ignore_event, *, targets: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Create what the root describes and return its outputs, None for one that is null.
+        """Apply the root module and return its outputs; None for an output that is null.
 
-        With `targets` only these resources and modules, and what they depend on.
+        With `targets`, only these resources and modules, and their dependencies.
 
-        Raises RunError with Terraform's diagnostics. Whatever interrupts this is raised again after Terraform
-        has stopped in an orderly way and saved its state.
+        Raises RunError with Terraform's diagnostics. An interruption is raised again after Terraform has
+        stopped gracefully and saved its state.
         """
         declared = (self._root / "outputs.tf").read_text(encoding="utf-8")
         outputs: dict[str, Any] = dict.fromkeys(re.findall(r'^output "(\w+)"', declared, re.MULTILINE))
 
         def take_outputs(event: TerraformEvent) -> None:
-            # From the stream: another command would cost a second and tell the same.
+            # From the output of apply: another command would take a second.
             if event.type == "outputs":
                 outputs.update((name, item.get("value")) for name, item in event.raw["outputs"].items())
             on_event(event)
@@ -139,11 +139,11 @@ class Terraform:
         return outputs
 
     def destroy(self, var_file: Path, on_event: OnEvent = ignore_event) -> None:
-        """Remove what the state holds; of the variables only `region` is read.
+        """Destroy everything in the state; of the variables only `region` is used.
 
-        The state is this run's own, so it is believed first, which saves reading every resource; if that
-        fails, something else has changed them, and a second try looks before it deletes. Raises RunError as
-        `apply` does, also for an endpoint that is still being made, which SageMaker does not let go.
+        The first attempt does not refresh the state, which saves reading every resource. If it fails,
+        something else has changed the resources, and a second attempt refreshes first. Raises RunError like
+        `apply`, also for an endpoint that is still being created, which SageMaker does not delete.
         """
         folder, region = working_copy.removal_folder(self._code), _region_variable(var_file)
         try:
@@ -154,7 +154,7 @@ class Terraform:
             self._run("destroy", on_event, folder, region)
 
     def command(self, name: str, **options: Any) -> list[str]:
-        """A command line that asks nothing, prints JSON and uses this run's state."""
+        """A non-interactive command line that prints JSON and uses this run's state."""
         # Called on the class: on an instance, a misspelt method becomes a Terraform command.
         built = python_terraform.Terraform.generate_cmd_string(
             _Builder(str(self._binary.path)),
@@ -175,7 +175,8 @@ class Terraform:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         self._log_file.touch(mode=0o600)  # error messages quote values of the configuration
         errors_file = self._state_file.with_name(f"terraform-{name}.stderr")
-        # Its output goes to a file, not a pipe: if we die, Terraform still ends its work and saves its state.
+        # Its output goes to a file, not a pipe: if this process dies, Terraform still completes and saves its
+        # state.
         with self._log_file.open("ab") as log, errors_file.open("wb") as errors:
             start_offset = self._log_file.stat().st_size
             process = self._start(command, folder, {**self._environment, **variables}, log, errors)
@@ -215,24 +216,24 @@ class Terraform:
         problems = [_diagnostic(event) for event in events if _is_error(event)]
         plain = [event.message for event in events if event.type == "text"]
         words = problems or [text for text in ("\n".join(plain), _tail_of(errors_file)) if text.strip()]
-        # Without "Lock Info" nobody holds it: the state or the lock cannot be read or written.
+        # Without "Lock Info" nobody has the lock: the state or the lock cannot be read or written.
         if words and words[0].startswith("Error acquiring the state lock") and "Lock Info:" in words[0]:
             return _locked(words[0], self._backend)
         if code < 0:
             cause = f"Terraform was ended by {signal.Signals(-code).name}"
         else:
-            cause = words[0].splitlines()[0] if words else f"it ended with code {code} and no word"
+            cause = words[0].splitlines()[0] if words else f"exit code {code} without output"
         return ServiceError(
             f"terraform {name} failed: {cause}",
             details="\n\n".join(words),
-            remedy=f"Terraform's whole stream is in {self._log_file.name} beside the run's record.",
+            remedy=f"Terraform's full output is in {self._log_file.name} beside the run's record.",
         )
 
 
 def _region_variable(var_file: Path) -> dict[str, str]:
-    """The region of a variable file for a child's environment.
+    """The region from a variable file, for the environment of Terraform.
 
-    {} where it cannot be read: Terraform then says that the variable is missing.
+    Empty if it cannot be read: Terraform then reports the missing variable.
     """
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         return {"TF_VAR_region": str(json.loads(var_file.read_text(encoding="utf-8"))["region"])}
@@ -241,20 +242,20 @@ def _region_variable(var_file: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Builder:
-    """What `generate_cmd_string` reads of its object; making a real one would read a stray state file."""
+    """The attributes that `generate_cmd_string` reads; a real object would read a stray state file."""
 
     terraform_bin_path: str
 
 
 class Tail:
-    """Whole lines of a file that is still being written."""
+    """Reads complete lines of a file that is still being written."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._rest = b""
 
     def events(self) -> Iterator[TerraformEvent]:
-        """What has come since the last call; half a line waits for its other half."""
+        """Events since the last call; an incomplete line is kept for the next call."""
         *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
         for line in lines:
             if line.strip() and _DEPRECATION not in line:
@@ -262,7 +263,7 @@ class Tail:
 
 
 def parse_event(line: bytes) -> TerraformEvent:
-    """One line of the stream; a line that is not JSON (usage errors, a crash) becomes a `text` event."""
+    """The event of one line; a line that is not JSON (usage errors, a crash) becomes a `text` event."""
     text = line.decode("utf-8", errors="replace").rstrip("\r")
     try:
         raw = json.loads(text)
@@ -290,7 +291,9 @@ def _timestamp_s(value: object) -> float:
 
 
 def _follow(process: TerraformProcess, tail: Tail, on_event: OnEvent) -> int:
-    """Hand on events until the process has ended, and return its code; what stops us is raised after that."""
+    """Pass on events until the process has ended, and return its exit code; interruptions are raised
+    after that.
+    """
     stopped: BaseException | None = None
     announcements: list[str] = []
     while True:
@@ -305,7 +308,7 @@ def _follow(process: TerraformProcess, tail: Tail, on_event: OnEvent) -> int:
             break
         except subprocess.TimeoutExpired:
             continue
-        except BaseException as error:  # noqa: BLE001 -- an interrupt, or a bug in on_event: Terraform must end first
+        except BaseException as error:  # noqa: BLE001 -- an interrupt or a bug in on_event: Terraform must end first
             if stopped is None:
                 stopped = error
                 process.interrupt()
@@ -330,14 +333,14 @@ def _diagnostic(event: TerraformEvent) -> str:
 
 
 def _locked(words: str, backend: Mapping[str, Any] | None) -> StateLockedError:
-    """Terraform's words name who holds the lock and since when."""
+    """Terraform's error names the owner of the lock and its time."""
     said = dict(re.findall(r"^ *(Who|Created): +(\S.*)$", words, re.MULTILINE))
     who, since = said.get("Who", "another process"), said.get("Created", "").partition(".")[0]
     lock = f"s3://{backend['bucket']}/{backend['key']}.tflock" if backend else "the state file"
     return StateLockedError(
-        f"{who} works on this run's state{f' since {since} UTC' if since else ''}",
+        f"{who} is using this run's state{f' since {since} UTC' if since else ''}",
         details=words,
-        remedy=f"Wait until it is done. If that process has died, remove the lock and try again: {lock}",
+        remedy=f"Wait until it is finished. If that process has died, remove the lock and try again: {lock}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Terraform for a machine that has none: one pinned version, from HashiCorp's release server."""
+"""Downloads Terraform for a machine without one: a pinned version, from HashiCorp's release server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TERRAFORM_VERSION = "1.11.4"
 SERVER_VARIABLE = "LOADBENCH_TERRAFORM_SERVER"  # a mirror with the layout of the release server
 
 _SERVER = "https://releases.hashicorp.com"
-# SHA-256 of terraform_1.11.4_<platform>.zip. docs/releasing.md tells where they come from.
+# SHA-256 of terraform_1.11.4_<platform>.zip. Source: docs/releasing.md.
 _SHA256 = {
     "linux_amd64": "1ce994251c00281d6845f0f268637ba50c0005657eb3cf096b92f753b42ef4dc",
     "linux_arm64": "a43d1d0da9b9bab214a8305a39db0e40869572594ccf50c416a7756499143633",
@@ -30,7 +30,7 @@ _SHA256 = {
 }
 _TIMEOUT_S = 60.0
 _PIECE_BYTES = 1 << 18
-_BY_HAND = "Install Terraform by hand: https://developer.hashicorp.com/terraform/install"
+_BY_HAND = "Install Terraform manually: https://developer.hashicorp.com/terraform/install"
 
 
 def fetch_terraform(
@@ -40,11 +40,11 @@ def fetch_terraform(
     environment: Mapping[str, str] | None = None,
     sha256: Mapping[str, str] = _SHA256,
 ) -> Path:
-    """Put the pinned Terraform into the tools folder of `private_dir`; returns the program.
+    """Download the pinned Terraform to the tools folder of `private_dir`; returns the program.
 
-    LOADBENCH_TERRAFORM_SERVER names another server; plain HTTP only on this machine. Raises PreflightError
-    where there is none for this platform, UsageError for an address that is not safe, RunError when the
-    download fails or is not what it should be; then nothing is left.
+    LOADBENCH_TERRAFORM_SERVER names another server; plain HTTP is allowed only for this machine. Raises
+    PreflightError if there is no version for this platform, UsageError for an unsafe address, RunError if the
+    download fails or has a wrong checksum; then no file is left.
     """
     platform = machine_name()
     if platform not in sha256:
@@ -62,7 +62,7 @@ def fetch_terraform(
         if found != sha256[platform]:
             raise RunError(
                 f"{url}{archive_name} has SHA-256 {found}, expected {sha256[platform]}",
-                remedy=f"It was thrown away. Check {SERVER_VARIABLE} and proxies, or: {_BY_HAND}",
+                remedy=f"It was deleted. Check {SERVER_VARIABLE} and proxies, or: {_BY_HAND}",
             )
         unpacked = scratch / "unpacked"
         with zipfile.ZipFile(archive) as content:
@@ -85,7 +85,7 @@ def _server(environment: Mapping[str, str]) -> str:
 
 
 def _download(url: str, file: Path, on_progress: OnProgress) -> str:
-    """Write what `url` serves into `file`; returns its SHA-256."""
+    """Download `url` to `file`; returns its SHA-256."""
     digest = hashlib.sha256()
     try:
         # The scheme was checked by `_server`.

@@ -1,4 +1,4 @@
-"""Terraform's binary, its provider, and what has to be done once before a root can be applied."""
+"""Terraform's binary, its provider, and the initialization of a root module."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ BINARY_VARIABLE = "LOADBENCH_TERRAFORM"
 PLUGINS_VARIABLE = "LOADBENCH_TERRAFORM_PLUGINS"
 LOCK_FILE = ".terraform.lock.hcl"
 
-# The first ones with mock_provider, which the tests of the modules need.
+# The first versions with mock_provider, which the tests of the modules need.
 _MINIMUM_VERSIONS = {"Terraform": (1, 7), "OpenTofu": (1, 8)}
 _REGISTRIES = {"Terraform": "registry.terraform.io", "OpenTofu": "registry.opentofu.org"}
 _HOW_TO_INSTALL = (
-    "Run `loadbench setup --yes` to fetch it for this folder; or install Terraform 1.7 or newer from"
+    "Run `loadbench setup --yes` to download it for this folder; or install Terraform 1.7 or newer from"
     " https://developer.hashicorp.com/terraform/install, or OpenTofu 1.8 or newer, or name one with"
     f" {BINARY_VARIABLE}=."
 )
 _PROVIDER_NAME = "hashicorp/aws"
 _POLL_S = 0.5
 _SHARED_FOLDERS = (Path("/opt"), Path("/srv"), Path("/usr/local/share"))
-# What a child gets of our own environment. Left out on purpose: TF_LOG writes tokens, TF_CLI_ARGS changes
-# commands, TF_WORKSPACE and TF_DATA_DIR point at somebody else's state.
+# Variables that Terraform inherits. Omitted on purpose: TF_LOG writes tokens, TF_CLI_ARGS changes commands,
+# TF_WORKSPACE and TF_DATA_DIR select another state.
 _INHERITED = {
     *("PATH", "HOME", "USER", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "TF_PLUGIN_CACHE_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
@@ -44,8 +44,8 @@ _INHERITED = {
 _ALWAYS = {
     "CHECKPOINT_DISABLE": "1",
     "TF_IN_AUTOMATION": "1",
-    # Terraform and the provider exchange a large schema and soon end. Collecting garbage meanwhile is a
-    # quarter of a command's CPU time (`validate`: 2.7 s against 2.0 s); the limit bounds memory instead.
+    # Terraform and the provider exchange a large schema and end soon. Garbage collection takes a quarter of a
+    # command's CPU time (`validate`: 2.7 s against 2.0 s), so it is replaced by a memory limit.
     "GOGC": "off",
     "GOMEMLIMIT": "1GiB",
 }
@@ -61,24 +61,24 @@ class Binary:
 
     @property
     def is_opentofu(self) -> bool:
-        """Whether it is OpenTofu, whatever the file is called."""
+        """Whether it is OpenTofu, whatever its file name."""
         return self.product == "OpenTofu"
 
     @property
     def registry(self) -> str:
-        """Where it gets providers from, and the first part of their addresses."""
+        """The host of its provider registry, the first part of provider addresses."""
         return _REGISTRIES[self.product]
 
     def is_at_least(self, *numbers: int) -> bool:
-        """Whether its version is `numbers` or newer."""
+        """Whether its version is at least `numbers`."""
         return tuple(int(part) for part in re.findall(r"\d+", self.version.partition("-")[0])) >= numbers
 
 
 def find_terraform(environment: Mapping[str, str] | None = None, private_dir: Path | None = None) -> Binary:
     """The binary named by LOADBENCH_TERRAFORM, else the first of these that is new enough: `terraform` on the
-    PATH, the one that `loadbench setup` fetched into `private_dir` (default: the current folder's), `tofu`.
+    PATH, the one that `loadbench setup` downloaded to `private_dir` (default: the current folder's), `tofu`.
 
-    Raises PreflightError when there is none, or none that is new enough.
+    Raises PreflightError if there is none, or none that is new enough.
     """
     variables = os.environ if environment is None else environment
     explicit = variables.get(BINARY_VARIABLE)
@@ -97,13 +97,13 @@ def find_terraform(environment: Mapping[str, str] | None = None, private_dir: Pa
     old = binaries[0]
     oldest = ".".join(map(str, _MINIMUM_VERSIONS[old.product]))
     raise PreflightError(
-        f"{old.path} is version {old.version}, and {oldest} is the oldest {old.product} that will do",
+        f"{old.path} is version {old.version}, but {old.product} {oldest} or newer is needed",
         remedy=_HOW_TO_INSTALL,
     )
 
 
 def fetched_terraform(private_dir: Path) -> Path | None:
-    """The newest Terraform that was fetched into `private_dir`, None without one."""
+    """The newest Terraform that was downloaded to `private_dir`, None if there is none."""
     files = sorted(
         tools_dir(private_dir).glob("terraform-*/terraform"), key=lambda file: file.stat().st_mtime
     )
@@ -111,14 +111,14 @@ def fetched_terraform(private_dir: Path) -> Path | None:
 
 
 def tools_dir(private_dir: Path) -> Path:
-    """Where programs lie that were fetched for this folder."""
+    """The folder of programs that were downloaded for this folder."""
     return private_dir / "tools"
 
 
 def _identify(path: Path) -> Binary:
     try:
         done = subprocess.run(
-            [str(path), "version"],  # with -json OpenTofu calls itself Terraform
+            [str(path), "version"],  # with -json OpenTofu reports itself as Terraform
             env=child_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -131,13 +131,13 @@ def _identify(path: Path) -> Binary:
         if isinstance(error, subprocess.CalledProcessError) and error.returncode < 0:  # nothing wrong with it
             raise RunError(
                 f"{path} version check failed: killed by signal {-error.returncode}",
-                remedy="Run again. If nobody did it on purpose, the machine may be short of memory.",
+                remedy="Run again. If nobody killed it on purpose, the machine may be out of memory.",
             ) from error
-        raise PreflightError(f"{path} does not tell its version: {error}", remedy=_HOW_TO_INSTALL) from error
+        raise PreflightError(f"{path} version check failed: {error}", remedy=_HOW_TO_INSTALL) from error
     match = re.search(r"^(Terraform|OpenTofu) v(\d\S*)", done.stdout, re.MULTILINE)
     if match is None:
         raise PreflightError(
-            f"{path} does not tell its version, but {done.stdout[:80]!r}", remedy=_HOW_TO_INSTALL
+            f"{path} version check failed: it printed {done.stdout[:80]!r}", remedy=_HOW_TO_INSTALL
         )
     return Binary(path, match[2], match[1])
 
@@ -145,9 +145,9 @@ def _identify(path: Path) -> Binary:
 def child_environment(
     account: Mapping[str, str] | None = None, *, data_dir: Path | None = None
 ) -> dict[str, str]:
-    """The environment of a Terraform process: little of ours, AWS_* and TF_VAR_* of `account`.
+    """The environment of a Terraform process: a few inherited variables, AWS_* and TF_VAR_* of `account`.
 
-    A TF_CLI_CONFIG_FILE that does not exist would put a warning on every command; it is left out.
+    A TF_CLI_CONFIG_FILE that does not exist is omitted: it would cause a warning with every command.
     """
     variables = {name: value for name, value in os.environ.items() if name in _INHERITED}
     cli_config = os.environ.get("TF_CLI_CONFIG_FILE")
@@ -162,17 +162,17 @@ def child_environment(
 
 
 def data_dir_of(root: Path, private_dir: Path) -> Path:
-    """Where Terraform keeps the plugins and modules of one root."""
+    """Terraform's folder for the plugins and modules of one root module."""
     return (private_dir / "terraform" / root.name).resolve()
 
 
 def plugin_cache(private_dir: Path) -> Path:
-    """Providers from the registry: downloaded once (150 MB packed, 700 MB unpacked)."""
+    """Cache of providers from the registry: downloaded once (150 MB packed, 700 MB unpacked)."""
     return (private_dir / "terraform" / "plugin-cache").resolve()
 
 
 def terraform_environment(root: Path, private_dir: Path) -> dict[str, str]:
-    """The environment for commands on one root that reach no account (fmt, validate, test)."""
+    """The environment for commands that need no account (fmt, validate, test)."""
     return child_environment(data_dir=data_dir_of(root, private_dir))
 
 
@@ -185,27 +185,27 @@ def initialize(
     cache_dir: Path,
     on_progress: OnProgress = ignore_progress,
 ) -> bool:
-    """`terraform init`, unless it was done for these very files; returns whether it ran.
+    """`terraform init`, unless it was already done for exactly these files; returns whether it ran.
 
-    `account` holds the AWS_* variables that a backend in S3 needs; `cache_dir` keeps what comes
-    from the registry. Raises RunError with Terraform's own words.
+    `account` has the AWS_* variables that a backend in S3 needs; `cache_dir` is the cache of providers.
+    Raises RunError with Terraform's error.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     marker = data_dir / "initialized"
-    with locked(data_dir / "init.lock"):  # two at once would break the folder
+    with locked(data_dir / "init.lock"):  # concurrent runs would corrupt the folder
         if _is_initialized(binary, root, data_dir, marker):
             return False
         marker.unlink(missing_ok=True)
         environment = child_environment(account, data_dir=data_dir)
         environment.setdefault("TF_PLUGIN_CACHE_DIR", str(cache_dir))
         _run_init(binary, root, data_dir, environment, on_progress)
-        # After it: it adds this platform's hash to the lock file when it is missing.
+        # After `init`, which adds this platform's hash to the lock file if it is missing.
         marker.write_text(_fingerprint(root), encoding="utf-8")
         return True
 
 
 def _fingerprint(root: Path) -> str:
-    """Changes with the lock file and with any HCL that `init` reads."""
+    """A digest of the lock file and all HCL files that `init` reads."""
     digest = hashlib.sha256()
     patterns = ("*.tf*", "modules/**/*.tf", "tests/*.tf*")
     for file in [root / LOCK_FILE, *(file for pattern in patterns for file in sorted(root.glob(pattern)))]:
@@ -218,7 +218,7 @@ def _is_initialized(binary: Binary, root: Path, data_dir: Path, marker: Path) ->
     if not marker.is_file() or marker.read_text(encoding="utf-8") != _fingerprint(root):
         return False
     version = locked_version(root)
-    # A link into a shared folder dangles when that folder is gone.
+    # A link into a shared folder is broken if that folder was deleted.
     provider = data_dir / "providers" / binary.registry / _PROVIDER_NAME
     return version is None or (provider / version / machine_name()).exists()
 
@@ -264,13 +264,13 @@ def _run_init(
         raise RunError(
             "terraform init failed",
             details=words,
-            remedy=f"Without a way to {binary.registry}, name a folder that holds"
+            remedy=f"Without access to {binary.registry}, name a folder that contains"
             f" {binary.registry}/{_PROVIDER_NAME} with {PLUGINS_VARIABLE}=.",
         )
 
 
 def _wait(process: subprocess.Popen[str], downloads: Path, on_progress: OnProgress) -> str:
-    """What the process said, once it has ended; meanwhile tell how much has been downloaded."""
+    """Wait for the process and return its output; meanwhile report how much has been downloaded."""
     try:
         while True:
             try:
@@ -279,7 +279,7 @@ def _wait(process: subprocess.Popen[str], downloads: Path, on_progress: OnProgre
                 size_bytes = sum(file.stat().st_size for file in downloads.rglob("*") if file.is_file())
                 on_progress(Progress("provider", size_bytes, unit="bytes" if size_bytes else ""))
     finally:
-        process.kill()  # only where we were interrupted: half a provider does not match its hash next time
+        process.kill()  # only if interrupted: a partial provider does not match its hash next time
         process.wait()
 
 
@@ -290,11 +290,11 @@ def find_plugins(
     environment: Mapping[str, str] | None = None,
     shared_folders: Sequence[Path] = _SHARED_FOLDERS,
 ) -> Path | None:
-    """A folder for `-plugin-dir` that holds this version of the provider for this machine.
+    """A folder for `-plugin-dir` with this version of the provider for this machine.
 
-    None means that Terraform finds it on its own: in a place that its CLI configuration names, in a directory
-    that it looks into anyway, or in the registry. Raises PreflightError when the folder that
-    LOADBENCH_TERRAFORM_PLUGINS names holds no such provider.
+    None means that Terraform finds it itself: through its CLI configuration, in a default directory, or in
+    the registry. Raises PreflightError if the folder in LOADBENCH_TERRAFORM_PLUGINS does not have the
+    provider.
     """
     variables = os.environ if environment is None else environment
     explicit = variables.get(PLUGINS_VARIABLE)
@@ -302,8 +302,9 @@ def find_plugins(
     if explicit:
         if not _holds(Path(explicit), provider, version):
             raise PreflightError(
-                f"{PLUGINS_VARIABLE}={explicit} holds no {provider} {version} for {machine_name()}",
-                remedy="Name a folder made by `terraform providers mirror`, or unset it to use the registry.",
+                f"{PLUGINS_VARIABLE}={explicit} has no {provider} {version} for {machine_name()}",
+                remedy="Name a folder created by `terraform providers mirror`, or unset it to use the"
+                " registry.",
             )
         return Path(explicit).resolve()
     implied = _implied_folders(variables)
@@ -317,20 +318,20 @@ def find_plugins(
 
 
 def _holds(folder: Path, provider: str, version: str) -> bool:
-    """Unpacked or packed, the two layouts that Terraform reads."""
+    """The unpacked and the packed layout, both of which Terraform reads."""
     base = folder / provider
     packed = base / f"terraform-provider-aws_{version}_{machine_name()}.zip"
     return (base / version / machine_name()).is_dir() or packed.is_file()
 
 
 def _is_configured(variables: Mapping[str, str]) -> bool:
-    """Whether the user's CLI configuration says where providers come from."""
+    """Whether the user's CLI configuration sets the source of providers."""
     file = Path(variables.get("TF_CLI_CONFIG_FILE") or Path(variables.get("HOME", "/")) / ".terraformrc")
     return file.is_file() and "provider_installation" in file.read_text(encoding="utf-8", errors="replace")
 
 
 def _implied_folders(variables: Mapping[str, str]) -> list[Path]:
-    """Where Terraform looks by itself (Terraform documentation: implied local mirror directories)."""
+    """Terraform's default directories (Terraform documentation: implied local mirror directories)."""
     home = Path(variables.get("HOME", "/"))
     if platform.system() == "Darwin":
         library = "Library/Application Support/io.terraform/plugins"
@@ -341,7 +342,7 @@ def _implied_folders(variables: Mapping[str, str]) -> list[Path]:
 
 
 def machine_name() -> str:
-    """This machine as Terraform writes it, for example linux_amd64."""
+    """Terraform's name of this platform, for example linux_amd64."""
     machine = platform.machine().lower()
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
     return f"{platform.system().lower()}_{architecture}"

@@ -1,7 +1,7 @@
-"""Terraform's processes: stopped once and in order, and found again when they outlive the benchmark.
+"""Terraform's processes: stopped gracefully with one signal, and found again if they outlive the benchmark.
 
-A killed benchmark leaves a Terraform that goes on creating. So each one holds a lock on a file of its run's
-folder; the lock passes on to its providers and dies with the last of them, whatever ends them.
+After a killed benchmark its Terraform continues to create resources. So each Terraform locks a file of its
+run's folder; its providers inherit the lock, which ends with the last of these processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OnSay = Callable[[str], None]
 
 
 class TerraformProcess:
-    """One Terraform command in a session of its own. Raises OSError where it cannot be started."""
+    """One Terraform command in its own session. Raises OSError if it cannot be started."""
 
     def __init__(
         self,
@@ -48,35 +48,37 @@ class TerraformProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                start_new_session=True,  # Ctrl-C at the terminal reaches us only; we pass on one signal
+                start_new_session=True,  # so that Ctrl-C reaches only this process, which forwards it
                 umask=0o077,  # the state holds the token
                 pass_fds=(lock,),
             )
-            # It runs by now: a full disk must not keep us from following it.
+            # It is already running: a full disk must not stop this process from following it.
             with contextlib.suppress(OSError):
                 os.write(lock, str(self.pid).encode())
 
     @property
     def pid(self) -> int:
-        """Of Terraform itself."""
+        """The process id of Terraform itself."""
         return self._popen.pid
 
     def wait(self, timeout_s: float) -> int:
         """The exit code. Raises subprocess.TimeoutExpired while it runs."""
         code = self._popen.wait(timeout=timeout_s)
-        if code < 0:  # it was killed, and could not end its providers, which would go on creating
+        if (
+            code < 0
+        ):  # it was killed and could not stop its providers, which would continue to create resources
             _kill_session(self.pid)
         return code
 
     def interrupt(self) -> None:
-        """The one SIGINT that stops it in an orderly way."""
+        """Send the one SIGINT that stops it gracefully."""
         _interrupt(self._file, self.pid)
 
 
 def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = time.monotonic) -> None:
-    """Stop what an earlier, killed benchmark left running for the run of this folder, and wait for its end.
+    """Stop a Terraform that an earlier, killed benchmark left running for this run, and wait for its end.
 
-    It gets one SIGINT in all, and saves its state; that takes as long as it takes.
+    It gets only one SIGINT, so that it saves its state; there is no timeout.
     """
     file = folder / _FILE
     started_s = clock()
@@ -85,19 +87,19 @@ def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = ti
     while _is_held(file):
         pid, _, note = file.read_text(encoding="utf-8", errors="replace").partition(" ")
         if pid.isdecimal() and not _leads_session(int(pid)):
-            _kill_session(int(pid))  # Terraform is gone, its providers are not
+            _kill_session(int(pid))  # Terraform has ended, its providers have not
         elif pid.isdecimal() and note != _STOPPING and not interrupted:
             _interrupt(file, int(pid))
             interrupted = True
         if clock() - said_s >= REMINDER_INTERVAL_S:
             said_s = clock()
-            on_say(f"waiting for the end of an earlier Terraform ({said_s - started_s:.0f} s)")
+            on_say(f"waiting until an earlier Terraform has ended ({said_s - started_s:.0f} s)")
         time.sleep(POLL_INTERVAL_S)
 
 
 def _interrupt(file: Path, pid: int) -> None:
-    """A second signal would lose the state, so the first one is noted before it is sent."""
-    with contextlib.suppress(OSError):  # a full disk; whoever comes later then waits without a signal
+    """A second signal would lose the state, so the first one is recorded before it is sent."""
+    with contextlib.suppress(OSError):  # a full disk; later processes then wait without sending a signal
         file.write_text(f"{pid} {_STOPPING}", encoding="utf-8")
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
@@ -111,9 +113,9 @@ def _is_held(file: Path) -> bool:
 
 
 def _leads_session(pid: int) -> bool:
-    """Whether the process still is the Terraform that was started, not another one with its number.
+    """Whether the process is still the Terraform that was started, not another one with the same id.
 
-    One that has ended and that nobody waits for, as where a container's first process does not, is gone too.
+    A zombie (for example in a container without an init process) counts as ended.
     """
     try:
         if os.getsid(pid) != pid:
@@ -121,7 +123,7 @@ def _leads_session(pid: int) -> bool:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except ProcessLookupError:
         return False
-    except FileNotFoundError:  # gone by now, or a system without /proc, where init waits for orphans
+    except FileNotFoundError:  # it has ended, or there is no /proc
         return not Path("/proc").is_dir()
     return status.rpartition(")")[2].split()[0] != "Z"
 

@@ -1,7 +1,8 @@
-"""Terraform's state in S3, where the configuration names a bucket for it: a key a run, encrypted, locked.
+"""Terraform's state in S3, if a bucket is configured: one key per run, encrypted, locked.
 
-The run's variables lie beside its state (nothing secret is in them), so that any checkout can destroy it. A
-run remembers in its own folder where its state is: it stays removable when the configuration changes.
+The run's variables are stored with its state (they contain no secrets), so that any checkout can destroy it.
+The place of the state is noted in the run's folder, so that the run can be removed after the configuration
+changes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _STATE = "terraform.tfstate"
 
 @dataclass(frozen=True)
 class StatePlace:
-    """Where one run's state lies: everything under `prefix` of the bucket is this run's."""
+    """The place of one run's state: everything under `prefix` in the bucket belongs to this run."""
 
     bucket: str
     region: str
@@ -39,15 +40,15 @@ class StatePlace:
             "bucket": self.bucket,
             "key": self.prefix + _STATE,
             "region": self.region,
-            "use_lockfile": True,  # <key>.tflock, written only where there is none
+            "use_lockfile": True,  # <key>.tflock, written only if it does not exist
             "encrypt": True,
         }
 
 
 def begin(context: RunContext, run_id: str, variables: Path) -> None:
-    """Where a bucket is configured, note that this run's state goes there, and put its variables beside it.
+    """If a bucket is configured, note that this run's state is stored there, and upload its variables.
 
-    Raises RunError when the bucket cannot be used.
+    Raises RunError if the bucket cannot be used.
     """
     if context.config.state.bucket is None:
         return
@@ -67,13 +68,13 @@ def begin(context: RunContext, run_id: str, variables: Path) -> None:
 
 
 def place_of(run_dir: Path) -> StatePlace | None:
-    """Where the state of the run with this folder lies in S3; None for one whose state lies in the folder."""
+    """The place of the state in S3 of the run with this folder; None if the state is in the folder."""
     file = run_dir / _PLACE_FILE
     return StatePlace(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def adopt(context: RunContext) -> list[str]:
-    """Give every run whose state is in the configured bucket a folder here; returns the new ones."""
+    """Create a local folder for every run with its state in the configured bucket; returns the new ones."""
     if context.config.state.bucket is None:
         return []
     client = context.account.session.client("s3")
@@ -91,13 +92,13 @@ def adopt(context: RunContext) -> list[str]:
             adopted.add(run_id)
     except (ClientError, BotoCoreError) as error:
         if isinstance(error, ClientError) and error.response["Error"]["Code"] == "NoSuchBucket":
-            return []  # no run has been made yet
+            return []  # there are no runs yet
         raise _failure(everything, error) from error
     return sorted(adopted)
 
 
 def remove(context: RunContext, place: StatePlace) -> None:
-    """Delete the state and the variables of a run of which nothing is left."""
+    """Delete the state and the variables of a run without resources."""
     client = context.account.session.client("s3")
     try:
         for key in list(_keys(client, place)):
@@ -123,7 +124,7 @@ def _keys(client: Any, place: StatePlace) -> Any:
 
 def _failure(place: StatePlace, error: Exception) -> RunError:
     return RunError(
-        f"Terraform's state cannot be kept in s3://{place.bucket}/{place.prefix}: {error}",
+        f"cannot store Terraform's state in s3://{place.bucket}/{place.prefix}: {error}",
         remedy="The caller needs s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and"
         f" s3:DeleteObject on s3://{place.bucket}/terraform-state/*.",
     )

@@ -1,7 +1,7 @@
-"""A plan and its template to Terraform's variable file.
+"""Renders Terraform's variable file from a plan and its template.
 
-Terraform takes strings in `*.tfvars.json` literally (in `*.tfvars` a `${` starts a template), so JSON is the
-only escaping there is, and the environment below lets no value pass that did not go through it.
+Terraform reads strings in `*.tfvars.json` literally (in `*.tfvars` a `${` starts a template), so JSON
+escaping is enough, and the Jinja environment below refuses values that were not escaped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TEMPLATE = "deployment.tfvars.json.j2"
 
 @dataclass(frozen=True)
 class Plan:
-    """All inputs of one deployment's Terraform. The token is not among them: it is passed as TF_VAR_…"""
+    """All Terraform variables of one deployment, except the token, which is passed as TF_VAR_…"""
 
     path: LoadPath
     run_id: str
@@ -36,11 +36,11 @@ class Plan:
     image: str
     environment: Mapping[str, str]
     model_data_uri: str | None  # s3://bucket/prefix/; None: the container pulls its weights
-    endpoint_settings: Mapping[str, Any]  # attributes of the variable `endpoint` that need no translation
+    endpoint_settings: Mapping[str, Any]  # attributes of the variable `endpoint` that are passed unchanged
     endpoint_kind: EndpointKind
     health_check_timeout_s: int
     download_timeout_s: int
-    role_arn: str | None  # None: `names.role` is made
+    role_arn: str | None  # None: `names.role` is created
     readable_s3_uris: Sequence[str]
     use_hf_token: bool
     accelerators: int
@@ -51,7 +51,7 @@ def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path
     """Write `<path>.tfvars.json` into the folder `destination` and return its path.
 
     `templates` defaults to the folder of this checkout. Raises ConfigError for a string that Terraform would
-    change, RunError when the template itself is broken.
+    change, RunError if the template is broken.
     """
     _refuse_what_terraform_changes(dataclasses.asdict(plan) | {"names": plan.names.model_dump()})
     try:
@@ -60,7 +60,7 @@ def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path
         document = json.loads(rendered)
     except (jinja2.TemplateError, ValueError, TypeError, OSError) as error:
         raise RunError(
-            f"templates/{_TEMPLATE} does not give JSON: {error}",
+            f"templates/{_TEMPLATE} does not produce JSON: {error}",
             remedy="Fix the template; every value is written as {{ value | json }}.",
         ) from error
     model = document.get("model") if isinstance(document, dict) else None
@@ -73,7 +73,7 @@ def render(plan: Plan, destination: Path, templates: Path | None = None) -> Path
 
 
 class _Json(str):
-    """Text that came out of the JSON filter."""
+    """Output of the JSON filter."""
 
 
 def _to_json(value: Any) -> _Json:
@@ -86,14 +86,14 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Sequence):
         return list(value)
-    # `str` of a name that does not exist raises Jinja's own error, which tells the name.
-    raise TypeError(f"{str(value)!r} has no JSON form")
+    # `str` of an undefined name raises Jinja's error, which names it.
+    raise TypeError(f"{str(value)!r} cannot be converted to JSON")
 
 
 def _only_json(value: object) -> object:
-    """Jinja asks this for every value before it writes it."""
+    """Jinja calls this for every value before it writes it."""
     if not isinstance(value, _Json):
-        raise TypeError(f"the value {value!r} does not go through the filter `json`")
+        raise TypeError(f"the value {value!r} is not passed through the filter `json`")
     return value
 
 
@@ -114,8 +114,8 @@ def _environment(templates: Path) -> jinja2.Environment:
 def _refuse_what_terraform_changes(value: Any, where: str = "") -> None:
     """Raise ConfigError for a string that cannot pass through Terraform unchanged.
 
-    Terraform keeps every string in Unicode normalization form C, and a file in UTF-8 holds no lone surrogate:
-    both would be altered without a word.
+    Terraform normalizes every string to Unicode NFC, and a UTF-8 file cannot contain lone surrogates: both
+    would be changed silently.
     """
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -128,7 +128,7 @@ def _refuse_what_terraform_changes(value: Any, where: str = "") -> None:
             )
         if not unicodedata.is_normalized("NFC", value):
             raise ConfigError(
-                f"{where}: Terraform would change {value!r}: it keeps text in composed form (Unicode NFC)",
+                f"{where}: Terraform would change {value!r}: it normalizes text to Unicode NFC",
                 remedy="Write accented letters as single characters.",
             )
     elif isinstance(value, Sequence):

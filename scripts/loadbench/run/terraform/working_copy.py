@@ -1,12 +1,10 @@
-"""The HCL as Terraform runs it: a copy in the user's folder, so that nothing is written where it came from.
+"""A working copy of the HCL in the user's folder, because Terraform writes into the folder it runs in.
 
-`terraform init` writes into the folder it runs in: the lock file gets the hash of a new platform, and a
-backend has to be named there. An installed package may be read-only, and a checkout should not change by
-being used.
+`terraform init` adds the hash of a new platform to the lock file, and a backend must be configured there. But
+an installed package may be read-only, and using a checkout should not change it.
 
-`terraform destroy` runs in a folder of the copy that holds the provider and no resources: the state says what
-there is and in which order it goes. So a run of an earlier version can be removed, whatever its variables and
-modules were called.
+`terraform destroy` runs in a folder of the copy with the provider and without resources: the state has the
+resources and their order. So runs of earlier versions with other variables and modules can be removed.
 """
 
 from __future__ import annotations
@@ -33,9 +31,9 @@ def shared_copy(root: Path, binary: Binary, private_dir: Path) -> Path:
 
 
 def own_copy(root: Path, binary: Binary, run_dir: Path, backend: Mapping[str, Any]) -> Path:
-    """A copy of `root` for one run, with the S3 backend that holds its state."""
+    """A copy of `root` for one run, with the S3 backend of its state."""
     copy = _copy(root, binary, run_dir.resolve())
-    # Files of this name are merged over the rest: the root itself knows of no backend.
+    # Terraform merges files with this name over the others: the root module itself has no backend.
     override = {"terraform": {"backend": {"s3": dict(backend)}}}
     (copy / _BACKEND_FILE).write_text(json.dumps(override, indent=2), encoding="utf-8")
     return copy
@@ -53,9 +51,9 @@ def removal_folder(copy: Path) -> Path:
 
 
 def _copy(root: Path, binary: Binary, parent: Path) -> Path:
-    """`root` in a folder of `parent` that is named after its content, made where it does not exist.
+    """A copy of `root` in a folder of `parent` named by its content, created if it does not exist.
 
-    All or nothing: a second process that copies at the same time finds a whole folder.
+    It is created atomically: a concurrent process never sees a partial folder.
     """
     files = sorted(
         file
@@ -84,6 +82,6 @@ def _copy(root: Path, binary: Binary, parent: Path) -> Path:
 
 
 def _for_opentofu(lock: bytes) -> bytes:
-    """The same version from OpenTofu's registry, which builds providers itself: its hashes are others."""
+    """The same version from OpenTofu's registry, which builds providers itself: its hashes differ."""
     moved = lock.replace(b'"registry.terraform.io/', b'"registry.opentofu.org/')
     return re.sub(rb"\n  hashes = \[.*?\n  \]", b"", moved, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""SageMaker's API: which operation is which function, held Describe calls, and the start after a restart."""
+"""SageMaker's API: the function of each operation, long polling of Describe calls, and restarts."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _platforms: dict[Path, Platform] = {}
 
 
 def platform_of(emulator: Emulator) -> Platform:
-    """The platform behind a emulator, made on first use."""
+    """The platform of an emulator, created on first use."""
     return _platforms.setdefault(emulator.state_dir, Platform(emulator))
 
 
@@ -89,7 +89,7 @@ async def handle(call: Call) -> web.StreamResponse:
 
 
 async def start(emulator: Emulator) -> None:
-    """Bring back what was in service, and end what was half finished with a reason."""
+    """Restore resources that were in service; unfinished ones fail with a reason."""
     remove_leftovers(emulator)
     platform = platform_of(emulator)
     for region in emulator.store.regions():
@@ -101,7 +101,7 @@ async def start(emulator: Emulator) -> None:
 
 
 async def stop(emulator: Emulator) -> None:
-    """Stop every process; the records stay, so that `start` finds what was in service."""
+    """Stop every process; the records stay, so that `start` can restore them."""
     platform = _platforms.pop(emulator.state_dir, None)
     if platform is not None:
         await platform.close()
@@ -134,7 +134,7 @@ def endpoint_report(emulator: Emulator) -> list[dict[str, Any]]:
 
 
 def instance_report(emulator: Emulator) -> list[dict[str, Any]]:
-    """How many instances of a type are in use of how many, by region, for `localaws status`."""
+    """Used instances and quota by type and region, for `localaws status`."""
     return [
         {"region": region, "instance_type": kind, "used": used, "quota": emulator.settings.quota(kind)}
         for region in emulator.store.regions()
@@ -166,7 +166,7 @@ def _resume_endpoint(platform: Platform, records: Records, record: Document) -> 
 
 
 async def _resume(platform: Platform, region: str, name: str) -> None:
-    """The endpoint first, then its components: they need its machines."""
+    """The endpoint before its components, which need its machines."""
     await endpoint_lifecycle.restore(platform, region, name)
     for component in platform.records(region).all("inference-component"):
         if component["EndpointName"] == name and component["InferenceComponentStatus"] == "Updating":

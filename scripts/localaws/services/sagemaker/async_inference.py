@@ -63,7 +63,7 @@ def accept(platform: Platform, region: str, endpoint: Document, headers: dict[st
 
 
 def resume(platform: Platform, region: str) -> None:
-    """After a restart: go on with what was accepted and has no output yet."""
+    """After a restart: continue accepted requests without output."""
     for record in platform.emulator.store.list(region, _KIND):
         platform.in_background(_run(platform, region, record))
 
@@ -120,7 +120,7 @@ async def _answer(platform: Platform, copy: ModelCopy, record: Document) -> tupl
 
 
 async def _fail(platform: Platform, record: Document, error: Exception) -> None:
-    """Write why there is no output, where the endpoint has a place for it."""
+    """Write the reason of a failure, if the endpoint has a failure path."""
     if record["failure"] is None:
         return
     reason = str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The life of an inference component: copies placed, started, replaced, counted, and stopped."""
+"""The lifecycle of an inference component: its copies are placed, started, replaced, scaled, and stopped."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def restore(platform: Platform, region: str, name: str) -> None:
 
 
 def mark_restarted(records: Records, record: Document, *, endpoint_lives: bool) -> None:
-    """What a restart of the server makes of a component, before anything runs again.
+    """The status of a component after a restart of the server, before anything runs again.
 
     In service before means `Updating` until its copies are back; an interrupted update goes back to what it
     was.
@@ -172,7 +172,7 @@ async def _replace(
 
 
 async def _retire(platform: Platform, key: Key, old: list[ModelCopy], count: int) -> None:
-    """Stop that many of the old copies once they have answered what they were asked."""
+    """Stop that many of the old copies after they have finished their requests."""
     gone = old[:count]
     del old[: len(gone)]
     platform.components[key] = [copy for copy in platform.components[key] if copy not in gone]
@@ -181,7 +181,7 @@ async def _retire(platform: Platform, key: Key, old: list[ModelCopy], count: int
 
 
 async def _restore_old(platform: Platform, key: Key, before: list[ModelCopy]) -> None:
-    """Only copies of the old specification, as many as there were, as far as they can be had."""
+    """Roll back to copies of the old specification, as many as possible."""
     serving = platform.components.get(key, [])
     fresh = [copy for copy in serving if copy not in before]
     platform.components[key] = [copy for copy in serving if copy in before]

@@ -1,4 +1,4 @@
-"""What a copy has to run, from the records of a model and of a variant or component."""
+"""The container of a copy, from the records of a model and of a variant or component."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DOWNLOAD_TIMEOUT_S = 3600.0
 
 
 def check_image(image: str) -> None:
-    """Raise ValidationException for an image that nothing here can stand in for."""
+    """Raise ValidationException for an image that cannot be emulated."""
     if not is_known(image):
         raise AwsError(
             "ValidationException",
@@ -64,7 +64,7 @@ def primary_container(model: Document) -> Document:
 
 
 def deployed_image(image: str, resolved_s: float) -> Document:
-    """AWS's summary of an image; the digest stands for the registry's, which is not asked."""
+    """AWS's summary of an image, with a digest of its name, because there is no registry."""
     repository = image.partition("@")[0].rpartition(":")[0] or image
     digest = hashlib.sha256(image.encode()).hexdigest()
     return {

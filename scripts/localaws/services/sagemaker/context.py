@@ -1,4 +1,4 @@
-"""What an operation gets beside its request."""
+"""The context of an operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an update goes on line: all at once, canary, linear or in batches, with waits and alarms.
+"""Deployment policies of updates: all at once, canary, linear or rolling, with waits and alarms.
 
 Source: `DeploymentConfig` in SageMaker's API reference. That the status stays `Updating` until the
 old fleet is gone is inferred.
@@ -22,7 +22,7 @@ _NO_POLICY: Document = {}
 
 @dataclass(frozen=True)
 class Policy:
-    """What an update does after its new copies are up."""
+    """A policy, reduced to the steps after the new copies are in service."""
 
     # Shares of the traffic that go over, one step after the other; the last is 1.
     steps: tuple[float, ...]
@@ -34,7 +34,7 @@ class Policy:
     batch: Document | None = None
 
     def batch_size(self, total: int) -> int:
-        """How many of `total` go over in one batch."""
+        """The size of one batch of `total`."""
         return total if self.batch is None else _size(self.batch, total)
 
 

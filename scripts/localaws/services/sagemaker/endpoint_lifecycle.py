@@ -1,4 +1,4 @@
-"""The life of an endpoint: create, update, scale, fail, delete, and come back after a restart.
+"""The lifecycle of an endpoint: create, update, scale, fail, delete, and restore after a restart.
 
 Each function here is a transition that runs in the background; `endpoints.py` checks requests and starts
 them.
@@ -73,7 +73,7 @@ async def update(platform: Platform, region: str, name: str) -> None:
 
 
 async def scale(platform: Platform, region: str, name: str) -> None:
-    """Updating -> InService with other instance counts and weights; what cannot be had is rolled back."""
+    """Updating -> InService with other instance counts and weights; changes that fail are rolled back."""
     records = platform.records(region)
     record = records.get("endpoint", name)
     wanted: list[Document] = record["_pending"]["_variants"]
@@ -205,7 +205,7 @@ def _in_service(platform: Platform, records: Records, name: str) -> None:
 
 
 def _rolled_back(platform: Platform, records: Records, name: str, reason: str) -> None:
-    """The old configuration serves on; the reason stays readable."""
+    """The old configuration stays in service; the reason is kept."""
     record = records.get("endpoint", name)
     record["FailureReason"] = reason
     records.save("endpoint", record)

@@ -1,4 +1,4 @@
-"""Operations on endpoints: what is allowed when, and which transition it starts."""
+"""Operations on endpoints: in which status they are allowed, and which transition they start."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _retain(current: list[Document], wanted: list[Document], excluded: set[str])
 
 
 def _check_components_fit(context: Context, endpoint: str, variant: Document) -> None:
-    """Refuse to give back machines that run copies of components: this AWS does not move copies."""
+    """Refuse to release machines with copies of components: this AWS does not move copies."""
     fleet = context.platform.fleets[context.region, endpoint][variant["VariantName"]]
     busy = sum(1 for instance in fleet.instances if fleet.copies_on(instance))
     if "ModelName" not in variant and variant["InitialInstanceCount"] < busy:

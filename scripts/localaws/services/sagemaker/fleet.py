@@ -79,23 +79,23 @@ class Fleet:
         return self._death.result() if self._death.done() else None
 
     def enter_service(self) -> None:
-        """From now on a death is the endpoint's, not the deployment's."""
+        """From now on the end of a copy fails the endpoint, not the deployment."""
         self._in_service = True
 
     async def shrink_by(self, gone: list[Instance]) -> None:
-        """Stop the copies on these machines and give them back."""
+        """Stop the copies on these machines and release the machines."""
         await asyncio.gather(*(copy.stop() for instance in gone for copy in self.copies_on(instance)))
         for instance in gone:
             instance.release()
         self.instances = [instance for instance in self.instances if instance not in gone]
 
     async def retire(self, gone: list[Instance]) -> None:
-        """Give these machines back once their copies have answered what they were asked."""
+        """Release these machines after their copies have finished their requests."""
         await together(*(copy.drain() for instance in gone for copy in self.copies_on(instance)))
         await self.shrink_by(gone)
 
     async def stop(self) -> None:
-        """Give all machines back."""
+        """Release all machines."""
         await self.shrink_by(list(self.instances))
 
     def new_copy(self, instance: Instance, spec: ContainerSpec, on_death: Died) -> ModelCopy:
@@ -177,7 +177,7 @@ def first_of(errors: BaseExceptionGroup[DeploymentError]) -> DeploymentError:
 
 @contextlib.contextmanager
 def capacity_on_host(emulator: Emulator, spec: ContainerSpec | None, count: int) -> Iterator[None]:
-    """Reserve what copies that start inside take of this computer. Raises DeploymentError."""
+    """Reserve resources of this computer for copies that start inside. Raises DeploymentError."""
     need = Need() if spec is None else _need(emulator, spec)
     try:
         with emulator.host.starting(need.times(count)):
@@ -190,7 +190,7 @@ def capacity_on_host(emulator: Emulator, spec: ContainerSpec | None, count: int)
 
 
 def _need(emulator: Emulator, spec: ContainerSpec) -> Need:
-    """What a copy will take, by the size of its model data in S3; data that lies elsewhere is not known."""
+    """The need of a copy, by the size of its model data in S3; unknown for data elsewhere."""
     bucket, _, prefix = (spec.model_data or "").removeprefix("s3://").partition("/")
     rows = emulator.database.query(
         "SELECT coalesce(sum(size_bytes), 0), coalesce(sum(key LIKE ?3), 0) FROM s3_objects"

@@ -1,4 +1,4 @@
-"""Which members of which SageMaker operations are honoured; every other one is refused by name."""
+"""The supported members of SageMaker operations; all others are refused by name."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def check_headers(operation: OperationModel, headers: Mapping[str, str]) -> None
 
 
 def _asked(value: Any) -> Any:
-    """A document without what asks for nothing."""
+    """A document without empty and false values."""
     if isinstance(value, dict):
         kept = {name: _asked(item) for name, item in value.items()}
         return {name: item for name, item in kept.items() if item not in (None, False, {}, [])}

@@ -1,4 +1,4 @@
-"""Optimization jobs: operations, and the life of the process that shards."""
+"""Optimization jobs: operations, and the lifecycle of the sharding process."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def end_interrupted(records: Records) -> None:
 
 
 def _source(context: Context, source: Document) -> str:
-    """Where the model lies, `s3://bucket/prefix/`."""
+    """The model's URI, `s3://bucket/prefix/`."""
     if "SageMakerModel" in source:
         model = context.records.get("model", source["SageMakerModel"]["ModelName"])
         try:
@@ -184,7 +184,7 @@ def _end(records: Records, record: Document, status: str, reason: str | None) ->
 
 
 def _environment(record: Document) -> dict[str, str]:
-    """What the job's container sees: the job's environment, then the sharding's own."""
+    """The environment of the job's container: the job's, then the sharding's."""
     override = record["OptimizationConfigs"][0]["ModelShardingConfig"].get("OverrideEnvironment", {})
     merged: dict[str, str] = record.get("OptimizationEnvironment", {}) | override
     return merged

@@ -1,4 +1,4 @@
-"""Describe calls that are held while a resource is in transition.
+"""Long polling: Describe calls wait while a resource is in transition.
 
 Terraform's provider backs off to 10 s between polls (docs/facts/terraform.md#polling); held, it learns of a
 change when it happens. A client's first answer is never held, and none for longer than a few seconds.
@@ -25,7 +25,7 @@ _IN_TRANSITION = {
 _HOLD_S = 5.0
 
 # The last status sent on each connection: clients that poll keep theirs open.
-_told: weakref.WeakKeyDictionary[Any, dict[tuple[str, str, str], str]] = weakref.WeakKeyDictionary()
+_last_sent: weakref.WeakKeyDictionary[Any, dict[tuple[str, str, str], str]] = weakref.WeakKeyDictionary()
 
 
 async def hold(call: Call, changes: Changes, kind: str, name: str, status: str) -> bool:
@@ -43,4 +43,4 @@ def remember_status(call: Call, kind: str, name: str, status: str) -> None:
 
 
 def _seen(call: Call) -> dict[tuple[str, str, str], str]:
-    return _told.setdefault(call.request.transport, {})
+    return _last_sent.setdefault(call.request.transport, {})

@@ -1,4 +1,4 @@
-"""ManagedInstanceScaling: machines come when copies need them, and go when none runs on them.
+"""ManagedInstanceScaling: machines are added when copies need them, and removed when none runs on them.
 
 On AWS idle machines stay for some minutes; here they go at once.
 """
@@ -18,7 +18,7 @@ from .records import now
 async def grow(
     platform: Platform, region: str, component: Document, fleet: Fleet, spec: ContainerSpec, count: int
 ) -> None:
-    """Get machines until that many more copies fit, or the variant has its most."""
+    """Add machines until that many more copies fit, or the variant's maximum is reached."""
     scaling = _scaling(platform, region, component)
     if scaling is None:
         return
@@ -33,7 +33,7 @@ async def grow(
 
 
 async def shrink(platform: Platform, region: str, component: Document | None) -> None:
-    """Give back machines without copies, down to the variant's least."""
+    """Remove machines without copies, down to the variant's minimum."""
     scaling = _scaling(platform, region, component) if component else None
     if component is None or scaling is None:
         return
@@ -58,7 +58,7 @@ def _scaling(platform: Platform, region: str, component: Document) -> Document |
 
 
 def _record(platform: Platform, region: str, component: Document, fleet: Fleet) -> None:
-    """DescribeEndpoint shows the machines that there are; a restart brings as many."""
+    """Record the number of machines for DescribeEndpoint and restarts."""
     records = platform.records(region)
     record = records.get("endpoint", component["EndpointName"])
     count = len(fleet.instances)

@@ -1,4 +1,4 @@
-"""Operations on models, endpoint configurations and tags: records without a life of their own."""
+"""Operations on models, endpoint configurations and tags, which have no transitions."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def delete_tags(context: Context, request: Request) -> Document:
 
 
 def _strike(context: Context, request: Request) -> None:
-    """Refuse the model where that was ordered, in SageMaker's words."""
+    """Refuse the model if a fault says so, with SageMaker's message."""
     faults, name = context.platform.emulator.faults, request["ModelName"]
     if faults.take("image_not_found", model=name):
         containers = request.get("Containers") or [request["PrimaryContainer"]]

@@ -1,4 +1,4 @@
-"""What runs behind one embedded AWS: its fleets, and the tasks that move resources from status to status."""
+"""The running part of one embedded AWS: its fleets, and the transitions of resources."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Platform:
         return task
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something whose end nobody waits for; a failure goes to the log."""
+        """Run a background task; a failure is logged."""
         task = asyncio.create_task(work)
         self.background.add(task)
 

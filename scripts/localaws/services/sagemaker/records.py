@@ -48,7 +48,7 @@ class Changes:
         self._waiting: dict[tuple[str, str, str], asyncio.Event] = {}
 
     def tell(self, region: str, kind: str, name: str) -> None:
-        """Wake everybody who waits for this record."""
+        """Wake all waiters for this record."""
         event = self._waiting.pop((region, kind, name), None)
         if event is not None:
             event.set()
@@ -85,14 +85,14 @@ class Records:
         return self.emulator.store.get(self.region, kind, name)
 
     def get(self, kind: Kind, name: str) -> Document:
-        """The record. Raises what AWS says when there is none."""
+        """The record. Raises AWS's error if there is none."""
         record = self.find(kind, name)
         if record is None:
             raise self.missing(kind, name)
         return record
 
     def missing(self, kind: Kind, name: str) -> AwsError:
-        """AWS's words for a resource that does not exist."""
+        """AWS's error for a resource that does not exist."""
         text = f'Could not find {_WORDS[kind]} "{self.arn(kind, name)}".'
         if kind == "optimization-job":
             return AwsError("ResourceNotFound", text)
@@ -137,7 +137,7 @@ class Records:
         self.changes.tell(self.region, kind, name)
 
     def remove(self, kind: Kind, name: str) -> None:
-        """Forget a record and its tags."""
+        """Delete a record and its tags."""
         with self.emulator.database.transaction():
             self.emulator.store.delete(self.region, kind, name)
             self.emulator.store.delete(self.region, "tags", self.arn(kind, name))

@@ -1,4 +1,4 @@
-"""How an endpoint's requests go to its new fleets: at once, in steps, or machine by machine."""
+"""Shifts an endpoint's requests to its new fleets: at once, in steps, or machine by machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def blue_green_update(
 async def rolling_update(
     platform: Platform, records: Records, record: Document, policy: Policy, start: Start
 ) -> Fleets:
-    """A batch of new machines, then the old ones that they stand for go, and so on; gives the new fleets.
+    """Add a batch of new machines, remove the old ones that they replace, and repeat; returns the new fleets.
 
     Raises DeploymentError; the old fleets have their machines back then.
     """
@@ -91,7 +91,7 @@ async def rolling_update(
 async def bake(
     platform: Platform, region: str, policy: Policy, wait_s: float, fleets: Fleets | None = None
 ) -> None:
-    """Wait. Raises DeploymentError where an alarm goes off meanwhile, or a new copy ends."""
+    """Wait. Raises DeploymentError if an alarm is raised meanwhile, or a new copy ends."""
     deadline_s = time.monotonic() + wait_s
     while True:
         if (alarm := tripped(platform.emulator, region, policy.alarms)) is not None:
@@ -109,7 +109,7 @@ async def bake(
 async def _shifting(
     platform: Platform, records: Records, key: tuple[str, str], fresh: Fleets
 ) -> AsyncIterator[Shift]:
-    """The new fleets get a share of the requests inside; whatever goes wrong, they are stopped."""
+    """The new fleets get a share of the requests inside; after any error they are stopped."""
     shift = Shift(fresh)
     platform.shifts[key] = shift
     try:

@@ -54,7 +54,7 @@ def shaped_output(operation: OperationModel, document: dict[str, Any]) -> dict[s
 
 
 def shaped(shape: Shape, value: Any) -> Any:
-    """What of a value belongs to a shape."""
+    """The part of a value that belongs to a shape."""
     if isinstance(shape, StructureShape):
         return {
             name: shaped(member, value[name])

@@ -75,7 +75,7 @@ def test_a_start_that_nothing_asked_for_is_counted_from_its_first_line_and_says_
     lines = log("vllm-compile.log")
     (start,) = past_starts(Description(names=NAMES), Seen(lines), PLACE)
     assert start.record.deployment.request_s == lines[0].timestamp_s
-    assert "nothing says when" in (start.record.deployment.request_source or "")
+    assert "the time of the request is unknown" in (start.record.deployment.request_source or "")
     assert start.record.cause == "unknown"
 
 
@@ -155,7 +155,7 @@ def test_the_table_names_the_start_that_is_far_from_the_rest(tmp_path: Path) -> 
     console = Console(width=200, record=True)
     console.print(render(records))
     shown = console.export_text()
-    assert f"Far from the rest: {records[-1].run_id}" in shown
+    assert f"Outliers: {records[-1].run_id}" in shown
     assert "engine configuration" in shown
     assert "not independent" in shown
 

@@ -85,7 +85,7 @@ def test_quantized_weights_take_what_they_store_and_floats_what_is_asked_for() -
 
 def test_a_folder_without_configuration_or_weights_is_refused(folder: Path) -> None:
     (folder / "config.json").rename(folder / "configuration.json")
-    with pytest.raises(UsageError, match=r"holds no config\.json"):
+    with pytest.raises(UsageError, match=r"has no config\.json"):
         inspect_checkpoint(folder)
     (folder / "configuration.json").rename(folder / "config.json")
     (folder / "model.safetensors").unlink()

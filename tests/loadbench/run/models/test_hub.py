@@ -146,7 +146,7 @@ print(hub.revision("org/model", None), hub.weights("org/model", None).elements)
 
 @pytest.mark.parametrize(
     ("model_id", "words", "remedy"),
-    [("org/gated", "is gated", "Accept the licence"), ("org/missing", "knows no model", "Check hf_model_id")],
+    [("org/gated", "is gated", "Accept the licence"), ("org/missing", "has no model", "Check hf_model_id")],
 )
 def test_a_refusal_says_what_to_do(
     address: str, tmp_path: Path, model_id: str, words: str, remedy: str

@@ -96,7 +96,7 @@ def test_without_a_hub_a_foreign_model_is_an_error_that_says_so(
         timeout=120,
         check=True,
     )
-    assert "could not get org/model from the Hugging Face Hub" in done.stdout
+    assert "could not download org/model from the Hugging Face Hub" in done.stdout
     assert "local folder" in done.stdout
 
 

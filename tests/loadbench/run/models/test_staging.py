@@ -164,7 +164,7 @@ def test_an_interrupted_file_goes_on_with_the_parts_that_are_missing(
 def test_a_bucket_that_refuses_is_told_with_what_to_do(aws_session: Any, model: LocalModel) -> None:
     with pytest.raises(RunError, match="could not upload") as failure:
         stage_model(aws_session, model, "a-bucket-that-is-not-there")
-    assert "goes on where it stopped" in failure.value.remedy
+    assert "the upload is resumed" in failure.value.remedy
 
 
 def test_all_pages_of_a_listing_are_read(aws_session: Any, bucket: str) -> None:

@@ -91,7 +91,7 @@ def test_endpoints_of_this_project_and_path_that_are_up_are_told(config: Config)
         job("loadbench-20261123-061530-fast-4444", "COMPLETED"),
     ]
     session.answers("sagemaker", "list_optimization_jobs", {"OptimizationJobSummaries": jobs})
-    check = only(account.standing(context(config, session, ["fast"])))
+    check = only(account.running(context(config, session, ["fast"])))
     assert check.status == "warning"
     assert "loadbench-20261123-061530-fast-4f2a (Failed)" in check.message
     assert "loadbench-20261123-061530-fast-3333 (INPROGRESS)" in check.message
@@ -113,7 +113,7 @@ def test_a_quota_that_does_not_allow_the_endpoint_is_told(config: Config, value:
     wanted = changed(on_aws(config), instance_count=2)
     check = only(account.quota(context(wanted, session)))
     assert check.status == status
-    assert f"{value:.0f}, wanted 2" in check.message
+    assert f"{value:.0f}, needed 2" in check.message
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_quota_whose_code_is_not_right_is_looked_up_by_name(
     ("prepare", "status", "words"),
     [
         (lambda a: a.refuses("iam", "get_role", "NoSuchEntity"), "failure", "does not exist"),
-        (lambda a: a.refuses("iam", "get_role", "AccessDenied"), "warning", "may not look"),
+        (lambda a: a.refuses("iam", "get_role", "AccessDenied"), "warning", "may not read"),
         (
             lambda a: a.answers("iam", "get_role", role_document("ec2.amazonaws.com")),
             "failure",

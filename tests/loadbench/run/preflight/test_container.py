@@ -36,8 +36,8 @@ def test_the_fast_path_needs_an_image_with_the_fast_loader(config: Config, tag: 
             "failure",
             "is in us-east-1",
         ),
-        ("763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference", "failure", "names no tag"),
-        ("123456789012.dkr.ecr.us-west-2.amazonaws.com/our-own:7", "warning", "is not known here"),
+        ("763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference", "failure", "has no tag"),
+        ("123456789012.dkr.ecr.us-west-2.amazonaws.com/our-own:7", "warning", "it is not known whether"),
     ],
 )
 def test_an_image_that_cannot_be_right_is_told(config: Config, uri: str, status: str, words: str) -> None:
@@ -52,7 +52,7 @@ def test_an_image_that_cannot_be_right_is_told(config: Config, uri: str, status:
         ("cn-north-1", "727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/djl-inference:0.32.0-lmi14.0.0"),
         ("us-gov-west-1", "442386744353.dkr.ecr.us-gov-west-1.amazonaws.com/djl-inference:0.32.0-lmi14.0.0"),
         ("eusc-de-east-1", "204133271717.dkr.ecr.eusc-de-east-1.amazonaws.eu/djl-inference:0.32.0-lmi14.0.0"),
-        ("us-iso-west-1", "registry of yours"),
+        ("us-iso-west-1", "your own registry"),
     ],
 )
 def test_where_aws_has_another_registry_that_is_named(config: Config, region: str, remedy: str) -> None:

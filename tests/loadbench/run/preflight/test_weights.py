@@ -130,7 +130,7 @@ def test_no_token_is_looked_for_when_none_is_wanted(config: Config) -> None:
         (False, None, "ok", "everybody may read org/model"),
         (True, "is gated", "failure", "is gated"),
         (False, "is gated", "failure", "is gated"),
-        (True, "unreachable", "warning", "does not answer"),
+        (True, "unreachable", "warning", "is not reachable"),
     ],
 )
 def test_a_model_on_the_hub_is_tried_with_what_the_container_will_have(
@@ -175,7 +175,7 @@ def test_on_aws_a_bucket_is_needed_where_something_goes_to_s3(config: Config) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(404, "does not exist"), (403, "may not be used"), (301, "another region")]
+    ("status", "words"), [(404, "does not exist"), (403, "may not use"), (301, "another region")]
 )
 def test_a_bucket_that_cannot_be_used_is_told(config: Config, status: int, words: str) -> None:
     session = Account()
@@ -192,7 +192,7 @@ def test_a_bucket_that_takes_no_objects_is_told(config: Config) -> None:
     )
     session.refuses("s3", "put_object", "AccessDenied", 403)
     check = only(weights.bucket(context(on_aws(changed(config, bucket="the-bucket")), session, ["fast"])))
-    assert (check.status, "does not take objects" in check.message) == ("failure", True)
+    assert (check.status, "cannot write to the bucket" in check.message) == ("failure", True)
 
 
 def test_a_bucket_of_ones_own_is_written_to_and_left_as_it_was(config: Config, aws_session: Any) -> None:

@@ -198,7 +198,7 @@ class TestRemove:
         remaining = {item.kind: item for item in remove_all(account, said)}
         assert set(remaining) == {"endpoint", "endpoint configuration", "model", "role"}
         assert "no delete for you" in remaining["endpoint"].problem
-        assert remaining["model"].problem == "its endpoint is still there"
+        assert remaining["model"].problem == "its endpoint still exists"
         assert (remaining["endpoint"].console_url or "").endswith(f"#/endpoints/{NAME}")
         assert [line for line in said if "no delete for you" in line], "nothing is swallowed"
 

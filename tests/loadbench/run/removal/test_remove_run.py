@@ -132,7 +132,7 @@ def test_an_account_whose_number_nothing_names_proves_nothing(
     workspace: Workspace, account: FakeAccount, context_of: OpenContext
 ) -> None:
     run = run_in(workspace, None, target="aws", account_id=None)
-    with pytest.raises(LeftoverError, match="in which account"):
+    with pytest.raises(LeftoverError, match="its account is not known"):
         remove_run(context_of(), run)
     assert workspace.run_dir(STANDARD).exists()
 

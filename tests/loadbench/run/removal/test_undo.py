@@ -55,7 +55,7 @@ def attempt(
         undo=undone,
         log_lines=lines,
         step=lambda: "deployment",
-        undone="what it had created was removed",
+        undone="its resources were removed",
         seen_in="results/run",
         warn=seen.warnings.append,
     )

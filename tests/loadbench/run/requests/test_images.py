@@ -55,7 +55,7 @@ def test_the_largest_image_that_fits_is_taken_and_one_byte_group_more_is_refused
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(content)
-    with pytest.raises(UsageError, match="no image"):
+    with pytest.raises(UsageError, match="not a supported image"):
         image_payload(str(file), None, SAMPLE)
 
 

@@ -101,7 +101,7 @@ class TestFindTerraform:
     def test_something_else_by_that_name_is_explained(self, tmp_path: Path) -> None:
         file = make_binary(tmp_path, "terraform", "x")
         file.write_text("#!/bin/sh\necho hello\n")
-        with pytest.raises(PreflightError, match="does not tell its version"):
+        with pytest.raises(PreflightError, match="version check failed"):
             find_terraform({"PATH": str(tmp_path)})
 
     def test_one_that_is_killed_is_not_called_unfit(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Engines and their front ends, by the lines that they write: one module for each."""
+"""Engines and their front ends, recognized by their log lines: one module for each."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ _ENGINES = (vllm.read, vllm_legacy.read, sglang.read, tgi.read)
 
 
 def read_start(entries: Sequence[Entry]) -> list[Span]:
-    """Phases and finer phases of one server's start, by the first engine that knows its lines."""
+    """Phases and finer phases of one server's start, from the first engine module that recognizes its
+    lines.
+    """
     engine = next((spans for read in _ENGINES if (spans := read(entries))), [])
     fetched = djl_serving.read(entries)
     return [*fetched, *_around(fetched, engine)]
 
 
 def _around(fetched: Sequence[Span], spans: Sequence[Span]) -> list[Span]:
-    """The container's start happens before and after what its front end fetched, not meanwhile."""
+    """Exclude the front end's download from the container's start."""
     pieces = list(spans)
     for download in fetched:
         for span in [span for span in pieces if span.name == "container_start"]:

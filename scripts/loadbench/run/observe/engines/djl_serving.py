@@ -1,4 +1,4 @@
-"""djl-serving, the front end of the LMI containers: what it fetched before it started the engine."""
+"""djl-serving, the front end of the LMI containers: its downloads before it starts the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DOWNLOAD_ENDS = re.compile(r"Download completed!")
 
 
 def read(entries: Sequence[Entry]) -> list[Span]:
-    """What djl-serving itself downloads from S3, before it starts the engine."""
+    """The download from S3 by djl-serving, before it starts the engine."""
     start_s = first_time(entries, _DOWNLOAD_STARTS)
     end_s = first_time(entries, _DOWNLOAD_ENDS)
     if start_s is None or end_s is None or end_s < start_s:

@@ -1,8 +1,8 @@
-"""Finer phases from lines that say what has just ended.
+"""Finer phases from log lines that report the end of a step.
 
-An engine writes a line when a step is done, sometimes with the seconds that the step took. So the time from
-one known line to the next belongs to the step that the second one ends; with its own seconds, a line claims
-no more than these. What no line tells stays without a finer phase.
+An engine logs the end of a step, sometimes with its duration. So the time between two known lines belongs to
+the step that the second one ends; if that line has a duration, only so much of it. The rest of the time has
+no finer phase.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from loadbench.run.observe.lines import Entry
 class Milestone:
     """A line and the phase that it ends.
 
-    A group `seconds` in the pattern is how long the phase lasted; `before` names what ran between the line
-    before and its beginning. With `total`, the seconds are the phase's in all, reported parts included.
+    A group `seconds` in the pattern is the phase's duration; `before` names the phase between the previous
+    line and its beginning. With `total`, the seconds are the total of the phase, including parts reported
+    before.
     """
 
     name: DetailName
@@ -65,7 +66,7 @@ def _steps(
     reached_s: float,
     pieces: Sequence[tuple[DetailName, float, float]],
 ) -> list[tuple[DetailName | None, float]]:
-    """What happened since the line before: (phase or nothing known, until when)."""
+    """The time since the previous line, as (phase or None, end)."""
     if "seconds" not in match.re.groupindex:
         return [(item.name, at_s)]
     seconds = float(match["seconds"])

@@ -1,7 +1,8 @@
 """SGLang: its lines come in pairs, `… begin` and `… end`, one pair for each rank.
 
-`Load weight` covers making the modules and reading the weights; the first checkpoint file, where a progress
-bar names it, parts the two. A draft model is loaded by a second pair, after the first one's cache.
+`Load weight` covers constructing the modules and reading the weights; the progress bar of the first
+checkpoint file, if there is one, separates the two. A draft model has a second pair, after the cache of the
+first.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _AFTER_WEIGHTS = (
 
 
 def read(entries: Sequence[Entry]) -> list[Span]:
-    """Phases of one server's start; none when its weights never arrived."""
+    """Phases of one server's start; none if its weights were not loaded."""
     weights = _weights(entries)
     if not weights:
         return []
@@ -63,7 +64,7 @@ def read(entries: Sequence[Entry]) -> list[Span]:
     ]
     if ready_s is None:
         return spans
-    # What runs between and after the loads; a second load belongs to the weights, not to warming up.
+    # Steps between and after the loads; a second load belongs to the weights, not to the warm-up.
     for start_s, end_s in _gaps(weights, ready_s):
         spans.append(Span(name="engine_warmup", start_s=start_s, end_s=end_s, clock="container"))
         spans += find_details(entries, _AFTER_WEIGHTS, start_s, end_s)

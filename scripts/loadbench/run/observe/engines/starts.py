@@ -1,8 +1,8 @@
-"""Where a server's start begins and ends in a log; a server that died is followed by another start.
+"""Finds the starts of servers in a log; a server that crashed is followed by another start.
 
 A supervisor restarts a crashed server in the same container and the same log stream
-(docs/facts/vllm.md#sagemaker-image), and the service starts a container anew that fails its health check.
-Read as one, the crash would look like a slow start.
+(docs/facts/vllm.md#sagemaker-image), and the service restarts a container that fails its health check.
+Without separation a crash would look like a slow start.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from loadbench.run.observe.lines import Entry, LogLine, unwrap
 
-# What comes before a server's own first words: the front end's, or a supervisor's.
+# Lines before a server's first line: from the front end, or a supervisor.
 _LAUNCHED = re.compile(r"^Starting model server|^(?:\S+ \S+ )?INFO spawned: '[^']+' with pid")
-# What a server writes once: vLLM's in two layouts, SGLang's, TGI's.
+# Lines that a server writes once: vLLM's in two layouts, SGLang's, TGI's.
 _SERVER = re.compile(r"^vLLM API server version|█.*version \d|^server_args=ServerArgs\(|^Args \{")
-# Signs that it came further, so that the same words again are another start.
+# Lines of later steps: if a first line follows one of them, it is another start.
 _PROGRESS = re.compile(
     r"Starting to load model|Load(?:ing)? .*weights? (?:took|begin)|Initializing an? .*LLM engine|"
     r"Traceback|[Ee]xited|Shard ready|Starting shard|Init torch distributed|"
@@ -30,7 +30,7 @@ _READY = re.compile(
 )
 _SGLANG_READY = re.compile(r"^The server is fired up and ready to roll!")
 _SGLANG = re.compile(r"^server_args=ServerArgs\(")
-# Where the server's own logger is silent: the first request that it answered.
+# If the server does not log its readiness: the first successful request.
 _ANSWERED = re.compile(r'"(?:GET|POST) /\S* HTTP/[\d.]+" 200')
 _REASON = re.compile(
     r"(?:^|: |\s)(?P<reason>(?:[\w.]*(?:Error|Exception): .+|.*\bexited: .+|.*gave up: .+))$"
@@ -40,7 +40,7 @@ _REASON_LENGTH = 200
 
 @dataclass(frozen=True)
 class Start:
-    """One server's lines, from its first to the next server's first."""
+    """The lines of one server, up to the next server's first line."""
 
     entries: Sequence[Entry]
     ready_s: float | None
@@ -52,7 +52,7 @@ class Start:
 
     @property
     def reason(self) -> str | None:
-        """The last error in its lines, None where it names none."""
+        """The last error in its lines, None if there is none."""
         for entry in reversed(self.entries):
             if found := _REASON.search(entry.text):
                 return found["reason"][:_REASON_LENGTH]
@@ -75,24 +75,24 @@ def starts(entries: Sequence[Entry]) -> Iterator[Start]:
 
 
 def _start(entries: Sequence[Entry]) -> Start:
-    # SGLang serves its own first request after uvicorn's line, and says ready after that.
+    # SGLang sends itself a first request after uvicorn's line, and logs readiness after that.
     own = _SGLANG_READY if any(_SGLANG.match(entry.text) for entry in entries) else _READY
     ready_s = first_time(entries, own)
     return Start(entries, first_time(entries, _ANSWERED) if ready_s is None else ready_s)
 
 
 def ready_time(entries: Sequence[Entry]) -> float | None:
-    """When the last server that began said that its model can be used, None if it never did."""
+    """When the last started server logged that it is ready, None if it did not."""
     return next(
         (start.ready_s for start in reversed(list(starts(entries))) if start.ready_s is not None), None
     )
 
 
 def told_ready(lines: Sequence[LogLine]) -> bool:
-    """Whether some container's log has the line of its readiness."""
+    """Whether a container's log has a readiness line."""
     return any(_READY.search(unwrap(line).text) for line in lines)
 
 
 def first_time(entries: Sequence[Entry], pattern: re.Pattern[str]) -> float | None:
-    """Time of the first line with these words."""
+    """Time of the first line that matches."""
     return next((entry.timestamp_s for entry in entries if pattern.search(entry.text)), None)

@@ -1,7 +1,7 @@
-"""Hugging Face's Text Generation Inference: a launcher, one process a shard, a router.
+"""Hugging Face's Text Generation Inference: a launcher, one process per shard, a router.
 
-Between the start of a shard and its readiness lie its imports and its weights, and no line parts them. So
-both are `container_start` here, as `shard_start`: TGI says nothing of its weights alone.
+A shard imports modules and loads weights between its start and its readiness, and no line separates the two.
+So both are `container_start`, with the finer phase `shard_start`: TGI does not log the weights separately.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _AFTER_SHARDS = (
 
 
 def read(entries: Sequence[Entry]) -> list[Span]:
-    """Phases of one server's start; none when no shard became ready."""
+    """Phases of one server's start; none if no shard became ready."""
     shards = [entry.timestamp_s for entry in entries if _SHARD_READY.match(entry.text)]
     started_s = starts.first_time(entries, _SHARD_STARTS)
     if not shards or started_s is None:

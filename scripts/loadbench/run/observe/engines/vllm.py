@@ -1,9 +1,9 @@
-"""vLLM from 0.8: the engine says itself how long each part took.
+"""vLLM from 0.8: the engine logs how long each step took.
 
-The weights are what `Loading weights took` covers. What `Model loading took` has beyond that, building the
-modules before and rearranging after, belongs to the neighbouring phases. Versions without the first line have
-the second one only, and so has the Run:ai model streamer; then it is the weights. On a CPU the streamer has
-neither, and its progress is what there is.
+`Loading weights took` is the duration of the weights. `Model loading took` also includes constructing modules
+before and rearranging weights after, which belong to the neighbouring phases. Some versions, and the Run:ai
+model streamer, log only the second line; then it is used for the weights. On a CPU the streamer logs neither, and
+its progress is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MODEL = re.compile(
 )
 # The Run:ai model streamer's progress, from S3 or from a disk, in public logs of vLLM 0.9 and later.
 _STREAMER = re.compile(r"^Loading safetensors using Runai Model Streamer: ")
-# fastload's own process, which reads ahead of the engine.
+# fastload's process, which reads ahead of the engine.
 _PREFETCHED = re.compile(
     r"^prefetched (?P<size>\d+) bytes from .+ between (?P<start>[\d.]+) and (?P<end>[\d.]+) "
 )
@@ -43,7 +43,7 @@ class _Load:
 
 
 def read(entries: Sequence[Entry]) -> list[Span]:
-    """Phases of one container's start; none when its weights never arrived."""
+    """Phases of one container's start; none if its weights were not loaded."""
     loads = _loads(entries)
     if not loads:
         return []
@@ -83,7 +83,7 @@ def read(entries: Sequence[Entry]) -> list[Span]:
 
 
 def _prefetches(entries: Sequence[Entry]) -> list[Span]:
-    """What a process beside the engine read meanwhile, by that process's own clock."""
+    """Weights that a process beside the engine read meanwhile, by that process's clock."""
     return [
         Span(
             name="weights_stream",

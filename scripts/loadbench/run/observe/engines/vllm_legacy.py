@@ -1,7 +1,7 @@
 """vLLM 0.6 and 0.7, the engines of LMI v13 and v14: phases are differences between lines.
 
-These versions say how large the weights were, not how long they took. Disk to host and host to device are
-interleaved tensor by tensor, so both are one phase here, `weights_to_device`; with the fast loader it is
+These versions log the size of the weights, not the duration. Reading from disk and copying to the device
+alternate tensor by tensor, so both are one phase here, `weights_to_device`; with the fast loader it is
 `weights_stream`. Times are the log service's milliseconds, not the line's own second.
 """
 
@@ -24,12 +24,12 @@ _WARM = re.compile(r"^Graph capturing finished in |^init engine \(")
 
 # Both units mean 2**30: 0.6 writes memory_usage / float(2**30) and calls it GB.
 _UNIT_BYTES = 2**30
-# Fetching from the hub happens between the two lines, and takes seconds at least; opening a file does not.
+# A download from the hub happens between the two lines and takes at least seconds; opening a file does not.
 _SHORTEST_FETCH_S = 1.0
 
 
 def read(entries: Sequence[Entry]) -> list[Span]:
-    """Phases of one container's start; none when its weights never arrived."""
+    """Phases of one container's start; none if its weights were not loaded."""
     loading_s = starts.first_time(entries, _STARTS)
     if loading_s is None:
         return []
@@ -44,7 +44,7 @@ def read(entries: Sequence[Entry]) -> list[Span]:
     spans = container_start(entries, began_s, loading_s)
     first_file_s = starts.first_time(entries, _FIRST_FILE)
     if first_file_s is not None and loading_s + _SHORTEST_FETCH_S <= first_file_s <= first_end_s:
-        # Nothing says so in words: it is what the engine does between these two lines for a hub id.
+        # There is no line for it: the engine downloads between these two lines if the model is a hub id.
         spans.append(
             Span(
                 name="artifact_download",
@@ -72,9 +72,9 @@ def read(entries: Sequence[Entry]) -> list[Span]:
 
 
 def container_start(entries: Sequence[Entry], began_s: float, loading_s: float) -> list[Span]:
-    """From the first line to the first weight, and what the lines between tell of it.
+    """From the first line to the first weight, with finer phases from the lines between.
 
-    From the line that a model is being loaded to the first weight, its modules are made.
+    Between the line that a model is being loaded and the first weight, modules are constructed.
     """
     details = find_details(entries, BEFORE_WEIGHTS, began_s, loading_s)
     known_s = max((span.end_s for span in details), default=began_s)
@@ -90,7 +90,7 @@ def container_start(entries: Sequence[Entry], began_s: float, loading_s: float) 
 def warm_up(entries: Sequence[Entry], loaded_s: float, pattern: re.Pattern[str]) -> list[Span]:
     """From the last weight to the server's readiness: memory profile, cache blocks, graphs.
 
-    A server that never said it was ready is believed as far as its last line about warming up.
+    Without a readiness line, the last line about the warm-up is the end.
     """
     ready_s = starts.ready_time(entries)
     reported = [

@@ -1,14 +1,14 @@
-"""What vLLM's lines say of a start beside its weights: 0.6 to 0.32, on GPUs, on CPUs and on Ascend.
+"""Phases in vLLM's log other than the weights: 0.6 to 0.32, on GPUs, on CPUs and on Ascend.
 
-Words only: file names, line numbers and levels change with every version. Figures of how much of public logs
-these lines explain: docs/log-coverage.md.
+Only the text is matched: file names, line numbers and levels change with every version. How much of public
+logs these lines explain: docs/log-coverage.md.
 """
 
 from __future__ import annotations
 
 from loadbench.run.observe.engines.milestones import milestone
 
-# The first that matches a line counts.
+# The first pattern that matches a line counts.
 BEFORE_WEIGHTS = (
     milestone(
         "requirements", r"^(?:Collecting |Requirement already satisfied|Successfully installed|Installing )"
@@ -92,7 +92,7 @@ AFTER_WEIGHTS = (
         r"^Multi-modal warmup|^Readonly multi-modal|^Using cache_size|KV cache layout|kv cache dtype|"
         r"^Overriding num_gpu_blocks|^Setting kv cache block size|VLLM_CPU_KVCACHE_SPACE",
     ),
-    # Begins what the next line ends; until here blocks were allocated.
+    # The next line ends the phase that begins here; before, blocks were allocated.
     milestone(
         "kv_cache_profiling",
         r"^Capturing (?:the model|cudagraphs) for|^Capturing CUDA graphs[^:]*: +0%",
