@@ -68,7 +68,7 @@ def test_a_change_since_then_has_taken_the_time_of_the_first_readiness() -> None
     description = Description(names=NAMES, created_s=first[0].timestamp_s - 20, in_service_s=modified_s)
     starts = past_starts(description, Seen([*first, *second]), PLACE)
     assert starts[0].record.deployment.ready_s == first[-1].timestamp_s
-    assert "gone" in (starts[0].record.deployment.ready_source or "")
+    assert "no longer available" in (starts[0].record.deployment.ready_source or "")
 
 
 def test_a_start_that_nothing_asked_for_is_counted_from_its_first_line_and_says_so() -> None:
@@ -135,7 +135,7 @@ def test_exported_logs_of_every_form_are_read(tmp_path: Path, form: str) -> None
 
 
 def test_a_folder_without_logs_is_told_how_to_get_some(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no log"):
+    with pytest.raises(UsageError, match="no readable log"):
         import_folder(tmp_path / "results", ["loadbench"], "theirs", tmp_path)
 
 

@@ -57,7 +57,7 @@ class TestFindTerraform:
         make_binary(tmp_path, "terraform", "1.8.0", "OpenTofu")
         assert find_terraform({"PATH": str(tmp_path)}).registry == "registry.opentofu.org"
         make_binary(tmp_path, "terraform", "1.7.3", "OpenTofu")
-        with pytest.raises(PreflightError, match=r"1\.8 is the oldest OpenTofu"):
+        with pytest.raises(PreflightError, match=r"OpenTofu 1\.8 or newer"):
             find_terraform({"PATH": str(tmp_path)})
 
     def test_the_fetched_one_comes_after_the_path_and_before_opentofu(self, tmp_path: Path) -> None:
