@@ -52,7 +52,7 @@ _RESOURCES: dict[str, list[str]] = {
 }
 _CONDITIONS = {"PassOwnRoles": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}}
 
-# Endpoints that somebody else deployed have any name; what observes them changes nothing.
+# Endpoints that loadbench did not deploy have any name; what observes them changes nothing.
 _OBSERVED_RESOURCES: dict[str, list[str]] = {
     "OwnEndpoints": [
         f"{_SAGEMAKER}{kind}/*" for kind in ("endpoint", "endpoint-config", "inference-component", "model")

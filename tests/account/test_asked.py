@@ -66,7 +66,7 @@ def sagemaker(operation: str, parameters: dict[str, Any]) -> Asked:
         ("POST", "/bucket?delete", {}, "DeleteObjects", {"Bucket": "bucket"}),
     ],
 )
-def test_requests_to_s3_are_told_apart(
+def test_requests_to_s3_are_distinguished(
     method: str, target: str, headers: dict[str, str], operation: str, parameters: dict[str, Any]
 ) -> None:
     asked = parse(recorded("s3", method, target, b"", **headers))

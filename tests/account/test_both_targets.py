@@ -105,7 +105,7 @@ def test_both_targets_create_and_remove_in_the_same_order(session: Session) -> N
     assert sum("CreateEndpoint " in text for text in orders["aws"]) == len(session.variables["aws"]) >= 2
 
 
-def test_terraform_is_told_the_same(session: Session) -> None:
+def test_terraform_gets_the_same_variables_on_both_targets(session: Session) -> None:
     assert session.variables["local"].keys() >= {"standard", "fast"}
     assert normal(session.variables["local"]) == normal(session.variables["aws"])
 

@@ -37,7 +37,7 @@ def test_shard_inspect_verify_and_load_agree(folders: tuple[str, str]) -> None:
     assert loaded["ceiling_bytes_per_s"] > 0
 
 
-def test_load_tells_its_share_of_the_ceiling_unless_told_not_to_read_twice(folders: tuple[str, str]) -> None:
+def test_load_prints_its_share_of_the_ceiling_unless_it_must_not_read_twice(folders: tuple[str, str]) -> None:
     source, shards = folders
     fastload.shard_checkpoint(source, shards)
     run = CliRunner().invoke

@@ -78,7 +78,7 @@ def test_another_list_or_place_makes_it_unusable(tmp_path: Path) -> None:
     assert installation.find(VLLM, tmp_path / "elsewhere").state == "incomplete"
 
 
-def test_only_what_can_be_used_is_told_to_the_embedded_aws(tmp_path: Path) -> None:
+def test_only_usable_engines_are_passed_to_the_embedded_aws(tmp_path: Path) -> None:
     assert installation.installed_engines(tmp_path) == {}
     folder = tmp_path / "engines" / "vllm-0.32.0"
     (folder / "bin").mkdir(parents=True)
@@ -96,7 +96,7 @@ def test_removed_it_is_gone(tmp_path: Path) -> None:
     assert not installation.remove(VLLM, tmp_path)
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_anything_is_downloaded(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="GB free"):
         install(replace(VLLM, size_bytes=10**18), tmp_path)
 

@@ -48,7 +48,7 @@ def test_without_a_makefile_a_target_is_a_command(text: str, expected: str, tmp_
         ["loadbench", "compare", "--set", "benchmark.seed=3", "--resume"],
     ],
 )
-def test_a_call_can_be_told_as_make_and_back(words: list[str], tmp_path: Path) -> None:
+def test_a_command_line_converts_to_make_and_back(words: list[str], tmp_path: Path) -> None:
     assert shlex.split(typed_here(as_make(words), tmp_path)) == words
 
 

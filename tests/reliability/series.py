@@ -174,7 +174,7 @@ def run_cases(cases: Sequence[Case], folder: Path, parallel: int) -> list[Outcom
 def table(outcomes: Sequence[Outcome]) -> str:
     """Counts by kind of interruption, as a Markdown table."""
     lines = [
-        "| interruption | runs | struck | exit codes | something left | otherwise broken | destroy |",
+        "| interruption | runs | interrupted | exit codes | resources left | other violations | destroy |",
         "|---|---|---|---|---|---|---|",
     ]
     for label in sorted({outcome.case.label for outcome in outcomes}):

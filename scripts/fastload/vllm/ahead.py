@@ -1,6 +1,6 @@
 """Starts loading before the engine: from the plug-in, or when the server's Python starts.
 
-The wheel brings a line that Python executes at its start (`fastload_ahead.pth`), because the plug-in is
+The wheel installs a line that Python executes when it starts (`fastload_ahead.pth`), because the plug-in is
 called when the API server has imported most of what it needs. The line does nothing unless FASTLOAD_LOCATION
 is set and the process is a vLLM server.
 """

@@ -98,7 +98,7 @@ def _unclear(base: Prediction, other: Prediction, _: Coefficients) -> Iterator[s
     """The interval holds 0: what is known does not tell the two apart."""
     saved = interval(base.draws_s - other.draws_s)
     yield (
-        f"Whether {other.start.path} is faster than {base.start.path} cannot be told from what is known"
+        f"Whether {other.start.path} is faster than {base.start.path} cannot be concluded from what is known"
         f" ({_span(saved)} saved); measure it: loadbench compare --paths"
         f" {base.start.path},{other.start.path} --pairs 4"
     )

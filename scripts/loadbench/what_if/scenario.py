@@ -94,7 +94,7 @@ def make_scenario(
     if "" in cold_starts:
         given["copy"] = cold_starts[""]
     known: Sequence[Recorded] = ()
-    # Without records the command works on what it is told; without both there is nothing to simulate.
+    # Without records the command uses only its options; without either there is nothing to simulate.
     if not problems.found and (not given or not requests):
         known = problems.attempt(recorded) or ()
     loadings = [

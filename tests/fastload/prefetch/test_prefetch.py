@@ -236,7 +236,7 @@ def test_weights_that_do_not_fit_into_memory_are_refused_before_anything_is_read
         memory_file.create(200 << 20)
 
 
-def test_a_killed_process_is_told_to_the_worker_and_leaves_nothing(
+def test_a_killed_process_is_reported_to_the_worker_and_leaves_nothing(
     checkpoint: Path, store: HostileStore
 ) -> None:
     store.faults.append(Fault("stall", KEY, times=1000))

@@ -132,7 +132,7 @@ def test_completion_prints_a_script_for_the_shell(tmp_path: Path, shell: str) ->
     assert "_LOADBENCH_COMPLETE" in done.stdout
 
 
-def test_the_shell_is_told_verbs_and_options(tmp_path: Path) -> None:
+def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
     def reported(*words: str) -> list[str]:
         script = (
             "from loadbench.cli import cli; cli(prog_name='loadbench', complete_var='_LOADBENCH_COMPLETE')"

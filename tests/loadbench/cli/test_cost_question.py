@@ -42,7 +42,7 @@ def ask(target: str, answer: str, *, yes: bool = False) -> Result:
 
 
 @pytest.mark.parametrize(("answer", "goes_on"), [("y\n", True), ("n\n", False), ("", False), ("\n", False)])
-def test_on_aws_the_cost_is_told_and_a_yes_is_needed(answer: str, goes_on: bool) -> None:
+def test_on_aws_the_cost_is_printed_and_a_yes_is_needed(answer: str, goes_on: bool) -> None:
     result = ask("aws", answer)
     assert "an endpoint with an inference component on 1 × ml.g5.2xlarge" in result.output
     assert result.output.count("Go on?") == 1

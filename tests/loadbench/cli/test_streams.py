@@ -54,7 +54,7 @@ def test_a_reader_that_has_gone_does_not_stop_the_removal(tmp_path: Path, number
     assert (tmp_path / "removed").exists()
 
 
-def test_an_interrupt_is_told_in_a_word(tmp_path: Path) -> None:
+def test_an_interrupt_is_reported_in_one_word(tmp_path: Path) -> None:
     process = start(tmp_path, stderr=subprocess.PIPE)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)

@@ -92,7 +92,7 @@ def test_interval_covers_the_truth_95_times_in_100(pairs: int) -> None:
     assert 0.93 <= covered / series <= 0.97
 
 
-def test_two_identical_paths_are_rarely_told_apart() -> None:
+def test_two_identical_paths_are_rarely_found_different() -> None:
     """Simulated at six pairs: at least 94 of 100 series cannot tell."""
     draw = random.Random(94)
     series = 4_000

@@ -51,7 +51,7 @@ def test_neither_path_goes_first_always() -> None:
 
 
 class Runs:
-    """Stands in for a deployment: leaves a record, and fails at the runs it is told to."""
+    """Replaces a deployment: writes a record, and fails in the given runs."""
 
     def __init__(self, results_dir: Path, failures: dict[int, LoadbenchError]) -> None:
         self.results_dir = results_dir

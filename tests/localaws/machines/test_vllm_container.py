@@ -70,9 +70,9 @@ def test_what_a_container_installs_is_its_own_over_the_engines_packages(
     python = root / "venv" / "bin" / "python3"
     assert start.environment["PATH"].split(":")[0] == str(python.parent)
     script = "import shared_module, sys, sysconfig; print(shared_module.words, sysconfig.get_path('purelib'))"
-    told = subprocess.check_output([python, "-I", "-c", script], text=True).split()
-    assert told[:2] == ["the", "engine"]
-    assert Path(told[2]).is_relative_to(root)
+    reported = subprocess.check_output([python, "-I", "-c", script], text=True).split()
+    assert reported[:2] == ["the", "engine"]
+    assert Path(reported[2]).is_relative_to(root)
 
 
 SERVER = (  # what a supervisor does: its program goes into a session of its own, and has children

@@ -52,7 +52,7 @@ class AddedCopy:
             self._container.fetch()
             if self._platform:
                 self._platform.fetch()
-            if not patiently or starts.told_ready(self.lines()) or time.monotonic() > deadline_s:
+            if not patiently or starts.logged_ready(self.lines()) or time.monotonic() > deadline_s:
                 return
             time.sleep(LOG_INTERVAL_S)
 

@@ -66,7 +66,7 @@ class Observer:
         self._platform = LogFollower(logs, platform_group(names)) if embedded else None
         self._metrics = session.client("cloudwatch", config=_CLIENT_CONFIG)
         self._metric_problems: list[str] = []
-        self._told_phases: set[str] = set()
+        self._logged_phases: set[str] = set()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -160,7 +160,7 @@ class Observer:
         """Read until the server's readiness line, the last line that a timeline needs."""
         deadline_s = time.monotonic() + LATE_LOG_LINES_TIMEOUT_S
         self._fetch_logs()
-        while not starts.told_ready(self._container.lines) and time.monotonic() < deadline_s:
+        while not starts.logged_ready(self._container.lines) and time.monotonic() < deadline_s:
             time.sleep(LOG_INTERVAL_S)
             self._fetch_logs()
 
@@ -177,8 +177,8 @@ class Observer:
     def _tell_phases(self) -> None:
         """Log each phase once, as soon as the container's lines show its end."""
         for span in read_container(self._container.lines):
-            if span.name not in self._told_phases:
-                self._told_phases.add(span.name)
+            if span.name not in self._logged_phases:
+                self._logged_phases.add(span.name)
                 _LOG.info("phase %s: %.2f s", span.name, span.duration_s)
 
 

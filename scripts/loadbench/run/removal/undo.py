@@ -66,11 +66,11 @@ def undone_on_failure(attempt: Attempt) -> Iterator[None]:
         known = _as_ours(error)
         failure_or_defect = known or RunError(f"unexpected {type(error).__name__}: {error}")
         lines = _guarded(attempt, attempt.log_lines) or []
-        told = explained(failure_or_defect, lines) if known else failure_or_defect
-        _undo(attempt, "failed", _recorded(told, attempt.step(), lines), told.message)
+        reported = explained(failure_or_defect, lines) if known else failure_or_defect
+        _undo(attempt, "failed", _recorded(reported, attempt.step(), lines), reported.message)
         if known is None:
             raise  # the command line logs its traceback
-        raise told from (error.__cause__ if known is error else error)
+        raise reported from (error.__cause__ if known is error else error)
 
 
 def _as_ours(error: Exception) -> LoadbenchError | None:

@@ -54,6 +54,6 @@ def test_the_standard_path_takes_the_sample_of_the_section_that_has_one() -> Non
 
 
 @pytest.mark.parametrize(("target", "said"), [("local", True), ("aws", False)])
-def test_the_embedded_target_is_told_how_to_be_reached(target: Any, said: bool) -> None:
+def test_the_snippet_says_how_to_reach_the_embedded_target(target: Any, said: bool) -> None:
     record = make_record("standard").model_copy(update={"target": target})
     assert ("local env" in snippet.render(record)) is said

@@ -134,7 +134,7 @@ def test_exported_logs_of_every_form_are_read(tmp_path: Path, form: str) -> None
     assert record.time_to_ready_s == pytest.approx(lines[-1].timestamp_s - lines[0].timestamp_s, abs=5)
 
 
-def test_a_folder_without_logs_is_told_how_to_get_some(tmp_path: Path) -> None:
+def test_a_folder_without_logs_says_how_to_get_some(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no readable log"):
         import_folder(tmp_path / "results", ["loadbench"], "theirs", tmp_path)
 

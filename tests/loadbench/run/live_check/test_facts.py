@@ -174,7 +174,7 @@ def test_images_that_are_gone_contradict(config: Config) -> None:
     assert answer("image-tags-there", config, session) == "contradicted"
 
 
-def test_what_may_not_be_asked_is_not_told(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_not_be_asked_is_not_reported(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_facts, "look_up_price", priced(None))
     session = Account()
     for _ in range(3):

@@ -125,7 +125,7 @@ def test_a_large_file_is_the_digest_of_its_pieces(
 ) -> None:
     monkeypatch.setattr(content_digest_module, "_PIECE_BYTES", 4096)
     monkeypatch.setattr(content_digest_module, "_READ_BYTES", 1000)
-    told: list[Progress] = []
+    reported: list[Progress] = []
     seen = set()
     size_bytes = (folder / "model.safetensors").stat().st_size
     for position in (0, 4095, 4096, 8191, size_bytes - 1):
@@ -133,9 +133,9 @@ def test_a_large_file_is_the_digest_of_its_pieces(
         content[position] ^= 255
         if position:  # the header's length stays
             (folder / "model.safetensors").write_bytes(content)
-        told.clear()
-        seen.add(content_digest(checkpoint_of(folder), tmp_path, told.append))
-        assert told[-1].done == told[-1].total
+        reported.clear()
+        seen.add(content_digest(checkpoint_of(folder), tmp_path, reported.append))
+        assert reported[-1].done == reported[-1].total
     assert len(seen) == 5
 
 

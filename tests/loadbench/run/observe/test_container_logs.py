@@ -99,7 +99,7 @@ def test_a_newer_engine_is_believed_about_its_own_seconds() -> None:
     assert round(start.end_s - zero_s, 3) == 31.58
 
 
-def test_weights_include_the_model_loading_when_nothing_finer_is_told() -> None:
+def test_weights_include_the_model_loading_when_nothing_finer_is_logged() -> None:
     assert phases("vllm-server.log") == {
         "container_start": (0.0, 3.9),
         "weights_to_device": (3.9, 9.21),
@@ -145,7 +145,7 @@ def details(name: str) -> dict[str, float]:
     return {share.name: round(share.seconds, 3) for share in shares}
 
 
-def test_a_real_start_of_vllm_0_32_is_told_in_finer_phases_from_end_to_end() -> None:
+def test_a_real_start_of_vllm_0_32_is_divided_into_finer_phases_completely() -> None:
     # A start on two busy cores: 06:32:28.769 first line · 33:03.149 banner · 34:22.278 configured
     # · 35:30.319 engine core imports · 35:42.332 initializing · 36:39.453 first weight · 36:56.325 ready
     found = details("vllm-0.32-cpu.log")
@@ -172,7 +172,7 @@ def test_a_real_start_of_vllm_0_32_is_told_in_finer_phases_from_end_to_end() -> 
 
 def test_compilation_is_what_its_lines_say_and_the_rest_of_the_profile_is_profiling() -> None:
     # Weights until 20:59:57.900 · processing 59.900 · Dynamo's 3.54 s end 21:00:16.300 · compiled for 14.4 s
-    # until 30.700 · "took 17.94 s in total" at 32.100, all of which is told of by then · cache 33.000
+    # until 30.700 · "took 17.94 s in total" at 32.100, all of which is reported by then · cache 33.000
     # · graphs 33.100 to 40.200 · init engine 40.900 · ready 21:00:45.000
     found = details("vllm-compile.log")
     assert found["compilation"] == pytest.approx(3.54 + 14.4)

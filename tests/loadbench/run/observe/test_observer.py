@@ -120,7 +120,7 @@ def test_the_services_reason_for_a_failure_is_kept() -> None:
     assert watching.deployment().ready_s is None
 
 
-def test_a_call_that_is_refused_is_told_and_tried_again() -> None:
+def test_a_call_that_is_refused_is_reported_and_retried() -> None:
     service = Service([refused("ThrottlingException"), answer("Endpoint", "InService", 1.0, 2.0)])
     watching = poller(service, names(), lambda: 1.0)
     watching.poll()

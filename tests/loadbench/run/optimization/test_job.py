@@ -120,7 +120,7 @@ def test_shards_that_were_removed_are_made_again(job: Job, config: Config) -> No
     assert again.key == made.key
 
 
-def test_a_failed_job_is_told_in_the_services_words_and_not_re_used(job: Job, config: Config) -> None:
+def test_a_failed_job_is_reported_with_the_services_reason_and_not_reused(job: Job, config: Config) -> None:
     later = with_fast(
         config, image_uri="763104351884.dkr.ecr.{region}.amazonaws.com/djl-inference:0.33.0-lmi15.0.0"
     )
@@ -215,7 +215,7 @@ def test_max_is_the_number_of_accelerators(config: Config, written: str, instanc
 
 
 @pytest.mark.parametrize(("written", "degree"), [({}, 1), ({"SM_VLLM_TENSOR_PARALLEL_SIZE": "2"}, 2)])
-def test_vllms_own_server_uses_one_accelerator_unless_told(
+def test_vllms_own_server_uses_one_accelerator_unless_configured(
     config: Config, written: dict[str, str], degree: int
 ) -> None:
     info = config.fast_model_loading_info.model_copy(

@@ -60,7 +60,7 @@ def decision(word: str) -> dict[str, Any]:
     return {"EvaluationResults": [{"EvalActionName": "iam:PassRole", "EvalDecision": word}]}
 
 
-def test_on_aws_an_address_in_the_environment_is_told(
+def test_on_aws_an_endpoint_url_in_the_environment_is_reported(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(target: Config) -> Check:
@@ -77,7 +77,7 @@ def test_on_aws_an_address_in_the_environment_is_told(
     assert "unset AWS_ENDPOINT_URL" in check.remedy
 
 
-def test_endpoints_of_this_project_and_path_that_are_up_are_told(config: Config) -> None:
+def test_endpoints_of_this_project_and_path_that_are_running_are_reported(config: Config) -> None:
     session = Account()
     listed = [
         endpoint("loadbench-20261123-061530-fast-4f2a", "Failed"),
@@ -99,7 +99,7 @@ def test_endpoints_of_this_project_and_path_that_are_up_are_told(config: Config)
 
 
 @pytest.mark.parametrize(("offered", "status"), [(True, "ok"), (False, "failure")])
-def test_a_region_without_the_instance_type_is_told(config: Config, offered: bool, status: str) -> None:
+def test_a_region_without_the_instance_type_is_reported(config: Config, offered: bool, status: str) -> None:
     session = Account()
     found = [{"InstanceType": "g5.2xlarge"}] if offered else []
     session.answers("ec2", "describe_instance_type_offerings", {"InstanceTypeOfferings": found})
@@ -107,7 +107,9 @@ def test_a_region_without_the_instance_type_is_told(config: Config, offered: boo
 
 
 @pytest.mark.parametrize(("value", "status"), [(2.0, "ok"), (1.0, "failure"), (0.0, "failure")])
-def test_a_quota_that_does_not_allow_the_endpoint_is_told(config: Config, value: float, status: str) -> None:
+def test_a_quota_that_does_not_allow_the_endpoint_is_reported(
+    config: Config, value: float, status: str
+) -> None:
     session = Account()
     session.answers("service-quotas", "get_service_quota", {"Quota": quota_named("ml.g5.2xlarge", value)})
     wanted = changed(on_aws(config), instance_count=2)
@@ -184,7 +186,7 @@ def test_a_quota_whose_code_is_not_right_is_looked_up_by_name(
         ),
     ],
 )
-def test_a_role_that_will_not_do_is_told(
+def test_a_role_that_will_not_do_is_reported(
     config: Config, prepare: Callable[[Account], object], status: str, words: str
 ) -> None:
     session = Account()

@@ -40,7 +40,7 @@ def test_the_fast_path_needs_an_image_with_the_fast_loader(config: Config, tag: 
         ("123456789012.dkr.ecr.us-west-2.amazonaws.com/our-own:7", "warning", "it is not known whether"),
     ],
 )
-def test_an_image_that_cannot_be_right_is_told(config: Config, uri: str, status: str, words: str) -> None:
+def test_an_image_that_cannot_be_right_is_reported(config: Config, uri: str, status: str, words: str) -> None:
     check = only(container.image(context(changed(config, image_uri=uri), paths=["fast"])))
     assert check.status == status
     assert words in check.message
@@ -111,7 +111,7 @@ def test_the_degree_fits_the_accelerators(config: Config, instance: str, degree:
         (lambda a: a.refuses("ecr", "batch_get_image", "AccessDeniedException"), "warning"),
     ],
 )
-def test_a_tag_that_the_registry_does_not_have_is_told(
+def test_a_tag_that_the_registry_does_not_have_is_reported(
     config: Config, prepare: Callable[[Account], object], status: str
 ) -> None:
     session = Account()

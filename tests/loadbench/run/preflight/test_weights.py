@@ -36,7 +36,7 @@ def test_the_weights_fit_the_accelerators_at_their_dtype(
     assert only(weights.memory(context(wanted, paths=["fast"]))).status == status
 
 
-def test_heads_that_the_degree_does_not_divide_are_told(config: Config) -> None:
+def test_heads_that_the_degree_does_not_divide_are_reported(config: Config) -> None:
     # llama-tiny has four heads.
     wanted = changed(
         config, instance_type="ml.g5.48xlarge", container_env_vars={"OPTION_TENSOR_PARALLEL_DEGREE": "8"}
@@ -104,12 +104,12 @@ def test_a_model_on_this_disk_that_cannot_be_served_is_found(config: Config, tmp
         ("org/not-here", "failure"),
     ],
 )
-def test_a_model_that_cannot_be_had_is_told(config: Config, model: str, status: str) -> None:
+def test_a_model_that_cannot_be_had_is_reported(config: Config, model: str, status: str) -> None:
     assert only(weights.source(context(changed(config, hf_model_id=model)))).status == status
 
 
 @pytest.mark.parametrize(("weights_from", "status"), [("hub", "failure"), ("s3", "warning")])
-def test_a_token_that_is_asked_for_and_missing_is_told(
+def test_a_token_that_is_asked_for_and_missing_is_reported(
     config: Config, weights_from: str, status: str
 ) -> None:
     wanted = changed(config, use_hf_token=True, weights_from=weights_from)
@@ -177,7 +177,7 @@ def test_on_aws_a_bucket_is_needed_where_something_goes_to_s3(config: Config) ->
 @pytest.mark.parametrize(
     ("status", "words"), [(404, "does not exist"), (403, "may not use"), (301, "another region")]
 )
-def test_a_bucket_that_cannot_be_used_is_told(config: Config, status: int, words: str) -> None:
+def test_a_bucket_that_cannot_be_used_is_reported(config: Config, status: int, words: str) -> None:
     session = Account()
     session.refuses("s3", "head_bucket", str(status), status)
     check = only(weights.bucket(context(on_aws(changed(config, bucket="the-bucket")), session, ["fast"])))
@@ -185,7 +185,7 @@ def test_a_bucket_that_cannot_be_used_is_told(config: Config, status: int, words
     assert words in check.message
 
 
-def test_a_bucket_that_takes_no_objects_is_told(config: Config) -> None:
+def test_a_bucket_that_takes_no_objects_is_reported(config: Config) -> None:
     session = Account()
     session.answers(
         "s3", "head_bucket", {"ResponseMetadata": {"HTTPHeaders": {"x-amz-bucket-region": "us-west-2"}}}

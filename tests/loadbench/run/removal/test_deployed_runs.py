@@ -55,7 +55,7 @@ def test_a_record_of_a_newer_version_says_what_removal_needs(workspace: Workspac
     "damage",
     [b"", b"{", b"[]", b"\xff\xfe", b'{"destroyed_s": null}', b'{\n  "destroyed_s": null, "names": 3}'],
 )
-def test_an_unreadable_record_is_told_and_stops_no_other(workspace: Workspace, damage: bytes) -> None:
+def test_an_unreadable_record_is_reported_and_stops_no_other(workspace: Workspace, damage: bytes) -> None:
     other = run_in(workspace, None)
     file = record_file(workspace.results_dir, "20261123-061530-standard-aaaa")
     file.parent.mkdir(parents=True)
@@ -65,7 +65,7 @@ def test_an_unreadable_record_is_told_and_stops_no_other(workspace: Workspace, d
     assert known.unreadable == [file]
 
 
-def test_a_record_that_is_cut_short_after_it_was_removed_is_told(workspace: Workspace) -> None:
+def test_a_record_that_is_cut_short_after_it_was_removed_is_reported(workspace: Workspace) -> None:
     file = record_of(workspace, destroyed_s=1.0)
     file.write_bytes(file.read_bytes()[:200])
     assert known_runs(workspace, config_with()).unreadable == [file]

@@ -152,7 +152,7 @@ class TestRemove:
         assert remove_all(account) == []
         assert account.now_s >= 240
 
-    def test_an_endpoint_that_is_still_creating_is_waited_for_and_the_wait_is_told(
+    def test_an_endpoint_that_is_still_creating_is_waited_for_and_the_wait_is_reported(
         self, account: FakeAccount
     ) -> None:
         account.things = [thing for thing in account.things if thing.sort != "inference_component"]

@@ -170,7 +170,7 @@ def test_text_comes_piece_by_piece_whatever_the_events_cut(runtime: Runtime, ses
     assert runtime.requests[0][2]["stream"] is True
 
 
-def test_an_error_in_the_middle_of_a_stream_is_told_in_the_models_words(
+def test_an_error_in_the_middle_of_a_stream_is_reported_with_the_models_message(
     runtime: Runtime, session: Any
 ) -> None:
     broken = event(

@@ -188,7 +188,7 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
         ("[]", "changes the container's environment"),
     ],
 )
-def test_a_broken_template_is_told_from_a_broken_configuration(
+def test_a_broken_template_is_distinguished_from_a_broken_configuration(
     template: str, complaint: str, tmp_path: Path
 ) -> None:
     (tmp_path / "deployment.tfvars.json.j2").write_text(template)

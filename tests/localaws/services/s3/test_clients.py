@@ -342,5 +342,5 @@ def test_the_run_ai_streamer_works(aws: EmbeddedAws, bucket: str, s3: Any, tmp_p
         "RUNAI_STREAMER_S3_ENDPOINT": f"http://127.0.0.1:{aws.port}",
     }
     command = [sys.executable, "-c", script, f"s3://{bucket}/model/"]
-    told = subprocess.check_output(command, env=environment, text=True)
-    assert f"weight {hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}" in told.splitlines()
+    output = subprocess.check_output(command, env=environment, text=True)
+    assert f"weight {hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}" in output.splitlines()

@@ -88,7 +88,7 @@ def ready_time(entries: Sequence[Entry]) -> float | None:
     )
 
 
-def told_ready(lines: Sequence[LogLine]) -> bool:
+def logged_ready(lines: Sequence[LogLine]) -> bool:
     """Whether a container's log has a readiness line."""
     return any(_READY.search(unwrap(line).text) for line in lines)
 
