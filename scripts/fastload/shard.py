@@ -38,7 +38,7 @@ from fastload.storage.store import (
     open_store,
     read_range,
 )
-from fastload.ties import find_aliases
+from fastload.tied_weights import find_aliases
 
 # Fewer, larger requests were measured 10 % faster than 8 MiB ones (docs/performance.md).
 _LEAST_CHUNK_BYTES, _MOST_CHUNK_BYTES = 64 << 10, 32 << 20

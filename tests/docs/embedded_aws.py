@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from localaws.protocol.service_models import service_model
-from localaws.services import honoured
-from localaws.services.s3 import honoured as s3
-from localaws.services.sagemaker import honoured as sagemaker
+from localaws.services import supported_members
+from localaws.services.s3 import supported_members as s3
+from localaws.services.sagemaker import supported_members as sagemaker
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "embedded-aws.md"
 BEGIN, END = "<!-- members: begin (generated) -->", "<!-- members: end -->"
-SERVICES: tuple[tuple[str, str, Mapping[str, honoured.Names]], ...] = (
+SERVICES: tuple[tuple[str, str, Mapping[str, supported_members.Names]], ...] = (
     ("S3", "s3", s3.HONOURED),
     ("SageMaker", "sagemaker", sagemaker.HONOURED),
     ("SageMaker Runtime", "sagemaker-runtime", sagemaker.RUNTIME_HONOURED),
@@ -28,7 +28,8 @@ def _lines() -> Iterator[str]:
     for title, service, served in SERVICES:
         model = service_model(service)
         rows = {
-            name: honoured.split(model.operation_model(name).input_shape, served[name]) for name in served
+            name: supported_members.split(model.operation_model(name).input_shape, served[name])
+            for name in served
         }
         kept, refused = (sum(len(row[side]) for row in rows.values()) for side in (0, 1))
         others = sorted(set(model.operation_names) - set(served))
@@ -45,7 +46,7 @@ def _lines() -> Iterator[str]:
             yield f"\nRefused with `NotImplemented` (501): {_names(others, ())}."
 
 
-def _names(names: list[str], whole: honoured.Names) -> str:
+def _names(names: list[str], whole: supported_members.Names) -> str:
     """Members in code, those that count with all inside them with a star."""
     shown = [f"{name}.*" if f"{name}.*" in whole else name for name in names]
     return ", ".join(f"`{name}`" for name in shown) or "none"

@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadbench.config import Config
 from loadbench.errors import LeftoverError, LoadbenchError, UsageError
 from loadbench.run.removal.deployed_runs import forget_run, known_runs
-from loadbench.run.removal.folder import Confirm, FolderRemoval, Open
-from loadbench.run.removal.kept import Kept, find_kept
-from loadbench.run.removal.remove import find_resources
-from loadbench.run.removal.remove import remove as remove_resources
+from loadbench.run.removal.kept_data import Kept, find_kept
+from loadbench.run.removal.remove_all_runs import Confirm, FolderRemoval, Open
+from loadbench.run.removal.remove_resources import find_resources
+from loadbench.run.removal.remove_resources import remove as remove_resources
 from loadbench.run.removal.remove_run import interruption_leaves_something, leftover_error
 from loadbench.run.removal.resources import Resource
 from loadbench.run.removal.stored_weights import remove_half_made

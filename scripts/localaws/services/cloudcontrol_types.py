@@ -21,8 +21,8 @@ from ..protocol.service_models import operation_model
 from ..state.store import Document
 from .sagemaker import components, models
 from .sagemaker.context import Context
-from .sagemaker.honoured import check_members
 from .sagemaker.records import ARN_MEMBER, NAME_MEMBER, Kind, merged_tags
+from .sagemaker.supported_members import check_members
 from .sagemaker.validation import checked_input, shaped
 
 Properties = dict[str, Any]

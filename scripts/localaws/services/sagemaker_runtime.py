@@ -24,8 +24,8 @@ from .sagemaker import async_inference
 from .sagemaker.api import platform_of
 from .sagemaker.data_capture import Exchange, capture
 from .sagemaker.fleet import Fleet, least_busy, random_copy
-from .sagemaker.honoured import check_headers
 from .sagemaker.platform import Platform
+from .sagemaker.supported_members import check_headers
 
 # Limits of InvokeEndpoint: body, and how long a model may take (docs/facts/sagemaker.md#request-limits).
 _MAX_BODY_BYTES = 6 << 20

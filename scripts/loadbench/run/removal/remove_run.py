@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from loadbench.errors import LeftoverError, LoadbenchError, StateLockedError
 from loadbench.run.deployment import STATE_FILE, terraform_for
 from loadbench.run.removal.deployed_runs import DeployedRun, forget_run
-from loadbench.run.removal.remove import list_project, remove
+from loadbench.run.removal.remove_resources import list_project, remove
 from loadbench.run.removal.resources import Resource
 from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state

@@ -9,10 +9,10 @@ from dataclasses import replace
 from aiohttp import web
 
 from ...errors import AwsError
-from .honoured import check_document
 from .model_xml import read_kept, read_payload
 from .request import S3Request
 from .storage import Storage, find_requested, read_document
+from .supported_members import check_document
 from .xml import Element, element_text
 
 _GROUPS = "http://acs.amazonaws.com/groups"

@@ -15,10 +15,10 @@ from aiohttp import web
 
 from ...errors import AwsError
 from . import object_lock
-from .honoured import check_document
 from .model_xml import read_payload
 from .request import S3Request, check_tags
 from .storage import Storage, read_document
+from .supported_members import check_document
 from .xml import Element, document, element_text
 
 Check = Callable[[Storage, str, dict[str, Any]], None]

@@ -11,11 +11,11 @@ from typing import Any
 from aiohttp import web
 
 from ...errors import AwsError
-from .honoured import check_document
 from .model_xml import read_kept, read_payload
 from .records import Object
 from .request import S3Request
 from .storage import Storage, find_requested, read_document, versioning
+from .supported_members import check_document
 from .xml import document, iso_time
 
 _MODE = "x-amz-object-lock-mode"

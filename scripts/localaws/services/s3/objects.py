@@ -13,7 +13,6 @@ from aiohttp import web
 from ...errors import AwsError
 from . import acl, checksums, listing
 from .attributes import encryption_headers, metadata_of, stored_attributes, written
-from .honoured import check_document
 from .index import new_version
 from .model_xml import read_payload
 from .records import Extent, Object
@@ -32,6 +31,7 @@ from .storage import (
     version_headers,
     versioning,
 )
+from .supported_members import check_document
 from .xml import Element, document, iso_time
 
 _OVERRIDES = (

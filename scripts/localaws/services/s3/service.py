@@ -10,12 +10,12 @@ from aiohttp import web
 from ...errors import AwsError
 from ...protocol.call import Call
 from . import acl, bucket_settings, buckets, delete, multipart, object_lock, objects
-from .honoured import check_members
 from .index import Index
 from .object_attributes import get_object_attributes
 from .operations import identify, refuse
 from .request import S3Request, check_bucket_name, read_request
 from .storage import Storage, check_owner, find_bucket, strike
+from .supported_members import check_members
 
 _UPLOAD_THREADS = 4
 

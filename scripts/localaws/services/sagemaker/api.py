@@ -16,11 +16,11 @@ from ...protocol.service_models import operation_model
 from ...state.store import Document
 from . import async_inference, component_lifecycle, components, endpoint_lifecycle, endpoints, jobs, models
 from .context import Context, Operation
-from .honoured import check_members
 from .long_poll import hold, remember_status
 from .platform import Platform
 from .quotas import instances_in_use
 from .records import NAME_MEMBER, Kind, Records
+from .supported_members import check_members
 from .validation import checked_input, shaped_output
 
 OPERATIONS: dict[str, Operation] = {

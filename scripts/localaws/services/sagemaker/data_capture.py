@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ...state.store import Document
-from .. import own_s3
+from .. import platform_s3
 from .platform import Platform
 
 _CSV = ("text/csv",)
@@ -65,7 +65,9 @@ async def _write(platform: Platform, config: Document, exchange: Exchange) -> No
         metadata["customAttributes"] = [exchange.custom_attributes]
     line = json.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"})
     uri = f"{folder}/{moment:%Y/%m/%d/%H}/{name}"
-    await own_s3.put(platform.emulator, platform.http, uri, f"{line}\n".encode(), "application/x-jsonlines")
+    await platform_s3.put(
+        platform.emulator, platform.http, uri, f"{line}\n".encode(), "application/x-jsonlines"
+    )
 
 
 def _part(

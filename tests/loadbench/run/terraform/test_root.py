@@ -20,7 +20,7 @@ from loadbench.errors import RunError
 from loadbench.load_paths import EndpointKind, LoadPath
 from loadbench.results.run_record import ResourceNames
 from loadbench.run.models.resolve import resolve_model
-from loadbench.run.removal.remove import find_resources, remove
+from loadbench.run.removal.remove_resources import find_resources, remove
 from loadbench.run.terraform import install
 from loadbench.run.terraform.commands import Terraform, TerraformEvent
 from loadbench.run.terraform.render import Plan, render

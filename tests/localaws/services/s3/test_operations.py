@@ -15,10 +15,10 @@ from botocore.credentials import Credentials
 from botocore.model import OperationModel
 
 from localaws.protocol.service_models import service_model
-from localaws.services import honoured
-from localaws.services.s3.honoured import HONOURED
+from localaws.services import supported_members
 from localaws.services.s3.operations import identify
 from localaws.services.s3.service import OPERATIONS
+from localaws.services.s3.supported_members import HONOURED
 
 from ...conftest import EmbeddedAws
 
@@ -138,14 +138,14 @@ def test_a_member_that_is_not_honoured_is_refused(stake: Stake, name: str) -> No
 def test_every_name_on_the_list_of_honoured_members_is_one_of_the_model() -> None:
     assert HONOURED.keys() == OPERATIONS.keys()
     for name, listed in HONOURED.items():
-        known = set(honoured.member_names(MODEL.operation_model(name).input_shape))
+        known = set(supported_members.member_names(MODEL.operation_model(name).input_shape))
         assert {item.removesuffix(".*") for item in listed} <= known, name
 
 
 def test_each_member_is_honoured_or_refused_and_never_both() -> None:
     for name, listed in HONOURED.items():
         shape = MODEL.operation_model(name).input_shape
-        kept, refused = honoured.split(shape, listed)
+        kept, refused = supported_members.split(shape, listed)
         assert not set(kept) & set(refused)
         top = set(shape.members) if shape else set()
         assert top == {item for item in (*kept, *refused) if "." not in item}
@@ -185,7 +185,7 @@ def test_the_walker_finds_what_is_refused_at_any_depth() -> None:
         "WebsiteConfiguration.RoutingRules",
         "WebsiteConfiguration.RoutingRules.Redirect",
     )
-    assert honoured.refused_in(shape, value, listed) == [
+    assert supported_members.refused_in(shape, value, listed) == [
         "WebsiteConfiguration.RoutingRules.Redirect.HostName"
     ]
-    assert honoured.refused_in(shape, value, ("WebsiteConfiguration.*",)) == []
+    assert supported_members.refused_in(shape, value, ("WebsiteConfiguration.*",)) == []

@@ -13,15 +13,15 @@ from ..errors import LocalAwsError
 from ..protocol import sigv4
 
 
-class OwnS3Error(LocalAwsError):
+class PlatformS3Error(LocalAwsError):
     """S3 refused a request of the platform; the text is S3's own."""
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """(bucket, key) of `s3://bucket/key`. Raises OwnS3Error."""
+    """(bucket, key) of `s3://bucket/key`. Raises PlatformS3Error."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
-        raise OwnS3Error(f"{uri} is not an address in S3")
+        raise PlatformS3Error(f"{uri} is not an address in S3")
     return bucket, key
 
 
@@ -50,7 +50,7 @@ async def _request(
     bucket, key = split_uri(uri)
     rows = emulator.database.query("SELECT region FROM s3_buckets WHERE name = ?", (bucket,))
     if not rows:
-        raise OwnS3Error(f"NoSuchBucket: the bucket of {uri} does not exist")
+        raise PlatformS3Error(f"NoSuchBucket: the bucket of {uri} does not exist")
     host = emulator.endpoint_url.removeprefix("http://")
     path = f"/{bucket}/{urllib.parse.quote(key, safe='/-_.~')}"
     sent = {"host": host, "x-amz-content-sha256": sigv4.UNSIGNED_PAYLOAD, **headers}
@@ -61,5 +61,5 @@ async def _request(
     if answer.status >= 300:
         text = await answer.text(errors="replace")
         answer.release()
-        raise OwnS3Error(f"S3 refused {method} {uri} ({answer.status}): {text[:500]}")
+        raise PlatformS3Error(f"S3 refused {method} {uri} ({answer.status}): {text[:500]}")
     return answer

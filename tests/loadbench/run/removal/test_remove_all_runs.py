@@ -14,7 +14,7 @@ from loadbench.errors import ConfigError, InterruptedRunError, LeftoverError, Us
 from loadbench.results.run_record import load_record, record_file, save_record
 from loadbench.run import destroy
 from loadbench.run.destroy import Removal, destroy_everything
-from loadbench.run.removal import folder
+from loadbench.run.removal import remove_all_runs
 from loadbench.run.run_context import RunContext, lock_path
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
@@ -51,7 +51,7 @@ def run_destroy(
     """`destroy` in the folder, by the credentials of one account; S3 is not looked at."""
     monkeypatch.setattr(destroy, "_remove_stored", lambda *_: ([], []))
     monkeypatch.setattr(destroy, "_embedded_aws", lambda *_, **__: ([], []))
-    monkeypatch.setattr(folder, "localaws", lambda *_, **__: "")
+    monkeypatch.setattr(remove_all_runs, "localaws", lambda *_, **__: "")
 
     def call(config: Config | None = None, account_id: str = ACCOUNT_ID, **options: Any) -> Removal:
         def open_context(place: Config) -> RunContext:
@@ -129,7 +129,7 @@ def test_another_embedded_aws_is_started_for_its_runs_and_stopped_again(
 ) -> None:
     stopped: list[str] = []
     monkeypatch.setattr(
-        folder, "localaws", lambda arguments, config, home: stopped.append(config.local.state_dir)
+        remove_all_runs, "localaws", lambda arguments, config, home: stopped.append(config.local.state_dir)
     )
     (workspace.home / "elsewhere").mkdir()
     run_in(workspace, account, state_dir="elsewhere")

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import AwsError
 from ...protocol.service_models import service_model
-from .. import honoured
+from .. import supported_members
 from . import checksums
 from .operations import members_at, refuse
 from .request import S3Request
@@ -182,7 +182,7 @@ def check_members(request: S3Request, operation: str) -> None:
 def check_document(operation: str, payload: str, value: Any) -> None:
     """Raise NotImplemented for an element of a parsed document that would be dropped."""
     shape = service_model("s3").operation_model(operation).input_shape
-    if refused := honoured.refused_in(shape, {payload: value}, HONOURED[operation]):
+    if refused := supported_members.refused_in(shape, {payload: value}, HONOURED[operation]):
         raise _refused(f"the element {', '.join(refused)}", operation)
 
 

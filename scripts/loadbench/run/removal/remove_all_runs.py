@@ -20,7 +20,7 @@ from loadbench.run.removal.deployed_runs import (
     note_deployed,
     runs_with_state,
 )
-from loadbench.run.removal.remove import Listing, list_project, remove
+from loadbench.run.removal.remove_resources import Listing, list_project, remove
 from loadbench.run.removal.remove_run import leftover_error, remove_deployed, together
 from loadbench.run.removal.resources import Resource
 from loadbench.run.run_context import RunContext, lock_path

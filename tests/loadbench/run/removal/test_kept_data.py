@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from loadbench.config import load_config
-from loadbench.run.removal.kept import find_kept
+from loadbench.run.removal.kept_data import find_kept
 
 CONFIG = load_config(Path(__file__).parents[4] / "config.yaml")
 ACCOUNT_ID = "123456789012"

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.model import OperationModel
 
 from ...errors import AwsError
-from .. import honoured
+from .. import supported_members
 
 _LISTED = ("SortBy", "SortOrder", "NextToken", "MaxResults", "NameContains")
 _CREATED = ("CreationTimeBefore", "CreationTimeAfter")
@@ -131,7 +131,7 @@ def check_members(operation: OperationModel, document: Any) -> None:
     shape = operation.input_shape
     if shape is None:
         return
-    if refused := honoured.refused_in(shape, _asked(document), HONOURED[operation.name]):
+    if refused := supported_members.refused_in(shape, _asked(document), HONOURED[operation.name]):
         raise AwsError(
             "ValidationException",
             f"The embedded AWS does not serve {', '.join(refused[:10])} of {operation.name}: leave it out, "

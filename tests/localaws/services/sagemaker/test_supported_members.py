@@ -10,9 +10,14 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from localaws.errors import AwsError
 from localaws.protocol.service_models import operation_model, service_model
-from localaws.services import honoured
+from localaws.services import supported_members
 from localaws.services.sagemaker.api import OPERATIONS
-from localaws.services.sagemaker.honoured import HONOURED, RUNTIME_HONOURED, check_headers, check_members
+from localaws.services.sagemaker.supported_members import (
+    HONOURED,
+    RUNTIME_HONOURED,
+    check_headers,
+    check_members,
+)
 
 from ...conftest import EmbeddedAws
 from .conftest import IMAGE, INSTANCE_TYPE, ROLE, Deployer
@@ -55,7 +60,7 @@ def at(shape: Shape, path: list[str]) -> Shape:
 def test_each_refused_member_is_named_and_each_honoured_one_passes(name: str) -> None:
     model = operation_model("sagemaker", name)
     assert model is not None and model.input_shape is not None
-    kept, refused = honoured.split(model.input_shape, HONOURED[name])
+    kept, refused = supported_members.split(model.input_shape, HONOURED[name])
     for member in refused:
         path = member.split(".")
         document = nested(model.input_shape, path, sample(at(model.input_shape, path)))
@@ -74,7 +79,7 @@ def test_the_list_names_members_of_the_model_only() -> None:
         for name, listed in table.items():
             model = operation_model(service, name)
             assert model is not None
-            known = set(honoured.member_names(model.input_shape))
+            known = set(supported_members.member_names(model.input_shape))
             assert {item.removesuffix(".*") for item in listed} <= known, name
 
 

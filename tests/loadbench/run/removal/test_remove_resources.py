@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from loadbench.errors import RunError
-from loadbench.run.removal.remove import Resource, find_resources, remove
+from loadbench.run.removal.remove_resources import Resource, find_resources, remove
 from tests.loadbench.run.fake_account import FakeAccount, client_error
 
 RUN = "20261123-061530-fast-4f2a"
