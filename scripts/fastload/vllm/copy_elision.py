@@ -61,7 +61,7 @@ class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 parameter is other for other in self._parameters.get(storage.data_ptr(), ())
             ):
                 self._parameters.setdefault(storage.data_ptr(), []).append(parameter)
-        self.taken_bytes = self.copied_bytes = 0
+        self.taken_bytes = 0
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
@@ -78,7 +78,6 @@ class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for tensor in _tensors((arguments, options)):
                 target = self._targets.get(tensor.untyped_storage().data_ptr())
                 if target is not None and tensor.numel():  # vLLM fills paddings that are often empty
-                    self.copied_bytes += sum(source.nbytes for _, source in target.copies)
                     target.make_copies()
         return function(*arguments, **(options or {}))
 
@@ -109,7 +108,6 @@ class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for start, target in self._targets.items():
             source_start = target.source_start()
             if source_start is None or not self._take(self._parameters[start], start, source_start):
-                self.copied_bytes += sum(source.nbytes for _, source in target.copies)
                 target.make_copies()
             else:
                 self.taken_bytes += target.size_bytes

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from loadbench.cli.options import JSON_OPTION, config_options, open_bench
+from loadbench.cli.options import JSON_OPTION, Duration, config_options, open_bench
 from loadbench.workspace import Workspace
 
 COMPONENT_OPTION = click.option(
     "--component", metavar="NAME", help="The inference component, if there are several."
 )
-_UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-class _Duration(click.ParamType):  # type: ignore[type-arg]
-    """A duration: 90m, 12h, 7d."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a duration; write 90m, 12h or 7d", param, ctx)
-        return float(found[1]) * _UNITS_S[found[2]]
 
 
 @click.command()
@@ -62,7 +47,7 @@ def observe(endpoint: str, component: str | None, as_json: bool, **options: Any)
 @click.argument("endpoint")
 @COMPONENT_OPTION
 @click.option(
-    "--since", "since_s", type=_Duration(), default="7d", show_default=True, help="How far back to look."
+    "--since", "since_s", type=Duration(), default="7d", show_default=True, help="How far back to look."
 )
 @click.option(
     "--from-folder",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,21 @@ FORMAT_OPTION = click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format."
 )
 
+_UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _VERBOSITY = "loadbench.verbosity"
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A duration: 90m, 12h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is not a duration; write 90m, 12h or 7d", param, ctx)
+        return float(found[1]) * _UNITS_S[found[2]]
 
 
 def _remember_verbosity(context: click.Context, option: click.Parameter, given: bool) -> None:

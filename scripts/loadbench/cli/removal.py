@@ -11,6 +11,7 @@ import click
 from loadbench.cli.options import (
     JSON_OPTION,
     YES_OPTION,
+    Duration,
     asking,
     config_options,
     make_ui,
@@ -89,10 +90,16 @@ def _config_or_stand_in(
 @click.command()
 @config_options
 @JSON_OPTION
-@click.option("--older-than", default="0h", help="Only resources that are older, for example 4h or 2d.")
+@click.option(
+    "--older-than",
+    "older_than_s",
+    type=Duration(),
+    default="0h",
+    help="Only resources that are older, for example 4h or 2d.",
+)
 @click.option("--remove", "do_remove", is_flag=True, help="Also remove what is listed.")
 @YES_OPTION
-def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **options: Any) -> None:
+def leftovers(older_than_s: float, do_remove: bool, yes: bool, as_json: bool, **options: Any) -> None:
     """List orphaned resources of any run, checkout or colleague.
 
     They are found by the project's tags, and listed with their hourly cost.
@@ -105,5 +112,5 @@ def leftovers(older_than: str, do_remove: bool, yes: bool, as_json: bool, **opti
     from loadbench.run.destroy import find_leftovers
 
     context = open_bench(**options)
-    summary = find_leftovers(context, older_than, do_remove, confirm=asking(context, yes))
+    summary = find_leftovers(context, older_than_s, do_remove, confirm=asking(context, yes))
     click.echo(json.dumps(summary.as_json(), indent=2) if as_json else summary.as_text())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,11 +60,6 @@ def list_summaries(results_dir: Path) -> Listing:
     if changed or len(entries) != len(known):
         _write_index(results_dir, entries)
     return Listing(found, unreadable)
-
-
-def points_at(files: Iterable[Path]) -> list[RunSummary]:
-    """Summaries of the given records. Raises UsageError for the first invalid one."""
-    return [point_of(load_record(file)) for file in files]
 
 
 def latest(found: Sequence[RunSummary], load_path: str, configuration_digest: str) -> RunSummary | None:

@@ -206,11 +206,6 @@ def outliers(samples: Sequence[float]) -> list[bool]:
     return [0.6745 * abs(value - centre) / spread > 3.5 for value in samples]
 
 
-def geometric_mean(values: Sequence[float]) -> float:
-    """exp of the mean log. Raises ValueError on a value that is not above 0."""
-    return math.exp(fmean(_logs(values)))
-
-
 @cache
 def t_quantile(probability: float, freedom: float) -> float:
     """Student's t quantile by bisection of its distribution function; accurate to about 1e-10."""

@@ -5,7 +5,6 @@ the rest.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.config import Config
-from loadbench.errors import LeftoverError, LoadbenchError, UsageError
+from loadbench.errors import LeftoverError, LoadbenchError
 from loadbench.run.removal.deployed_runs import forget_run, known_runs
 from loadbench.run.removal.kept_data import Kept, find_kept
 from loadbench.run.removal.remove_all_runs import Confirm, FolderRemoval, Open
@@ -29,7 +28,6 @@ from loadbench.ui import Ui
 from loadbench.workspace import Workspace
 
 What = Literal["runs", "shards", "all"]
-_AGE_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass
@@ -169,18 +167,17 @@ def _embedded_aws(context: RunContext, *, stop: bool) -> tuple[list[str], list[s
 
 
 def find_leftovers(
-    context: RunContext, older_than: str, do_remove: bool, *, confirm: Callable[[str], bool]
+    context: RunContext, older_than_s: float, do_remove: bool, *, confirm: Callable[[str], bool]
 ) -> Removal:
     """Resources of any run, checkout or colleague with the project's tags; removes them only on request.
 
     Expired resources are included whatever their age. Raises LeftoverError if a removal fails.
     """
-    age_s = parse_age(older_than)
     now_s = time.time()
     found = [
         item
         for item in find_resources(context.account.session, context.config.project)
-        if item.is_expired(now_s) or item.created_s is None or now_s - item.created_s >= age_s
+        if item.is_expired(now_s) or item.created_s is None or now_s - item.created_s >= older_than_s
     ]
     if not do_remove or not found or not confirm(_question(found)):
         return Removal(listed=found, on_aws=context.config.target == "aws")
@@ -189,14 +186,6 @@ def find_leftovers(
     if remaining:
         raise leftover_error(context, remaining)
     return Removal(removed=[f"{item.kind} {item.name}" for item in found])
-
-
-def parse_age(text: str) -> float:
-    """`90m`, `4h` or `2d` in seconds. Raises UsageError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
-    if not match:
-        raise UsageError(f"{text!r} is not a valid age", remedy="Write it as 90m, 4h or 2d.")
-    return float(match[1]) * _AGE_UNITS_S[match[2]]
 
 
 def _question(found: list[Resource]) -> str:

@@ -10,13 +10,12 @@ import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from awscrt import checksums as crt  # type: ignore[import-untyped]
 
 HEADER_PREFIX = "x-amz-checksum-"
 _BLOCK_BYTES = 1 << 20
-Algorithm = Literal["crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
 Data = bytes | memoryview
 _CRC_BYTES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8}
 _COMBINE = {"crc32": crt.combine_crc32, "crc32c": crt.combine_crc32c, "crc64nvme": crt.combine_crc64nvme}
