@@ -71,7 +71,7 @@ def test_a_loader_that_takes_longer_is_said_to() -> None:
 def test_where_the_interval_holds_zero_a_measurement_is_asked_for() -> None:
     known = Coefficients("aws", published_values()["aws"])
     text = sentence(cached(STREAMER), cached(FAST), known)
-    assert "cannot be told from what is known" in text
+    assert "cannot be concluded from what is known" in text
     assert "loadbench compare --paths streamer,fast" in text
 
 

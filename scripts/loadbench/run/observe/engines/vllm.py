@@ -2,8 +2,8 @@
 
 `Loading weights took` is the duration of the weights. `Model loading took` also includes constructing modules
 before and rearranging weights after, which belong to the neighbouring phases. Some versions, and the Run:ai
-model streamer, log only the second line; then it is used for the weights. On a CPU the streamer logs neither, and
-its progress is used.
+model streamer, log only the second line; then it is used for the weights. On a CPU the streamer logs neither,
+and its progress is used.
 """
 
 from __future__ import annotations
