@@ -96,11 +96,11 @@ class Ui:
         self._share = progress.done / progress.total if progress.total and progress.done else None
         self._show(describe(progress))
 
-    def detail(self, text: str, *, said: str | None = None) -> None:
-        """Show what the current step is doing; `said` is what is new in it, for the log."""
+    def detail(self, text: str, *, log_text: str | None = None) -> None:
+        """Show what the current step is doing; `log_text` is its new part, for the log."""
         if text == self._detail:
             return
-        _DETAILS.debug("%s", said or text)
+        _DETAILS.debug("%s", log_text or text)
         self._show(text)
 
     def note(self, text: str) -> None:

@@ -97,7 +97,7 @@ def test_detail_is_shown_only_when_asked_for(own_handlers: None) -> None:
     for text, asked in cases:
         ui = Ui(Console(file=text), **asked)
         with ui.step("deploy"):
-            ui.detail("terraform: a · endpoint Creating", said="endpoint Creating")
+            ui.detail("terraform: a · endpoint Creating", log_text="endpoint Creating")
         ui.note("pair 1 of 5")
         ui.warn("token file is readable")
     assert quiet.getvalue() == "! token file is readable\n"

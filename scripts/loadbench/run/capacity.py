@@ -20,9 +20,9 @@ from loadbench.results.run_record import ResourceNames
 from loadbench.run.observe.status import IN_SERVICE
 from loadbench.run.polling import STATE_CHANGE_TIMEOUT_S, STATUS_INTERVAL_S
 
-Resource = Literal["endpoint", "inference component"]
+CountedResource = Literal["endpoint", "inference component"]
 
-_COUNTED: dict[Resource, str] = {"endpoint": "instances", "inference component": "copies"}
+_COUNTED: dict[CountedResource, str] = {"endpoint": "instances", "inference component": "copies"}
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 
 
@@ -45,7 +45,7 @@ class Count(Protocol):
     """A count that can be increased and decreased."""
 
     @property
-    def resource(self) -> Resource:
+    def resource(self) -> CountedResource:
         """The kind of resource that is counted."""
 
     def read(self) -> Reading:
@@ -61,7 +61,7 @@ class Instances:
 
     client: Any
     endpoint: str
-    resource: Resource = "endpoint"
+    resource: CountedResource = "endpoint"
 
     def read(self) -> Reading:
         """DescribeEndpoint."""
@@ -88,7 +88,7 @@ class Copies:
 
     client: Any
     component: str
-    resource: Resource = "inference component"
+    resource: CountedResource = "inference component"
 
     def read(self) -> Reading:
         """DescribeInferenceComponent."""

@@ -51,15 +51,16 @@ def apply(context: RunContext, terraform: Terraform, variables: Path, observer: 
     `terraform_end_s` when the last resource was complete. Raises RunError with the service's reason if there
     is one.
     """
-    said: dict[str, str] = {}
+    messages: dict[str, str] = {}
     clock: dict[str, float] = {}
 
     def show(who: str, what: str) -> None:
-        said[who] = _short(what)
+        messages[who] = _short(what)
         # The service's status comes first: if the line is too long, Terraform's part is cut.
-        ordered = sorted(said, key=lambda name: name == _TERRAFORM)
+        ordered = sorted(messages, key=lambda name: name == _TERRAFORM)
         context.ui.detail(
-            " · ".join(said[name] for name in ordered), said=f"{who}: {what}" if who == _TERRAFORM else what
+            " · ".join(messages[name] for name in ordered),
+            log_text=f"{who}: {what}" if who == _TERRAFORM else what,
         )
 
     def on_event(event: TerraformEvent) -> None:

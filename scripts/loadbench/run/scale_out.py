@@ -234,9 +234,9 @@ def _take_back(context: RunContext, run: RunRecord, counts: Sequence[Count], tit
     except UsageError:
         raise
     except (LoadbenchError, KeyboardInterrupt) as error:
-        said = error.message if isinstance(error, LoadbenchError) else "it was interrupted"
+        reason = error.message if isinstance(error, LoadbenchError) else "it was interrupted"
         raise LeftoverError(
-            f"the endpoint {run.names.endpoint} may still have more than {_copies(run)}: {said}",
+            f"the endpoint {run.names.endpoint} may still have more than {_copies(run)}: {reason}",
             remedy="`make destroy` removes it with all its copies.",
         ) from error
 

@@ -8,7 +8,7 @@ import pytest
 
 from loadbench.errors import RunError
 from loadbench.results.run_record import ResourceNames
-from loadbench.run.capacity import Reading, Resource, Watch, counts_of
+from loadbench.run.capacity import CountedResource, Reading, Watch, counts_of
 
 
 @dataclass
@@ -16,7 +16,7 @@ class ScriptedCount:
     """Gives its readings one after another; the last one stays."""
 
     readings: list[Reading]
-    resource: Resource = "endpoint"
+    resource: CountedResource = "endpoint"
     asked: list[int] = field(default_factory=list)
 
     def read(self) -> Reading:

@@ -39,7 +39,7 @@ _SLOW: tuple[ResourceKind, ...] = ("optimization job", "inference component", "e
 # An endpoint needs these as long as it exists; without its configuration its price is unknown.
 _HELD_BY_ENDPOINT: tuple[ResourceKind, ...] = ("endpoint configuration", "model", "role")
 
-OnSay = Callable[[str], None]
+OnMessage = Callable[[str], None]
 
 
 @dataclasses.dataclass
@@ -92,7 +92,7 @@ def _table_price(instance_type: str) -> float | None:
 def remove(
     session: Any,
     resources: Iterable[Resource],
-    on_say: OnSay,
+    on_message: OnMessage,
     *,
     timeout_s: float = STATE_CHANGE_TIMEOUT_S,
     clock: Callable[[], float] = time.monotonic,
@@ -104,7 +104,7 @@ def remove(
     that are still being created are waited for, at most `timeout_s` seconds in total, because SageMaker
     refuses to remove them before. An error of one resource does not stop the removal of the others.
     """
-    remover = _Remover(ProjectResources(session, sleep=sleep), on_say, clock, sleep, clock() + timeout_s)
+    remover = _Remover(ProjectResources(session, sleep=sleep), on_message, clock, sleep, clock() + timeout_s)
     wanted = remover.with_held_components(list(resources))
     for kind in RESOURCE_KINDS:
         remover.remove_all(kind, [item for item in wanted if item.kind == kind])
@@ -116,7 +116,7 @@ class _Remover:
     """One removal: its problems by resource, and its deadline."""
 
     account: ProjectResources
-    on_say: OnSay
+    on_message: OnMessage
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     deadline_s: float
@@ -150,7 +150,7 @@ class _Remover:
             if kind in _HELD_BY_ENDPOINT and item.run_id in self.blocked_runs:
                 self._note(item, "its endpoint still exists")
                 continue
-            self.on_say(f"{'stopping' if kind == 'optimization job' else 'removing'} {kind} {item.name}")
+            self.on_message(f"{'stopping' if kind == 'optimization job' else 'removing'} {kind} {item.name}")
             if self._guarded(item, partial(self._ask, item)):
                 asked.append(item)
         for item in asked if kind in _SLOW else ():
@@ -182,7 +182,7 @@ class _Remover:
 
     def _note(self, item: Resource, problem: str) -> None:
         self.problems[(item.kind, item.name)] = problem
-        self.on_say(f"{item.kind} {item.name} still exists: {problem}")
+        self.on_message(f"{item.kind} {item.name} still exists: {problem}")
 
     def _ask(self, item: Resource) -> None:
         """Request the removal until the service accepts it: it refuses resources that are in progress
@@ -244,6 +244,6 @@ class _Pauses:
             raise TimeoutError(f"it {what}; waited {waited_s:.0f} s") from cause
         if now_s - self._said_s >= REMINDER_INTERVAL_S:
             self._said_s = now_s
-            self._remover.on_say(f"{self._item.kind} {self._item.name} {what} ({waited_s:.0f} s)")
+            self._remover.on_message(f"{self._item.kind} {self._item.name} {what} ({waited_s:.0f} s)")
         self._remover.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)

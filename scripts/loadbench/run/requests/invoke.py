@@ -229,8 +229,8 @@ def _first_choice(document: dict[str, Any]) -> dict[str, Any] | None:
 
 def _text_of(choice: dict[str, Any], part: str) -> str:
     """The text of a choice: in `delta` or `message` of a chat answer, in `text` of a completion."""
-    said = choice.get(part)
-    content = said.get("content") if isinstance(said, dict) else None
+    message = choice.get(part)
+    content = message.get("content") if isinstance(message, dict) else None
     return str(content or choice.get("text") or "")
 
 

@@ -334,8 +334,8 @@ def _diagnostic(event: TerraformEvent) -> str:
 
 def _locked(words: str, backend: Mapping[str, Any] | None) -> StateLockedError:
     """Terraform's error names the owner of the lock and its time."""
-    said = dict(re.findall(r"^ *(Who|Created): +(\S.*)$", words, re.MULTILINE))
-    who, since = said.get("Who", "another process"), said.get("Created", "").partition(".")[0]
+    found = dict(re.findall(r"^ *(Who|Created): +(\S.*)$", words, re.MULTILINE))
+    who, since = found.get("Who", "another process"), found.get("Created", "").partition(".")[0]
     lock = f"s3://{backend['bucket']}/{backend['key']}.tflock" if backend else "the state file"
     return StateLockedError(
         f"{who} is using this run's state{f' since {since} UTC' if since else ''}",

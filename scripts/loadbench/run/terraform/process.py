@@ -22,7 +22,7 @@ _FILE = "terraform.pid"
 _STOPPING = "stopping"
 POLL_INTERVAL_S = 0.05
 
-OnSay = Callable[[str], None]
+OnMessage = Callable[[str], None]
 
 
 class TerraformProcess:
@@ -75,7 +75,7 @@ class TerraformProcess:
         _interrupt(self._file, self.pid)
 
 
-def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = time.monotonic) -> None:
+def stop_earlier(folder: Path, on_message: OnMessage, *, clock: Callable[[], float] = time.monotonic) -> None:
     """Stop a Terraform that an earlier, killed benchmark left running for this run, and wait for its end.
 
     It gets only one SIGINT, so that it saves its state; there is no timeout.
@@ -93,7 +93,7 @@ def stop_earlier(folder: Path, on_say: OnSay, *, clock: Callable[[], float] = ti
             interrupted = True
         if clock() - said_s >= REMINDER_INTERVAL_S:
             said_s = clock()
-            on_say(f"waiting until an earlier Terraform has ended ({said_s - started_s:.0f} s)")
+            on_message(f"waiting until an earlier Terraform has ended ({said_s - started_s:.0f} s)")
         time.sleep(POLL_INTERVAL_S)
 
 
