@@ -97,7 +97,7 @@ class ChunkScheduler:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether there are pieces nobody reads yet."""
+        """Whether there are pieces that no connection reads yet."""
         return bool(self._waiting)
 
     @property

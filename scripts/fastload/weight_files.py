@@ -26,7 +26,7 @@ _AGAIN = "Fetch the checkpoint again"
 
 @dataclass(frozen=True, slots=True)
 class WeightFiles:
-    """The names of the files, sorted, and the index's statement of what lies where, if there is an index."""
+    """The sorted names of the files, and the index's map from tensors to files, if there is an index."""
 
     names: tuple[str, ...]
     weight_map: Mapping[str, str] | None = None

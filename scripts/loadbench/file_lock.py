@@ -13,7 +13,7 @@ from pathlib import Path
 def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
     """Hold the lock of a folder, or of a file that is created if needed, and give its file descriptor.
 
-    A child process that inherits the descriptor keeps the lock until it ends. Raises BlockingIOError where
+    A child process that inherits the descriptor keeps the lock until it ends. Raises BlockingIOError if
     another process holds the lock and `wait` is false, OSError where the path cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
@@ -25,7 +25,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of this file or folder. Raises OSError where it cannot be opened."""
+    """Whether a process holds the lock of this file or folder. Raises OSError if it cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -22,7 +22,7 @@ _SHORTEST_SECRET = 6  # masking shorter values would mask ordinary words
 _SECRET_NAME = re.compile(
     r"SECRET|PASSWORD|PASSWD|CREDENTIAL|ACCESS_?KEY|API_?KEY|PRIVATE_?KEY|(^|_)TOKEN$", re.IGNORECASE
 )
-# Tokens with a prefix of their own: Hugging Face, AWS key ids, GitHub, OpenAI-like.
+# Tokens with a known prefix: Hugging Face, AWS key ids, GitHub, OpenAI-like.
 _TOKEN_LIKE = re.compile(
     r"\bhf_[A-Za-z0-9]{16,}\b|\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[oprsu]_[A-Za-z0-9]{20,}\b|\bsk-[\w-]{20,}"
 )

@@ -101,7 +101,7 @@ class Settings(_Strict):
     # How many instances of a type all endpoints of a region may have at once; a number goes for every type.
     instance_quota: NonNegativeInt | dict[str, NonNegativeInt] = DEFAULT_QUOTA
 
-    # Virtual environments of real serving engines by name; the stand-in serves for one that is missing.
+    # Virtual environments of real serving engines by name; without one the emulated server is used.
     engines: dict[Literal["vllm"], str] = Field(default_factory=dict)
 
     def quota(self, instance_type: str) -> int:

@@ -141,8 +141,8 @@ _ALSO: dict[Operation, tuple[str, ...]] = {
 # Operations that need no permission on AWS, each with its reason.
 NOT_NEEDED: dict[Operation, str] = {
     ("sts", "GetCallerIdentity"): "AWS answers it to everybody, even against a policy that denies it",
-    ("s3", "DeleteBucket"): "asked of the embedded AWS only, where loadbench makes the bucket",
-    ("s3", "CreateBucket"): "asked of the embedded AWS only: on AWS the bucket is the user's to name",
+    ("s3", "DeleteBucket"): "called on the embedded AWS only, where loadbench makes the bucket",
+    ("s3", "CreateBucket"): "called on the embedded AWS only: on AWS the bucket is the user's to name",
 }
 
 

@@ -32,7 +32,7 @@ _BACKLOG = 64
 def begin(request: dict[str, Any]) -> None:
     """Start to read a location, unless that is in progress; every process started later can share it.
 
-    `request` is {"location": …} with, where wanted, "connections". Raises StreamError where the process
+    `request` is {"location": …} with, where wanted, "connections". Raises StreamError if the process
     cannot be started; later errors are raised where tensors are read.
     """
     session = protocol.begin_session()

@@ -17,7 +17,7 @@ _SPARE_BYTES = 512 << 20
 
 
 def create(size_bytes: int) -> int:
-    """A descriptor of `size_bytes` of memory, all zero. Raises StreamError where there is not that much."""
+    """A descriptor of `size_bytes` of memory, all zero. Raises StreamError if there is not that much."""
     free_bytes = available_bytes()
     if size_bytes + _SPARE_BYTES > free_bytes:
         raise StreamError(

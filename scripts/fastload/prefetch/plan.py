@@ -150,7 +150,7 @@ def _fused_with(name: str) -> tuple[str, tuple[int, int]]:
 
 
 def _stretches(tensors: Sequence[SourceTensor]) -> list[list[SourceTensor]]:
-    """A file's tensors, divided where bytes that nobody wants lie between them."""
+    """A file's tensors, divided at gaps of unneeded bytes."""
     found: list[list[SourceTensor]] = []
     end_bytes = -1
     for tensor in tensors:

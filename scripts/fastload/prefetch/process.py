@@ -209,7 +209,7 @@ def _attend(connection: socket.socket, load: Prefetch, clients: _Clients) -> Non
             _tell(connection, load)
             is_done = lines.readline().strip() == "done"
     except (OSError, ValueError, KeyError, FastloadError):
-        pass  # the worker has died or is none: whoever started it says so
+        pass  # the worker has died or is not a worker: its parent reports that
     finally:
         with clients.lock:
             clients.connected -= 1

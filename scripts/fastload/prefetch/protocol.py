@@ -55,7 +55,7 @@ def send_greeting(connection: socket.socket, document: dict[str, Any], descripto
 
 
 def receive_greeting(connection: socket.socket) -> tuple[dict[str, Any], int]:
-    """The document and the descriptor. Raises ConnectionError where the process has ended."""
+    """The document and the descriptor. Raises ConnectionError if the process has ended."""
     head, descriptors, _, _ = socket.recv_fds(connection, _HEAD.size, 1)
     if len(head) < _HEAD.size or not descriptors:
         raise ConnectionError("the prefetching process ended before it had read what the location holds")

@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _THROTTLED_STATUS = frozenset({429, 503})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
-# A page of 1,000 keys of 1,024 characters, each written as %XX, and what stands around them.
+# A page of 1,000 keys of 1,024 characters, each encoded as %XX, with its XML.
 _MOST_PAGE_BYTES = 16 << 20
 _MOST_ERROR_BYTES = 64 << 10
 _MOST_OBJECTS = 1_000_000

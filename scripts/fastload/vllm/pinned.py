@@ -1,7 +1,7 @@
 """Pinned memory: registers mapped memory with CUDA, piece by piece, ahead of the copies.
 
 A copy from pageable memory goes through a small buffer of the driver at a fraction of the bus's rate.
-Registering takes as long as touching the pages, so it is done on a thread of its own, ahead of the copies.
+Registering takes as long as touching the pages, so it is done on a separate thread, ahead of the copies.
 """
 
 from __future__ import annotations

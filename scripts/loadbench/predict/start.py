@@ -76,7 +76,7 @@ class StartSpec:
 
     @property
     def network_limit(self) -> float | None:
-        """The narrower of the instance's network and all connections together; None where unknown."""
+        """The narrower of the instance's network and all connections together; None if unknown."""
         together = self.connection_bytes_per_s and self.connection_bytes_per_s * self.connections
         known = [rate for rate in (self.network_bytes_per_s, together) if rate]
         return min(known, default=None)

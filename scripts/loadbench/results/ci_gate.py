@@ -18,7 +18,7 @@ class Gate:
 
 
 def check_limit(comparison: Comparison, limit: float) -> Gate:
-    """Whether `b` takes more than `limit` times as long as `a`: their ratio a/b lies below 1/limit.
+    """Whether `b` takes more than `limit` times as long as `a`: their ratio a/b is below 1/limit.
 
     It fails only if the whole interval is below the limit, so that noise alone seldom fails it. Raises
     UsageError for a limit that is not above 0, and for sides without an interval: one run of each proves

@@ -86,7 +86,7 @@ class RunSummary(_Model):
         return self.status == "succeeded" and self.clock_problem is None and (self.time_to_ready_s or 0) > 0
 
     def seconds_in(self, phase: str) -> float:
-        """The phase's share of the time to ready, 0 where the run had no such phase."""
+        """The phase's share of the time to ready, 0 if the run had no such phase."""
         share = self._shares.get(phase)
         return share.seconds if share else 0.0
 

@@ -26,7 +26,7 @@ class _Model(BaseModel):
 
 
 class Figure(_Model):
-    """A mean over the repeats with its 95 % interval; the value is None where requests of that rank fail."""
+    """A mean over the repeats with its 95 % interval; the value is None if requests of that rank fail."""
 
     value: float | None
     low: float | None = None

@@ -18,7 +18,7 @@ from loadbench.what_if.distributions import Distribution, from_values
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the runs of one loading method say; `request` is None where none was answered."""
+    """What the runs of one loading method say; `request` is None if none was answered."""
 
     load_path: str
     cold_start: Distribution

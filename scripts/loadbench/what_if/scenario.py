@@ -22,7 +22,7 @@ SECONDS_PER_HOUR = 3600
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line said. None where nothing was said and the default depends on something else."""
+    """What the command line said. None if nothing was said and the default depends on something else."""
 
     rate: float | None
     burst_rate: float | None

@@ -62,7 +62,7 @@ class Engine:
     ) -> Generation:
         """Answer one request; `on_token` sees each token as it comes.
 
-        Raises RequestError where the prompt is empty, too long, or refused by the chat template.
+        Raises RequestError if the prompt is empty, too long, or refused by the chat template.
         """
         import torch
 

@@ -22,7 +22,7 @@ def pick_device() -> torch.device:
 def skeleton(config: Any) -> Any:
     """The model's modules without any memory behind them; made while the weights are still on their way.
 
-    Raises ContainerError where the architecture is not one that transformers serves.
+    Raises ContainerError if the architecture is not one that transformers serves.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -44,7 +44,7 @@ def parameter_shapes(model: Any) -> dict[str, tuple[int, ...]]:
 def fill(model: Any, tensors: dict[str, torch.Tensor], options: Options, device: torch.device) -> torch.dtype:
     """Make these tensors the model's own; nothing is copied unless the data type changes.
 
-    Gives the data type. Raises ContainerError where a parameter is missing.
+    Gives the data type. Raises ContainerError if a parameter is missing.
     """
     dtype = serving_dtype(options, tensors, device)
     for name in tensors:

@@ -43,7 +43,7 @@ def prepare(options: Options) -> None:
 def load(options: Options, device: torch.device) -> dict[str, torch.Tensor]:
     """All tensors of the model's safetensors files, on the device; writes the phase's line.
 
-    Raises ContainerError where the library cannot read them.
+    Raises ContainerError if the library cannot read them.
     """
     from runai_model_streamer import SafetensorsStreamer, list_safetensors
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def joined(
     ranks: Sequence[dict[str, torch.Tensor]], shapes: Mapping[str, Sequence[int]]
 ) -> dict[str, torch.Tensor]:
-    """The whole tensors; `shapes` are those of the model's parameters. Raises ContainerError where none fits.
+    """The whole tensors; `shapes` are those of the model's parameters. Raises ContainerError if none fits.
 
     A tensor that every rank holds whole is taken once. Others are parts along one axis, in the order of the
     ranks; where neighbouring ranks hold the same part (fewer heads than ranks), it is taken once too.

@@ -23,7 +23,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """Serves one engine once there is one; `healthy=False` makes `/ping` fail for ever."""
+    """Serves one engine once it is loaded; with `healthy=False`, `/ping` always fails."""
 
     def __init__(self, model_name: str, *, healthy: bool = True) -> None:
         self._model_name = model_name
@@ -38,7 +38,7 @@ class Server:
         self._ready_s = time.time()
 
     async def listen(self, port: int) -> None:
-        """Bind the port on loopback. Raises OSError where it is taken."""
+        """Bind the port on loopback. Raises OSError if it is taken."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_refuse_browsers])
         app.router.add_get("/ping", self._ping)
         app.router.add_post("/invocations", self._invoke)
@@ -171,7 +171,7 @@ class Server:
 
 @web.middleware
 async def _refuse_browsers(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """A page in a browser can reach a loopback port: it sends an Origin, or a Host of its own name."""
+    """Refuse web pages, which can reach a loopback port: they send an Origin, or another Host."""
     if "Origin" in request.headers or request.host.rpartition(":")[0] not in ("127.0.0.1", "localhost"):
         return _error(403, "this port serves the embedded AWS only")
     return await handler(request)

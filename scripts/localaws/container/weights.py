@@ -32,7 +32,7 @@ _READERS = min(4, os.cpu_count() or 1)
 def load_from_disk(model_dir: Path, device: torch.device) -> dict[str, torch.Tensor]:
     """All tensors of the folder's weights, on the device; writes a line per phase and file.
 
-    Raises ContainerError where the files are not a whole checkpoint.
+    Raises ContainerError if the files are not a whole checkpoint.
     """
     try:
         weights = read_weights(model_dir)

@@ -21,7 +21,7 @@ class ModelData:
 
     size_bytes: int
     shards: str | None
-    # What lies in the folder as it lies in S3.
+    # Files that are the same in the folder and in S3.
     objects: tuple[RemoteObject, ...] = ()
 
     def shareable(self) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ async def fetch(url: str, folder: Path, environment: Mapping[str, str], started:
 
 
 def _shard_folder(item: RemoteObject) -> str | None:
-    """The fast loader's folder that the object lies in; None for all other objects."""
+    """The fast loader's folder of the object; None for other objects."""
     folder, slash, _ = item.name.partition("/")
     return folder if slash and folder.startswith(FAST_LOADER_FOLDER) else None
 

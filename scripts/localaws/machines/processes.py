@@ -129,7 +129,7 @@ class Child:
         return total
 
     def peak_memory_bytes(self) -> int:
-        """The most memory the process itself has held at once (`VmHWM`); 0 where the system does not say."""
+        """The most memory the process itself has held at once (`VmHWM`); 0 if the system does not say."""
         if self.returncode is None and not self._is_tree:
             with contextlib.suppress(OSError, StopIteration):
                 status = Path(f"/proc/{self.pid}/status").read_text()

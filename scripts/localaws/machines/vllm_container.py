@@ -15,7 +15,7 @@ from pathlib import Path
 MODEL_FOLDER = "/opt/ml/model"
 _PREFIX = "SM_VLLM_"
 # What the same server needs here, unless it was set: without a GPU, without a compiler, and with an S3 whose
-# buckets have no names of their own.
+# buckets have no host names.
 _ON_THIS_MACHINE = {"VLLM_CPU_KVCACHE_SPACE": "1", "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING": "0"}
 _EAGER = "ENFORCE_EAGER"
 _QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -34,7 +34,7 @@ class Start:
 def prepare(
     engine: Path, root: Path, model_dir: Path, environment: Mapping[str, str], port: int, inherited_path: str
 ) -> Start:
-    """Make the container's environment below `root`. Raises OSError where the engine's is not there."""
+    """Make the container's environment below `root`. Raises OSError if the engine's is not there."""
     packages = next((engine / "lib").glob("python3.*/site-packages"))
     overlay = root / "venv"
     _make_overlay(engine, packages, overlay)

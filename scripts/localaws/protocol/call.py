@@ -32,7 +32,7 @@ class Call:
 
     @property
     def operation(self) -> str:
-        """The operation that X-Amz-Target names; empty where the protocol has no such header."""
+        """The operation that X-Amz-Target names; empty if the protocol has no such header."""
         return self.request.headers.get("X-Amz-Target", "").rpartition(".")[2]
 
     def json(self) -> dict[str, Any]:

@@ -19,6 +19,6 @@ def service_model(service: str) -> ServiceModel:
 
 @functools.cache
 def operation_model(service: str, name: str) -> OperationModel | None:
-    """The model of an operation; None where the service has no such operation."""
+    """The model of an operation; None if the service has no such operation."""
     model = service_model(service)
     return model.operation_model(name) if name in model.operation_names else None

@@ -1,7 +1,7 @@
 """Presigned URLs of Signature Version 2, which boto3 and the AWS CLI still create by default.
 
-The text to sign is botocore's own. Parameters that this version does not sign are refused, so that nobody can
-turn a signed address into another request.
+The string to sign is botocore's. Parameters that this version does not sign are refused, so that a signed URL
+cannot be turned into another request.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def parse_query(raw_query: str) -> list[tuple[str, str]]:
 
 
 def read_signature(request: Request) -> Signed:
-    """Find the signature in the headers or the query. Raises SignatureError where there is none."""
+    """Find the signature in the headers or the query. Raises SignatureError if there is none."""
     authorization = request.headers.get("authorization")
     if authorization:
         return _from_header(authorization[0], request.headers)

@@ -54,7 +54,7 @@ def up(state_dir: Path, settings: Settings | None) -> dict[str, Any]:
 
 
 def down(state_dir: Path) -> bool:
-    """Stop the server and wait for its end; False where none ran."""
+    """Stop the server and wait for its end; False if none ran."""
     if not lock.is_locked(state_dir):
         return False
     pid = _holder(state_dir)

@@ -1,4 +1,4 @@
-"""Cloud Control API and CloudFormation's DescribeType: a thin face on `sagemaker/`.
+"""Cloud Control API and CloudFormation's DescribeType, a thin layer over `sagemaker/`.
 
 Calls and their order as Terraform's `aws_cloudcontrolapi_resource` makes them:
 docs/facts/terraform.md#cloud-control-calls.
@@ -36,7 +36,7 @@ _BY_CLIENT = "cloudcontrol-by-client"
 _STATUS_MEMBER = "InferenceComponentStatus"
 _MOVING = ("Creating", "Updating", "Deleting")
 
-# Handler error codes of Cloud Control for what the service says.
+# Cloud Control's handler error codes for errors of the service.
 _HANDLER_CODES = {"ResourceLimitExceeded": "ServiceLimitExceeded", "NotUpdatable": "NotUpdatable"}
 
 
@@ -192,7 +192,7 @@ async def _hold(call: Call, context: Context, request: Document) -> None:
 def _started(
     context: Context, request: Document, operation: str, identifier: str | None, error: AwsError | None = None
 ) -> Document:
-    """Keep a new request; one that was refused has ended already, as Cloud Control reports it."""
+    """Store a new request; a refused one has already ended, as in Cloud Control."""
     kept: Document = {
         "TypeName": request["TypeName"],
         "Identifier": identifier,
@@ -215,7 +215,7 @@ def _started(
 
 
 def _progress(context: Context, kept: Document) -> Document:
-    """How far a request is, from the state of its resource."""
+    """The progress of a request, from the status of its resource."""
     if "OperationStatus" not in kept:
         outcome = _outcome(context, kept)
         if outcome["OperationStatus"] != "IN_PROGRESS":

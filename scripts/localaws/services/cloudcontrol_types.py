@@ -1,4 +1,4 @@
-"""The resource types that Cloud Control serves here: their schemas, and how they map to SageMaker's records.
+"""The resource types of Cloud Control: their schemas, and their mapping to SageMaker's records.
 
 Identifiers, read-only, write-only and create-only properties are those of the published CloudFormation
 schemas of AWS::SageMaker::InferenceComponent and AWS::SageMaker::EndpointConfig; the properties come from
@@ -30,7 +30,7 @@ Properties = dict[str, Any]
 
 @dataclass(frozen=True)
 class ResourceType:
-    """One type: which records it stands for, and the operations behind its handlers."""
+    """One type: its kind of records, and the operations of its handlers."""
 
     name: str
     kind: Kind
@@ -132,7 +132,7 @@ def create(context: Context, resource_type: ResourceType, properties: Properties
 
 
 def read(context: Context, resource_type: ResourceType, record: Document) -> Properties:
-    """A resource's properties as the read handler gives them."""
+    """A resource's properties from the read handler."""
     properties: Properties = shaped(_shape(resource_type.describe, output=True), record)
     for name in ("CreationTime", "LastModifiedTime"):
         if name in properties:
@@ -185,7 +185,7 @@ def update(context: Context, resource_type: ResourceType, record: Document, prop
 
 
 def find(context: Context, resource_type: ResourceType, identifier: str) -> Document | None:
-    """The record an identifier stands for, or None."""
+    """The record with an identifier, or None."""
     name = identifier.rpartition("/")[2]
     record = context.records.find(resource_type.kind, name)
     return record if record is not None and record[resource_type.identifier] == identifier else None

@@ -1,4 +1,4 @@
-"""CloudWatch alarms on one metric: kept, evaluated when somebody looks, and set by hand."""
+"""CloudWatch alarms on one metric: stored, evaluated when they are read, and set manually."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..state.store import Document
 
 Request = dict[str, Any]
 _KIND = "alarm"
-# Kept and described; the only action that is taken is a scaling policy's, by its own loop.
+# Stored and described; the only executed actions are those of scaling policies, by their own loop.
 _ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
-# Beside names and flags, an alarm is these members, kept as they came.
+# Besides names and flags, an alarm has these members, stored unchanged.
 _KEPT = (
     *(
         "AlarmName",

@@ -21,7 +21,7 @@ _WORD = re.compile(r"[\w.:/*=@#,;!+$&'()<>|~^`\-]+")
 
 
 def parse_pattern(pattern: str) -> Matches:
-    """Whether a line fits. Raises InvalidParameterException for what is no pattern, or one not served."""
+    """Whether a line matches. Raises InvalidParameterException for an invalid or unsupported pattern."""
     text = pattern.strip()
     if len(text) > _MAX_PATTERN:
         raise AwsError(

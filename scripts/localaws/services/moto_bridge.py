@@ -1,4 +1,4 @@
-"""STS, IAM and whatever else is not this package's own: served by moto, in this process, kept over restarts.
+"""STS, IAM and all other services: served by moto, in this process, with state that survives restarts.
 
 Requests that changed something are records, and are asked again of a new moto at the next start, with the
 same random numbers: data only, nothing that runs when it is read.
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS moto_requests (
   id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, seed INTEGER NOT NULL, environ TEXT NOT NULL,
   body BLOB NOT NULL);
 """
-# What a WSGI application wants to know of its server.
+# Server variables that a WSGI application needs.
 _GATEWAY: dict[str, Any] = {
     "SERVER_NAME": "127.0.0.1",
     "SERVER_PORT": "80",
@@ -51,7 +51,7 @@ _GATEWAY: dict[str, Any] = {
     "wsgi.multiprocess": False,
     "wsgi.run_once": False,
 }
-# What of a request moto looks at.
+# The parts of a request that moto uses.
 _KEPT_VARIABLES = ("REQUEST_METHOD", "PATH_INFO", "RAW_URI", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH")
 _KEPT_HEADERS = (
     "HTTP_HOST",
@@ -79,7 +79,7 @@ class MotoBridge:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
 
     def preload(self) -> None:
-        """Begin to import what every Terraform run asks for; returns at once."""
+        """Start to import the services that every Terraform run needs; returns immediately."""
         for service in _PRELOADED:
             self._thread.submit(self._app, service)
 
@@ -153,11 +153,11 @@ class MotoBridge:
             (service, seed, json.dumps(kept), body),
         )
         if self._is_empty(service):
-            # Nothing is left of all that was asked: the next start need not ask it again.
+            # Nothing is left of all requests: the next start does not need to repeat them.
             self._database.execute("DELETE FROM moto_requests WHERE service = ?", (service,))
 
     def _is_empty(self, service: str) -> bool:
-        """Whether IAM holds what it began with, and no more; of other services it is not known."""
+        """Whether IAM has only its initial content; unknown for other services."""
         return service == "iam" and _iam_counts() == self._iam_at_first
 
     def _restore(self, service: str) -> None:
@@ -179,7 +179,7 @@ def iam_backend() -> Any:
 
 
 def _iam_counts() -> list[int]:
-    """How much of each kind IAM holds."""
+    """The number of IAM's resources of each kind."""
     return [len(getattr(iam_backend(), kind)) for kind in _IAM_KINDS]
 
 

@@ -86,7 +86,7 @@ def _invoke_async(call: Call, platform: Platform, endpoint: Document) -> web.Res
     headers = call.request.headers
     location = headers.get("X-Amzn-SageMaker-InputLocation")
     if location is None or call.body:
-        text = "InvokeEndpointAsync takes an InputLocation in S3, and no body of its own."
+        text = "InvokeEndpointAsync takes an InputLocation in S3, and no body."
         raise AwsError("ValidationError", text)
     record = async_inference.accept(
         platform,

@@ -1,4 +1,4 @@
-"""Request members: each one of a served operation is honoured or refused, never dropped.
+"""Supported request members: every member of a served operation is honoured or refused, never ignored.
 
 The members come from botocore's model. What is not on an operation's list of honoured names is refused, so a
 member that a newer botocore brings is refused until somebody serves it.
@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-# Dotted names of members; `A.*` stands for A and all that is inside it.
+# Dotted names of members; `A.*` means A and everything inside it.
 Names = Collection[str]
 
 
@@ -37,7 +37,7 @@ def member_names(shape: Shape | None) -> Iterator[str]:
 
 
 def split(shape: Shape | None, honoured: Names) -> tuple[list[str], list[str]]:
-    """(honoured, refused): every member of the shape stands in exactly one of them.
+    """(honoured, refused): every member of the shape is in exactly one of them.
 
     Below a member that is refused, or honoured with all that is inside it, no more names are given.
     """

@@ -41,8 +41,8 @@ def state_folder(path: Path) -> Path:
         )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and any(path.iterdir()):
         raise StateFolderError(
-            f"others may write to the state folder {path}, so what lies in it may not be yours; if you "
-            f"trust it, close it with `chmod 700 {path}`, otherwise remove it"
+            f"others may write to the state folder {path}, so its content may not be yours; if you "
+            f"trust it, make it private with `chmod 700 {path}`, otherwise remove it"
         )
     foreign = [entry.name for entry in path.iterdir() if entry.lstat().st_uid != os.geteuid()]
     if foreign:

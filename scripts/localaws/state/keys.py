@@ -38,7 +38,7 @@ class KeyFileError(LocalAwsError):
 
 
 def read_keys(path: Path) -> list[Key]:
-    """The key pairs in a file. Raises KeyFileError where it is damaged."""
+    """The key pairs in a file. Raises KeyFileError if it is damaged."""
     try:
         keys = [Key(**item) for item in json.loads(path.read_bytes())]
     except (ValueError, TypeError, RecursionError) as error:

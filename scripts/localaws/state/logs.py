@@ -64,7 +64,7 @@ class LogStore:
         )
 
     def create(self, region: str, group: str, stream: str | None = None) -> bool:
-        """Create the group, and the stream in it, unless they exist; False where nothing was new."""
+        """Create the group, and the stream in it, unless they exist; False if nothing was new."""
         now_ms = int(self._clock() * 1000)
         with self._database.transaction():
             created = self._database.execute(
@@ -92,7 +92,7 @@ class LogStore:
             )
 
     def delete_group(self, region: str, group: str) -> bool:
-        """Remove a group with all in it; False where there was none."""
+        """Remove a group with all in it; False if there was none."""
         with self._database.transaction():
             self._database.execute(
                 "DELETE FROM log_events WHERE stream_id IN"
@@ -108,7 +108,7 @@ class LogStore:
         return removed > 0
 
     def delete_stream(self, region: str, group: str, stream: str) -> bool:
-        """Remove one stream with its events; False where there was none."""
+        """Remove one stream with its events; False if there was none."""
         with self._database.transaction():
             stream_id = self._stream_id(region, group, stream)
             self._database.execute("DELETE FROM log_events WHERE stream_id = ?", (stream_id,))

@@ -1,4 +1,4 @@
-"""Resources on disk, so that a restart finds what was there."""
+"""Resources on disk, which survive a restart."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Store:
         return json.loads(rows[0][0]) if rows else None
 
     def delete(self, region: str, kind: str, name: str) -> bool:
-        """Remove one document; False where there was none."""
+        """Remove one document; False if there was none."""
         return bool(
             self._database.execute(
                 "DELETE FROM resources WHERE region = ? AND kind = ? AND name = ?", (region, kind, name)

@@ -62,7 +62,7 @@ class Side(_Model):
 
 
 class DetailRow(_Model):
-    """One finer phase on both sides, within its phase. Means over the runs, None where no run had it."""
+    """One finer phase on both sides, within its phase. Means over the runs, None if no run had it."""
 
     name: str
     a_s: float | None

@@ -61,7 +61,7 @@ def _edges(series: Series) -> list[float]:
 
 
 def ratios(points: Sequence[ComparedPoint], width: int) -> Drawing | None:
-    """Every comparison's ratio and interval, in the order of time; None where none has a ratio."""
+    """Every comparison's ratio and interval, in the order of time; None if none has a ratio."""
     known = [point for point in points if point.estimate]
     if not known:
         return None

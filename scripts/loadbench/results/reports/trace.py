@@ -1,7 +1,7 @@
 """trace.json: the timeline as a Chrome trace, for ui.perfetto.dev and chrome://tracing.
 
 Format: the Trace Event Format of Chromium. `ts` and `dur` are microseconds; slices of one `tid` must nest, so
-a span that overlaps another of its worker without nesting gets a track of its own.
+a span that overlaps another of its worker without nesting gets a separate track.
 """
 
 from __future__ import annotations

@@ -310,7 +310,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "streamer-finds-its-role",
         "In the vLLM server's image the Run:ai streamer finds the credentials of the endpoint's role, and"
-        " asks for no more than s3:GetObject and s3:ListBucket on the model's prefix.",
+        " needs only s3:GetObject and s3:ListBucket on the model's prefix.",
         ("terraform/modules/execution_role/main.tf:_read_statements", "config.aws.yaml:runai_streamer"),
     ),
     Fact(

@@ -24,7 +24,7 @@ _TIMEOUT_S = 120
 def checksum_wheel(cache: Path, on_progress: OnProgress = ignore_progress) -> Path | None:
     """The wheel (4.4 MB), from the cache or the package index.
 
-    None where the index cannot be reached or has another file: then the container's log says that checksums
+    None if the index cannot be reached or has another file: then the container's log says that checksums
     were not compared.
     """
     kept = cache / "wheels" / _NAME

@@ -2,7 +2,7 @@
 
 In an LMI container a line of the engine may have four prefixes: from djl-serving's logger (two layouts), MPI,
 a terminal colour, and vLLM's own prefix with the process's name (docs/facts/sagemaker.md#log-lines-of-lmi).
-SGLang and TGI have prefixes of their own, and Ray puts one before vLLM's.
+SGLang and TGI have other prefixes, and Ray adds one before vLLM's.
 """
 
 from __future__ import annotations

@@ -36,12 +36,12 @@ async def handle(call: Call) -> web.StreamResponse:
 
 
 def target_key(request: Document) -> str:
-    """The name under which a target lies."""
+    """The key of a target's record."""
     return f"{request['ResourceId']}|{request['ScalableDimension']}"
 
 
 def register_target(call: Call, request: Document) -> Document:
-    """RegisterScalableTarget: makes one, or changes the members that are given."""
+    """RegisterScalableTarget: creates a target, or changes the given members."""
     _check_namespace(request)
     resource = parse_resource(request)
     if not resource_exists(call.emulator, call.region, resource):

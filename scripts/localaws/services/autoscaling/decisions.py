@@ -1,4 +1,4 @@
-"""How many instances or copies a policy wants, from what was measured. Pure functions.
+"""The count of instances or copies that a policy requests, from measurements. Pure functions.
 
 Target tracking follows Application Auto Scaling's own alarms: more than the target in three periods in a row
 scales out at once to what the target needs; less than nine tenths of it in fifteen periods scales in. Steps
@@ -17,7 +17,7 @@ _LOW_SHARE = 0.9
 
 
 def tracked(values: Sequence[float], current: int, target: float, *, scale_in: bool = True) -> int | None:
-    """The count that keeps a metric per copy at its target; None while the alarms are silent.
+    """The count that keeps a metric per copy at its target; None while there is no alarm.
 
     `values` are the periods' figures per copy, newest last.
     """

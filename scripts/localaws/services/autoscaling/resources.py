@@ -1,4 +1,4 @@
-"""What is scaled: an endpoint's variant in instances, an inference component in copies."""
+"""The scalable resources: an endpoint's variant by instances, an inference component by copies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scaled:
 
     @property
     def noun(self) -> str:
-        """What is counted, as activities word it."""
+        """The counted unit, in the wording of activities."""
         return "copy count" if self.component else "instance count"
 
 
@@ -53,7 +53,7 @@ def resource_exists(emulator: Emulator, region: str, resource: Scaled) -> bool:
 
 
 def current_count(emulator: Emulator, region: str, resource: Scaled) -> int | None:
-    """How many were asked for last; None where there is no such resource."""
+    """The desired count; None if there is no such resource."""
     records = platform_of(emulator).records(region)
     if resource.component:
         component = records.find("inference-component", resource.component)
@@ -86,7 +86,7 @@ def failure(emulator: Emulator, region: str, resource: Scaled) -> str | None:
 
 
 def set_count(emulator: Emulator, region: str, resource: Scaled, count: int) -> None:
-    """Ask SageMaker for another count, as the service's own role does. Raises AwsError as its API does."""
+    """Request another count from SageMaker, like the service's role. Raises AwsError like the API."""
     platform = platform_of(emulator)
     context = Context(platform, platform.records(region))
     if resource.component:

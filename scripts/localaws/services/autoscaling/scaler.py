@@ -33,17 +33,17 @@ _CONCURRENCY = "Concurrent"
 
 @dataclass
 class Load:
-    """What one resource's copies were asked, by period."""
+    """Invocations of one resource's copies, by period."""
 
     invocations: deque[float] = field(default_factory=lambda: deque(maxlen=LOW_PERIODS))
     concurrency: deque[float] = field(default_factory=lambda: deque(maxlen=LOW_PERIODS))
-    # By copy; None before the first sample, which counts nothing: earlier requests are of no period.
+    # By copy; None before the first sample, which is not counted: earlier requests belong to no period.
     served: dict[str, int] | None = None
     requests: int = 0
     outstanding: list[float] = field(default_factory=list)
 
     def sample(self, copies: list[ModelCopy]) -> None:
-        """Count what came since the last sample, and what is being answered now."""
+        """Count the requests since the last sample, and those in progress."""
         if self.served is not None:
             self.requests += sum(copy.served - self.served.get(copy.id, 0) for copy in copies)
         self.served = {copy.id: copy.served for copy in copies}
@@ -72,7 +72,7 @@ class Scaler:
         self._task = asyncio.create_task(self._run(), name="autoscaling")
 
     async def close(self) -> None:
-        """End the loop; activities under way stay as they are."""
+        """Stop the loop; activities in progress are not changed."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -127,7 +127,7 @@ class Scaler:
         return list(fleet.copies()) if fleet else []
 
     def _wanted(self, region: str, policy: Document, load: Load, count: int) -> tuple[int | None, str]:
-        """What one policy wants, and the alarm behind it."""
+        """The count that one policy requests, and its alarm."""
         tracking = policy.get("TargetTrackingScalingPolicyConfiguration")
         if tracking:
             metric = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType", "")

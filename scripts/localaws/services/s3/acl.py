@@ -1,4 +1,6 @@
-"""Access control lists: kept and given back, under the bucket's ownership rule; nobody else ever calls."""
+"""Access control lists: stored and returned, subject to the bucket's ownership setting; the only
+caller is the owner.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _GROUPS = "http://acs.amazonaws.com/groups"
 _EVERYBODY = f"{_GROUPS}/global/AllUsers"
 _AUTHENTICATED = f"{_GROUPS}/global/AuthenticatedUsers"
 _LOG_DELIVERY = f"{_GROUPS}/s3/LogDelivery"
-# What each canned list grants beside the owner's full control.
+# Grants of each canned ACL besides the owner's full control.
 _CANNED: dict[str, list[tuple[str, str]]] = {
     "private": [],
     "public-read": [(_EVERYBODY, "READ")],
@@ -45,7 +47,7 @@ SETTING = "acl"
 def of_request(storage: Storage, request: S3Request) -> str:
     """The list that the headers of a write ask for, as a document; empty for the owner's full control alone.
 
-    Raises AccessControlListNotSupported where the bucket's ownership rule leaves no lists.
+    Raises AccessControlListNotSupported if the bucket's ownership rule leaves no lists.
     """
     return _from_headers(request, _ownership(storage, request.bucket)) or ""
 
@@ -99,7 +101,7 @@ async def _wanted(storage: Storage, request: S3Request, operation: str) -> str:
 
 
 def _from_headers(request: S3Request, ownership: str) -> str | None:
-    """The list of the canned name or the grants, None where the headers ask for none."""
+    """The list of the canned name or the grants, None if the headers ask for none."""
     canned = request.headers.get("x-amz-acl")
     grants = {name: request.headers[name] for name in _GRANT_HEADERS if name in request.headers}
     if canned is None and not grants:

@@ -1,4 +1,4 @@
-"""What an object is stored with beside its bytes and metadata: class, encryption, redirect, lock.
+"""Attributes of an object besides its bytes and metadata: class, encryption, redirect, lock.
 
 They are response headers of every later GET and HEAD, and are kept as such among an object's headers.
 """
@@ -36,7 +36,7 @@ def stored_attributes(storage: Storage, request: S3Request) -> dict[str, str]:
 
 
 def metadata_of(found: Object) -> dict[str, str]:
-    """What of an object's headers a copy takes over: its metadata, not what it was stored with."""
+    """The headers that a copy inherits: metadata, but no storage attributes."""
     return {
         name: value
         for name, value in found.headers.items()
@@ -51,7 +51,7 @@ def encryption_headers(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def storage_class(found: Object) -> str:
-    """The class's name; the standard one is not kept."""
+    """The class's name; the standard class is not stored."""
     return found.headers.get(_CLASS, "STANDARD")
 
 

@@ -1,4 +1,4 @@
-"""A bucket's configuration documents: each is checked by its shape, kept, and given back as it came.
+"""A bucket's configuration documents: each is validated, stored, and returned unchanged.
 
 Versioning, object lock, default encryption and ownership act; the others are kept only, as
 docs/embedded-aws.md says.
@@ -211,7 +211,7 @@ async def delete_setting(storage: Storage, request: S3Request) -> web.StreamResp
 
 
 async def put_policy(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """PutBucketPolicy: kept as it came; everybody who can call is the owner."""
+    """PutBucketPolicy: stored unchanged; the only caller is the owner."""
     body = await read_document(request)
     try:
         policy = json.loads(body)

@@ -25,7 +25,7 @@ async def list_buckets(storage: Storage, request: S3Request) -> web.StreamRespon
 
 
 async def create_bucket(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """CreateBucket; making one's own again is fine in the oldest region, as in AWS.
+    """CreateBucket; creating an own bucket again is allowed in the oldest region, as in AWS.
 
     A new bucket has no lists of access, blocks public access, and encrypts with S3's own key, as AWS's have.
     """

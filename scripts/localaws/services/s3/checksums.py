@@ -1,4 +1,4 @@
-"""S3's checksums: of one body, and of an object that came in parts.
+"""S3's checksums: of one body, and of a multipart object.
 
 Source: "Checking object integrity" in the S3 User Guide. Values travel as base64 of the big-endian bytes.
 """
@@ -24,7 +24,7 @@ HEADERS = frozenset(HEADER_PREFIX + name for name in ALGORITHMS)
 
 
 class Hash(Protocol):
-    """What hashlib's objects can do, as far as it is needed here."""
+    """The part of hashlib's interface that is used here."""
 
     def update(self, data: Data, /) -> None:
         """Add bytes."""
@@ -75,7 +75,7 @@ def new(algorithm: str) -> Hash:
 
 
 def encoded(digest: bytes) -> str:
-    """A digest as headers carry it."""
+    """A digest in the format of headers."""
     return base64.b64encode(digest).decode()
 
 

@@ -74,7 +74,7 @@ class ChunkDecoder:
         return payload
 
     def finish(self) -> None:
-        """Say that the body has ended; checks that it is whole, and reads the trailers."""
+        """End the body: check that it is complete, and read the trailers."""
         if self._state != "trailer":
             raise AwsError("IncompleteBody", "The request body terminated unexpectedly")
         signature = ""

@@ -1,4 +1,4 @@
-"""What the ordered failures do to a transfer."""
+"""The effects of injected faults on a transfer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 
 def reset_connection(request: web.BaseRequest) -> NoReturn:
-    """Cut the connection as a broken network does: with RST, whatever is still unsent."""
+    """Abort the connection with RST, like a broken network."""
     transport = request.transport
     if transport is not None:
         sock = transport.get_extra_info("socket")
@@ -20,7 +20,7 @@ def reset_connection(request: web.BaseRequest) -> NoReturn:
 
 
 def close_connection(request: web.BaseRequest) -> NoReturn:
-    """End the connection in good order although the body is not complete."""
+    """Close the connection normally although the body is not complete."""
     if request.transport is not None:
         request.transport.close()
     raise ConnectionResetError("truncated on order")

@@ -1,4 +1,4 @@
-"""What objects there are and which bytes on disk make them up: the object store's records.
+"""The object store's records: its objects, and their files on disk.
 
 An object's bytes are extents: pieces of files with random names. Names that clients choose never reach the
 file system. A file is written first and the record after it, in one transaction: what has no record does not
@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS s3_parts (
   upload_id TEXT NOT NULL, number INTEGER NOT NULL, size_bytes INTEGER NOT NULL, etag TEXT NOT NULL,
   modified_s REAL NOT NULL, extents TEXT NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY (upload_id, number));
 """
-# Columns that folders of earlier versions of this package lack.
+# Columns that are missing in folders of earlier versions of this package.
 _ADDED_COLUMNS = {
     "s3_objects": {
         "version_id": "TEXT NOT NULL DEFAULT 'null'",
@@ -90,7 +90,7 @@ class Index:
         return file_id, self.path(file_id)
 
     def path(self, file_id: str) -> Path:
-        """Where a file lies."""
+        """The path of a file."""
         return self._folder / file_id[:2] / file_id
 
     def link(self, extents: Iterable[Extent]) -> tuple[Extent, ...]:
@@ -153,7 +153,7 @@ class Index:
         )
 
     def delete_setting(self, bucket: str, name: str) -> None:
-        """Forget a configuration document, if there is one."""
+        """Delete a configuration document, if there is one."""
         self._database.execute("DELETE FROM s3_bucket_settings WHERE bucket = ? AND name = ?", (bucket, name))
 
     # Objects and their versions
@@ -319,7 +319,7 @@ class Index:
         return [upload_of(row) for row in rows]
 
     def put_part(self, upload_id: str, part: Part) -> bool:
-        """Record a part in place of any older one; False where the upload has ended meanwhile."""
+        """Record a part in place of any older one; False if the upload has ended meanwhile."""
         with self._database.transaction():
             if not self._database.query("SELECT 1 FROM s3_uploads WHERE upload_id = ?", (upload_id,)):
                 return False

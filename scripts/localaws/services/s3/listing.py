@@ -53,7 +53,7 @@ def page(index: Index, bucket: str, prefix: str, delimiter: str, after: str, max
             if cut >= 0:
                 found.last = item.key[: cut + len(delimiter)]
                 found.prefixes.append(found.last)
-                # Skip all that the prefix stands for, without reading it.
+                # Skip everything with this prefix without reading it.
                 start, inclusive, limit = behind(found.last), True, _FIRST_SCAN
                 break
             found.objects.append(item)
@@ -290,7 +290,7 @@ def owner(request: S3Request) -> Element:
 
 
 def encoder(request: S3Request) -> Callable[[str], str]:
-    """How names are written: percent-encoded where the client asks for it."""
+    """The encoding of names: percent-encoded if the client requests it."""
     encoding = request.query.get("encoding-type")
     if encoding not in (None, "url"):
         raise AwsError("InvalidArgument", "Invalid Encoding Method specified in Request")

@@ -1,4 +1,4 @@
-"""Documents that clients send, read by the shapes of S3's own model: unknown elements are malformed."""
+"""Parses documents of clients by the shapes of S3's model: unknown elements are malformed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .xml import NAMESPACE, parse
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?)?")
-# Prefixes stand in the text as clients' SDKs expect them.
+# Prefixes are part of the names, as clients' SDKs expect.
 ElementTree.register_namespace("xsi", _XSI)
 
 
 def read_payload(operation: str, payload: str, body: bytes) -> tuple[Any, str]:
-    """The value of an operation's payload, and its document as it is kept. Raises MalformedXML."""
+    """The value of an operation's payload, and its document as it is stored. Raises MalformedXML."""
     shape = service_model("s3").operation_model(operation).input_shape.members[payload]
     root = parse(body)
     if root.tag != _root_name(shape):
@@ -99,7 +99,7 @@ def _scalar(shape: Shape, text: str) -> Any:
     if kind == "timestamp" and not _TIME.fullmatch(text):
         raise _malformed(f"{text[:50]!r} is not a time.")
     allowed = shape.metadata.get("enum")
-    # The model lists no us-east-1 among the regions; S3 has words of its own for it, and so has CreateBucket.
+    # The model does not list us-east-1 as a region; S3 and CreateBucket treat it specially.
     if allowed and text not in allowed and shape.name != "BucketLocationConstraint":
         raise _malformed(f"{text[:50]!r} is none of {', '.join(allowed)}.")
     return text

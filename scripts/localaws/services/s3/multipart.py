@@ -96,7 +96,8 @@ async def upload_part_copy(storage: Storage, request: S3Request) -> web.StreamRe
     wanted = range_of(request.headers.get("x-amz-copy-source-range"), source.size_bytes)
     start, size_bytes = wanted or (0, source.size_bytes)
     extents = [Extent(*piece) for piece in pieces(source.extents, start, size_bytes)]
-    # A whole object's MD5 is its ETag only if it came in one piece; for a copied part any unique tag will do.
+    # A whole object's MD5 is its ETag only if it came in one piece; for a copied part any unique tag is
+    # valid.
     etag = source.etag if wanted is None and "-" not in source.etag else _tag_of(source, start, size_bytes)
     part = Part(number, size_bytes, etag, time.time(), storage.index.link(extents))
     _record(storage, request, part)
@@ -148,7 +149,7 @@ async def abort_upload(storage: Storage, request: S3Request) -> web.StreamRespon
 
 
 def _record(storage: Storage, request: S3Request, part: Part) -> None:
-    """Make a part count. Raises NoSuchUpload where the upload has ended meanwhile."""
+    """Record a part. Raises NoSuchUpload if the upload has ended meanwhile."""
     if not storage.index.put_part(request.query["uploadId"], part):
         storage.index.remove_files(part.extents)
         raise AwsError("NoSuchUpload", "The specified upload does not exist.", 404)
@@ -169,7 +170,7 @@ def _check_claims(request: S3Request, upload: Upload, parts: Sequence[Part]) -> 
 
 
 def _assembled(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Object:
-    """The object that the parts become; its ETag is the MD5 of theirs, as S3's is."""
+    """The object from the parts; its ETag is the MD5 of theirs, as in S3."""
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
     return Object(
         upload.bucket,
@@ -214,7 +215,7 @@ def _chosen_parts(index: Index, upload: Upload, completion: dict[str, Any]) -> l
 
 
 def _checksums(request: S3Request, upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
-    """The object's checksum, where every part has one. Raises BadDigest where it is not the expected."""
+    """The object's checksum, where every part has one. Raises BadDigest if it is not the expected."""
     algorithm, kind = upload.checksum_algorithm, upload.checksum_type
     name = f"{checksums.HEADER_PREFIX}{algorithm}"
     if algorithm is None or kind is None or any(name not in part.checksums for part in parts):

@@ -1,4 +1,4 @@
-"""GetObjectAttributes: what is asked for of an object, without its bytes."""
+"""GetObjectAttributes: the requested attributes of an object."""
 
 from __future__ import annotations
 

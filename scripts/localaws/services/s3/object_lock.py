@@ -1,4 +1,4 @@
-"""Object lock: retention and legal hold of versions, the bucket's default, and what they forbid."""
+"""Object lock: retention and legal hold of versions, the bucket's default, and their enforcement."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def check_configuration(storage: Storage, bucket: str, value: dict[str, Any]) ->
 
 
 def _locked(storage: Storage, request: S3Request) -> S3Request:
-    """The request. Raises InvalidRequest where its bucket has no object lock."""
+    """The request. Raises InvalidRequest if its bucket has no object lock."""
     if storage.index.setting(request.bucket, SETTING) is None:
         raise AwsError("InvalidRequest", "Bucket is missing Object Lock Configuration")
     return request

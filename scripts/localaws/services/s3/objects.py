@@ -143,7 +143,7 @@ async def copy_object(storage: Storage, request: S3Request) -> web.StreamRespons
         version_id=version_id,
         sequence=sequence,
     )
-    # The source, and what stands at the goal, may have changed while a checksum was made.
+    # The source and the destination may have changed while a checksum was computed.
     find_bucket(storage, request.bucket)
     check_write(storage, request)
     made = replace(made, extents=_linked(storage, source))
@@ -164,7 +164,7 @@ async def copy_object(storage: Storage, request: S3Request) -> web.StreamRespons
 
 
 async def _copied_checksums(storage: Storage, request: S3Request, source: Object) -> dict[str, str]:
-    """The source's checksums, or one of the algorithm that the copy asks for."""
+    """The source's checksums, or one with the requested algorithm."""
     algorithm = request.headers.get("x-amz-checksum-algorithm", "").lower()
     name = f"{checksums.HEADER_PREFIX}{algorithm}"
     if not algorithm or (name in source.checksums and "-" not in source.checksums[name]):
@@ -189,7 +189,7 @@ def _linked(storage: Storage, source: Object) -> tuple[Extent, ...]:
 
 
 def _directive(request: S3Request, header: str) -> bool:
-    """Whether a copy is to have attributes of its own. Raises InvalidArgument."""
+    """Whether a copy gets new attributes. Raises InvalidArgument."""
     directive = request.headers.get(header, "COPY")
     if directive not in ("COPY", "REPLACE"):
         raise AwsError("InvalidArgument", f"Unknown directive in {header}.")
@@ -239,7 +239,7 @@ def check_write(storage: Storage, request: S3Request) -> None:
 
 
 def _selection(request: S3Request, found: Object) -> tuple[int, int, int, dict[str, str]]:
-    """(start, bytes, status, headers) of what the request wants of the object."""
+    """(start, bytes, status, headers) of the requested part of the object."""
     headers: dict[str, str] = {}
     if "partNumber" in request.query:
         number = request.number("partNumber", 1, 10_000)
@@ -276,7 +276,7 @@ def _headers(request: S3Request, found: Object, status: int) -> dict[str, str]:
 
 
 def _overrides(query: Mapping[str, str]) -> dict[str, str]:
-    """Headers that a (presigned) address asks for in place of the object's own."""
+    """Response headers that a (presigned) URL overrides."""
     wanted = {name: query[f"response-{name}"] for name in _OVERRIDES if f"response-{name}" in query}
     if any(not value.isprintable() for value in wanted.values()):
         raise AwsError("InvalidArgument", "A response header override holds a control character.")

@@ -1,7 +1,7 @@
-"""Which operation of S3's own model a request is.
+"""Finds the operation of S3's model for a request.
 
 Every operation of the model is recognised, served or not, and a query parameter that the operation does not
-have is refused: a sub-resource that nobody here knows must never act on the object or the bucket itself.
+have is refused: an unknown sub-resource must never act on the object or the bucket itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def identify(method: str, bucket: str, key: str, query: Mapping[str, str], heade
     """The operation's name in the model. Raises NotImplemented or MethodNotAllowed."""
     level = "object" if key else "bucket" if bucket else "service"
     if (method, bucket, key) == ("POST", "WriteGetObjectResponse", ""):
-        return bucket  # the one operation with an address of its own
+        return bucket  # the only operation with its own path
     fitting = [
         address
         for address in _addresses().get((level, method), ())

@@ -30,7 +30,7 @@ _HEX_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True)
 class Received:
-    """What has arrived: size, MD5 (the ETag), and the checksum that the client sent and that was right."""
+    """The received body: size, MD5 (the ETag), and the client's verified checksum."""
 
     size_bytes: int
     md5: bytes
@@ -45,7 +45,7 @@ class Received:
 async def receive(
     call: Call, path: Path, threads: ThreadPoolExecutor, transfer: Transfer, reset: FaultSpec | None = None
 ) -> Received:
-    """Write the body to a new file. Raises AwsError, leaving no file, unless every promise about it holds.
+    """Write the body to a new file. Raises AwsError, leaving no file, if its size or a checksum is wrong.
 
     `reset` cuts the connection after its number of bytes.
     """
@@ -181,7 +181,7 @@ def _expected_bytes(get: Callable[[str], str | None], chunked: bool) -> int:
 
 
 def _algorithm(get: Callable[[str], str | None]) -> str | None:
-    """The checksum that the client sends in a header or trailer, or asks for."""
+    """The checksum that the client sends in a header or trailer, or requests."""
     for algorithm in checksums.ALGORITHMS:
         if get(f"{checksums.HEADER_PREFIX}{algorithm}") is not None:
             return algorithm

@@ -1,4 +1,4 @@
-"""What the object store keeps of buckets, objects and uploads, and how a row of a table holds it."""
+"""Records of buckets, objects and uploads, and their rows in the database."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Bucket:
 
 
 def dump_extents(extents: Sequence[Extent]) -> str:
-    """Extents as a column holds them."""
+    """Extents in the format of the column."""
     return json.dumps([(extent.file_id, extent.offset, extent.size_bytes) for extent in extents])
 
 

@@ -1,4 +1,4 @@
-"""What an S3 request asks for: bucket, key, sub-resource, and the headers that matter."""
+"""A parsed S3 request: bucket, key, sub-resource, and relevant headers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 @dataclass(frozen=True)
 class S3Request:
-    """A call with its address taken apart. `key` is empty for requests to a bucket, both for those to S3."""
+    """A call with its parsed path. `key` is empty for requests to a bucket, both for those to S3."""
 
     call: Call
     bucket: str
@@ -52,7 +52,7 @@ class S3Request:
 
 
 def read_request(call: Call) -> S3Request:
-    """Take the address apart. Raises InvalidURI or KeyTooLongError."""
+    """Parse the path. Raises InvalidURI or KeyTooLongError."""
     path, raw_query = split_target(call.request.raw_path)
     bucket, _, raw_key = path.removeprefix("/").partition("/")
     try:
@@ -71,13 +71,13 @@ def read_request(call: Call) -> S3Request:
 
 
 def check_bucket_name(name: str) -> None:
-    """Raise InvalidBucketName unless the name is one that S3 takes."""
+    """Raise InvalidBucketName unless the name is valid."""
     if not _BUCKET_NAME.fullmatch(name) or ".." in name:
         raise AwsError("InvalidBucketName", "The specified bucket is not valid.")
 
 
 def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """What of an upload's headers the object keeps. Raises MetadataTooLarge."""
+    """The headers of an upload that are stored with the object. Raises MetadataTooLarge."""
     kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
     encodings = [item.strip() for item in kept.pop("content-encoding", "").split(",")]
     if encoding := ",".join(item for item in encodings if item and item != "aws-chunked"):
@@ -106,7 +106,7 @@ def check_tags(tags: Mapping[str, str], most: int = 10) -> None:
 
 
 def range_of(header: str | None, size_bytes: int) -> tuple[int, int] | None:
-    """(start, bytes) of a Range header, None where all is wanted. Raises InvalidRange.
+    """(start, bytes) of a Range header, None if all is wanted. Raises InvalidRange.
 
     Like S3, several ranges or an unknown unit get the whole object.
     """
@@ -151,7 +151,7 @@ def check_conditions(
 
 
 def precondition_failed(condition: str) -> AwsError:
-    """S3's answer where a condition of the request does not hold."""
+    """S3's error for a failed condition of the request."""
     text = "At least one of the pre-conditions you specified did not hold"
     return AwsError("PreconditionFailed", text, 412, {"Condition": condition})
 

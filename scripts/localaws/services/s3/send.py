@@ -25,7 +25,7 @@ Piece = tuple[str, int, int]  # file id, offset in the file, bytes
 
 
 def pieces(extents: Iterable[Extent], start: int, size_bytes: int) -> list[Piece]:
-    """Where the bytes from `start` on lie."""
+    """The place of the bytes from `start` on."""
     found: list[Piece] = []
     for extent in extents:
         if size_bytes <= 0:
@@ -48,9 +48,9 @@ async def send(
     transfer: Transfer,
     broken: FaultSpec | None = None,
 ) -> web.StreamResponse:
-    """Send the headers, then the pieces. `broken` is the failure that was ordered for this body, if any."""
+    """Send the headers, then the pieces. `broken` is the injected fault of this body, if any."""
     with ExitStack() as files:
-        # Open before anything is awaited: a DELETE or an overwrite cannot take away what this reader began.
+        # Opened before any await: a DELETE or an overwrite does not affect this reader.
         opened = [
             (files.enter_context(_open(path(name))) if number < _MAX_OPEN_FILES else None, name, offset, size)
             for number, (name, offset, size) in enumerate(wanted)

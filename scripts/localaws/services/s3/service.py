@@ -1,4 +1,4 @@
-"""Which function serves an S3 operation. One of S3's model that is not here is refused by its name."""
+"""The function of each S3 operation; other operations of S3's model are refused by name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ObjectStore:
         self._storage.threads.shutdown()
 
     async def handle(self, call: Call) -> web.StreamResponse:
-        """Run the operation that the request asks for."""
+        """Run the requested operation."""
         request = read_request(call)
         method = call.request.method
         name = identify(method, request.bucket, request.key, request.query, request.headers)

@@ -1,4 +1,4 @@
-"""What every S3 operation works with, and the steps that several of them share."""
+"""The context of S3 operations, and steps that several of them share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def find_bucket(storage: Storage, name: str) -> Bucket:
 
 
 def versioning(storage: Storage, bucket: str) -> str:
-    """`Enabled`, `Suspended`, or nothing for a bucket that never kept versions."""
+    """`Enabled`, `Suspended`, or empty for a bucket that never had versioning."""
     document = storage.index.setting(bucket, "versioning") or ""
     return next((status for status in ("Enabled", "Suspended") if f">{status}<" in document), "")
 
@@ -154,7 +154,7 @@ async def receive_file(storage: Storage, request: S3Request, operation: str) -> 
 
 
 def strike(request: S3Request, operation: str) -> None:
-    """Fail before anything is done, where that was ordered."""
+    """Fail before anything is done if a fault says so."""
     faults, fields = request.call.emulator.faults, match(request, operation)
     if faults.take("expired_token", **fields):
         raise AwsError("ExpiredToken", "The provided token has expired.", 400)
@@ -165,14 +165,14 @@ def strike(request: S3Request, operation: str) -> None:
 
 
 def broken_body(request: S3Request, operation: str) -> FaultSpec | None:
-    """The failure that was ordered for the body of this answer."""
+    """The injected fault for the body of this response."""
     fields = match(request, operation)
     struck = (request.call.emulator.faults.take(kind, **fields) for kind in _BROKEN_BODIES)
     return next((fault for fault in struck if fault), None)
 
 
 def match(request: S3Request, operation: str) -> dict[str, str | None]:
-    """What a fault's match fields are compared with."""
+    """The values that a fault's match fields are compared with."""
     key = request.call.emulator.keys.get(request.call.access_key_id)
     return {
         "service": "s3",

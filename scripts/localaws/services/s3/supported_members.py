@@ -1,4 +1,4 @@
-"""Which members of which S3 operations are honoured; everything else in S3's model is refused by name."""
+"""The supported members of S3 operations; everything else in S3's model is refused by name."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _KEYS = (*_LISTED, "MaxKeys", "OptionalObjectAttributes")
 
 
 def _kept(payload: str) -> tuple[str, ...]:
-    """A configuration document that is kept and given back as it came."""
+    """A configuration document that is stored and returned unchanged."""
     return (*_BUCKET, *_DOCUMENT, f"{payload}.*")
 
 
@@ -154,7 +154,7 @@ _CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-
 
 
 def check_members(request: S3Request, operation: str) -> None:
-    """Raise NotImplemented for an operation that is not served, or a member of it that would be dropped."""
+    """Raise NotImplemented for an unsupported operation or member."""
     names = HONOURED.get(operation)
     if names is None:
         raise refuse(operation)
@@ -173,14 +173,14 @@ def check_members(request: S3Request, operation: str) -> None:
             continue  # of the request's own document, and checked with it
         if named is None and header.startswith("x-amz-") and header not in _TRANSPORT:
             raise _refused(f"the header {header}", operation)
-        # On reads without such members HTTP's conditions are the caches' business.
+        # For reads without such members HTTP's conditions are for caches.
         is_write = model.http["method"] not in ("GET", "HEAD")
         if named is None and is_write and header in _CONDITIONS:
             raise _refused(f"the header {header}", operation)
 
 
 def check_document(operation: str, payload: str, value: Any) -> None:
-    """Raise NotImplemented for an element of a parsed document that would be dropped."""
+    """Raise NotImplemented for an unsupported element of a parsed document."""
     shape = service_model("s3").operation_model(operation).input_shape
     if refused := supported_members.refused_in(shape, {payload: value}, HONOURED[operation]):
         raise _refused(f"the element {', '.join(refused)}", operation)

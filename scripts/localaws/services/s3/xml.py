@@ -1,4 +1,4 @@
-"""XML bodies of S3, small and without namespaces' trouble."""
+"""XML bodies of S3, without namespaces."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def parse(body: bytes) -> ElementTree.Element:
 
 
 def iso_time(epoch_s: float) -> str:
-    """A time as S3's documents carry it, to the millisecond."""
+    """A time in the format of S3's documents, to the millisecond."""
     moment = datetime.fromtimestamp(epoch_s, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 

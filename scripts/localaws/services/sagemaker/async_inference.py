@@ -83,7 +83,7 @@ async def _run(platform: Platform, region: str, record: Document) -> None:
 
 
 async def _turn(platform: Platform, region: str, record: Document) -> ModelCopy:
-    """A copy that may take one more request; its place is taken. Raises AwsError where none comes in time."""
+    """A copy that may take one more request; its place is taken. Raises AwsError if none comes in time."""
     name = record["endpoint"]
     while time.time() < record["expires_s"]:
         endpoint = platform.records(region).find("endpoint", name)

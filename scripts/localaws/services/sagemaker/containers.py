@@ -53,7 +53,7 @@ def component_spec(component: Document) -> ContainerSpec:
 
 
 def primary_container(model: Document) -> Document:
-    """The container of a model. Raises DeploymentError where it has several, or none."""
+    """The container of a model. Raises DeploymentError if it has several, or none."""
     containers: list[Document] = model.get("Containers") or [model.get("PrimaryContainer") or {}]
     if len(containers) > 1:
         raise DeploymentError(

@@ -16,7 +16,7 @@ from ...errors import AwsError
 from ...state.store import Document
 from ..cloudwatch_alarms import find_alarm, state_of
 
-# Without a policy everything goes over at once, and nobody waits.
+# Without a policy all requests are shifted at once, without a wait.
 _NO_POLICY: Document = {}
 
 
@@ -30,7 +30,7 @@ class Policy:
     termination_wait_s: float
     timeout_s: float | None
     alarms: tuple[str, ...]
-    # Copies or instances at a time, for updates in batches; None where the new fleet comes up as a whole.
+    # Copies or instances at a time, for updates in batches; None if the new fleet comes up as a whole.
     batch: Document | None = None
 
     def batch_size(self, total: int) -> int:

@@ -18,7 +18,7 @@ from ...machines.model_copy import ContainerSpec, ModelCopy
 from ...machines.model_data import FAST_LOADER_FOLDER
 from .records import now
 
-# More copies on one machine than anybody asks for.
+# More copies than fit on one machine in practice.
 _MOST_COPIES = 1000
 
 Died = Callable[[ModelCopy, str], None]
@@ -40,7 +40,7 @@ class Fleet:
         self.spec = spec
         self.instances: list[Instance] = []
         self.weight = 1.0
-        # A shadow variant gets copies of requests; nobody gets its answers.
+        # A shadow variant gets copies of requests; its responses are discarded.
         self.is_shadow = False
         self.routes_at_random = False
         self._emulator = emulator

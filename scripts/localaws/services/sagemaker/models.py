@@ -102,7 +102,7 @@ def _check_variant(variant: Document) -> None:
 
 
 def _check_shadows(request: Request, with_models: bool) -> None:
-    """A shadow variant stands beside one production variant, and has a model of its own."""
+    """A shadow variant accompanies one production variant, and has its own model."""
     shadows = request.get("ShadowProductionVariants", [])
     if not shadows:
         return

@@ -57,7 +57,7 @@ class Platform:
     def http(self) -> aiohttp.ClientSession:
         """The client for containers on loopback."""
         if self._http is None:
-            # Streams of many readers at once; a container queues by itself.
+            # Many concurrent streams; a container has its own queue.
             self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self._http
 

@@ -124,9 +124,9 @@ RUNTIME_HONOURED: dict[str, tuple[str, ...]] = {
 
 
 def check_members(operation: OperationModel, document: Any) -> None:
-    """Raise ValidationException for members of a request that would be dropped.
+    """Raise ValidationException for unsupported members of a request.
 
-    A false or empty value asks for nothing and passes.
+    A false or empty value is accepted.
     """
     shape = operation.input_shape
     if shape is None:
@@ -140,7 +140,7 @@ def check_members(operation: OperationModel, document: Any) -> None:
 
 
 def check_headers(operation: OperationModel, headers: Mapping[str, str]) -> None:
-    """Raise ValidationError for a header of InvokeEndpoint that would be dropped."""
+    """Raise ValidationError for an unsupported header of InvokeEndpoint."""
     shape = operation.input_shape
     for name, member in shape.members.items() if shape else ():
         header = member.serialization.get("name", "")

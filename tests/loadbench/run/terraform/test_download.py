@@ -132,4 +132,4 @@ def test_a_platform_without_a_release_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(download, "machine_name", lambda: "plan9_mips")
     with pytest.raises(PreflightError, match="plan9_mips") as caught:
         fetch_terraform(tmp_path)
-    assert "by hand" in caught.value.remedy
+    assert "manually" in caught.value.remedy
