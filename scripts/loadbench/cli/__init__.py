@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from loadbench import call_log
-from loadbench.cli import checks, engine, existing, local, removal, reports, runs, scale, what_if
+from loadbench.cli import checks, engine, existing, local, removal, reports, runs, scale, sweep, what_if
 from loadbench.cli.completion import completion
 from loadbench.cli.history import history
 from loadbench.cli.init import init
@@ -32,6 +32,8 @@ _COMMANDS = (
     runs.compare,
     scale.scale_out,
     what_if.what_if,
+    sweep.sweep,
+    sweep.sweep_run,
     existing.observe,
     existing.import_starts,
     runs.invoke,

@@ -150,6 +150,7 @@ class Pair(_Model):
     index: int
     position: int
     seed: int
+    cell: str | None = Field(default=None, description="of a sweep: the name of the configuration")
 
 
 class Failure(_Model):

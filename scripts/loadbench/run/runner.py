@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from loadbench.clock import SteadyClock, service_clock_problem
 from loadbench.errors import PreflightError, RunError
@@ -38,18 +38,24 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_path(
-    context: RunContext, load_path: LoadPath, *, pair: Pair | None = None, keep_on_failure: bool = False
+    context: RunContext,
+    load_path: LoadPath,
+    *,
+    pair: Pair | None = None,
+    keep_on_failure: bool = False,
+    beside_others: bool = False,
 ) -> RunRecord:
     """Deploy one load path from scratch, time it, invoke it, and leave its endpoint running.
 
     If anything fails after the first call that costs money, all resources are removed before the error is
-    raised.
+    raised. With `beside_others` the caller holds the path's lock, and other runs of the path may be running.
     """
     context = dataclasses.replace(context, clock=SteadyClock())  # starts at the current time of day
-    with context.path_lock(load_path):
+    with nullcontext() if beside_others else context.path_lock(load_path):
         with context.ui.step(f"{load_path}: checks before anything is created"):
             preflight(context, load_path)
-        remove_earlier(context, load_path)
+        if not beside_others:
+            remove_earlier(context, load_path)
         if context.config.target == "aws" and LOAD_PATHS[load_path].optimized:
             rehearse(context, load_path)  # before the sharding job is paid for
         writer = begin(context, load_path, pair)

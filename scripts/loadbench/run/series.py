@@ -115,9 +115,11 @@ def last_series(context: RunContext) -> str:
     )
 
 
-def run_and_remove(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RunRecord:
-    """One cold run, removed again whether it succeeded or not."""
-    record = run_path(context, load_path, pair=pair)
+def run_and_remove(
+    context: RunContext, load_path: LoadPath, pair: Pair | None, *, beside_others: bool = False
+) -> RunRecord:
+    """One cold run, removed again whether it succeeded or not. `beside_others` as in `run_path`."""
+    record = run_path(context, load_path, pair=pair, beside_others=beside_others)
     with context.ui.step(f"{load_path}: removing the endpoint"):
         record.destroyed_s = remove_run(context, deployed_by(record))
     return record

@@ -95,10 +95,7 @@ def quota(context: CheckContext) -> Iterator[Check]:
     for _, info in context.deployments():
         wanted[info.instance_type] = max(wanted.get(info.instance_type, 0), info.instance_count)
     for instance_type, count in wanted.items():
-        name = quota_name(instance_type)
-        value = _quota_by_code(context, instance_type, name)
-        if value is None:
-            value = _quota_by_name(context, name)
+        name, value = quota_name(instance_type), endpoint_quota(context, instance_type)
         if value is None:
             yield Check("quota", "warning", f"Service Quotas lists no {name!r}", "Check it in the console.")
         elif value >= count:
@@ -111,6 +108,13 @@ def quota(context: CheckContext) -> Iterator[Check]:
                 "Request a higher quota in Service Quotas (SageMaker); small increases are usually"
                 " granted quickly.",
             )
+
+
+def endpoint_quota(context: CheckContext, instance_type: str) -> float | None:
+    """How many instances of a type endpoints may have; None where Service Quotas does not list it."""
+    name = quota_name(instance_type)
+    value = _quota_by_code(context, instance_type, name)
+    return _quota_by_name(context, name) if value is None else value
 
 
 def quota_name(instance_type: str) -> str:

@@ -1,0 +1,130 @@
+"""A sweep's table, and its page: ranking, charts, drift, what to measure next. No script, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from loadbench.results import formatting
+from loadbench.results.reports.charts import NARROW, WIDE
+from loadbench.results.reports.svg import Drawing
+from loadbench.results.run_record import write_atomically
+from loadbench.results.sweep import charts
+from loadbench.results.sweep.model import sweep_folder
+from loadbench.results.sweep.ranking import Drift, SweepResult
+from loadbench.workspace import Workspace
+
+COLUMNS = ["cell", "runs", "median", "USD", "times as fast as the control (95 %)"]
+
+
+def table_rows(result: SweepResult) -> list[list[str]]:
+    """A row a cell, the fastest of each model first."""
+    return [
+        [
+            item.cell.name,
+            str(len(item.times_s)),
+            formatting.seconds(item.summary.median if item.summary else None),
+            formatting.usd(item.usd),
+            charts.ratio_words(item),
+        ]
+        for item in result.ranked
+    ]
+
+
+def summary_lines(result: SweepResult) -> list[str]:
+    """What the sweep cost, why it ended, whether the control drifted, what to measure next."""
+    sweep = result.sweep
+    lines = [
+        f"{sum(run.status == 'succeeded' for run in sweep.runs)} runs in {sweep.used_s / 3600:.2f} of "
+        f"{sweep.max_hours:g} h, at AWS prices {formatting.usd(sweep.spent_usd)} of "
+        f"{formatting.usd(sweep.max_usd)}; ended because {sweep.ended_because}.",
+        drift_words(result.drift),
+        *next_words(result)[:3],
+    ]
+    if sweep.target == "local":
+        lines.append("These are timings of the embedded AWS, not of AWS; nothing was billed.")
+    return lines
+
+
+def drift_words(drift: Drift) -> str:
+    """Whether what did not change took longer or shorter as time went on."""
+    if drift.ratio is None or drift.low is None or drift.high is None:
+        return "Drift: too few runs of the control to tell."
+    change = (
+        f"{100 * (drift.ratio - 1):+.0f} % ({100 * (drift.low - 1):+.0f} to {100 * (drift.high - 1):+.0f} %)"
+    )
+    if drift.low <= 1 <= drift.high:
+        return f"Drift: none shown; the control changed by {change} from its first run to its last."
+    return f"Drift: the control changed by {change} from its first run to its last; ratios are free of it."
+
+
+def next_words(result: SweepResult) -> list[str]:
+    """Cells that are open, the cheapest to decide first."""
+    return [
+        f"To decide {step.cell}: about {step.rounds} more round{'s' if step.rounds != 1 else ''}, "
+        f"{formatting.usd(step.usd)}, {step.minutes:.0f} min."
+        for step in result.next_steps
+    ]
+
+
+def write_page(result: SweepResult, results_dir: Path) -> Path:
+    """result.json and report.html beside the sweep's record; where the page is."""
+    folder = sweep_folder(results_dir, result.sweep.sweep_id)
+    write_atomically(folder / "result.json", result.model_dump_json(indent=2) + "\n")
+    return write_atomically(folder / "report.html", render(result))
+
+
+def render(result: SweepResult) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(Workspace.here().assets / "templates"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("sweep.html.j2").render(
+        result=result,
+        sweep=result.sweep,
+        formatting=formatting,
+        short_name=lambda item: charts.short_name(result, item),
+        ratio_words=charts.ratio_words,
+        colour=lambda item: charts.colour_of(result, item),
+        drift=drift_words(result.drift),
+        next_words=next_words(result),
+        best={model: _best(result, model) for model in result.models},
+        paths=list(dict.fromkeys(cell.load_path for cell in result.sweep.cells)),
+        intervals={m: _both(lambda width, m=m: charts.intervals(result, m, width)) for m in result.models},  # type: ignore[misc]
+        pareto={m: _both(lambda width, m=m: charts.pareto(result, m, width)) for m in result.models},  # type: ignore[misc]
+        control_chart=_both(lambda width: charts.control_over_time(result.drift, width)),
+        model_names={model: _model_name(model) for model in result.models},
+    )
+
+
+def _best(result: SweepResult, model: str) -> str:
+    """The headline of a model: the fastest cell, and how sure that it beats its control."""
+    first, *_ = result.of_model(model)
+    name, median = charts.short_name(result, first), first.summary
+    if median is None:
+        return f"{_model_name(model)}: no run yet."
+    text = f"{_model_name(model)}: {name} is the fastest of {len(result.of_model(model))}, "
+    text += f"{formatting.seconds(median.median)}"
+    if first.verdict is None:
+        return f"{text}; it is what the others are compared with."
+    sure = {"faster": "shown to be faster than", "open": "not yet shown to be faster than"}
+    control = next(item for item in result.ranked if item.cell.name == first.cell.control)
+    words = sure.get(first.verdict.kind, "not different from")
+    return f"{text}; {words} {charts.short_name(result, control)}."
+
+
+def _model_name(model: str) -> str:
+    return model.rsplit("/", 1)[-1].removeprefix("synthetic:")
+
+
+def _both(draw: Callable[[int], Drawing | None]) -> Markup:
+    """A chart in both layouts; the style sheet shows the one that fits."""
+    drawn = [(draw(width), css) for width, css in ((WIDE, "wide"), (NARROW, "narrow"))]
+    return Markup("").join(Markup(drawing.render(css)) for drawing, css in drawn if drawing)  # noqa: S704 - our own SVG

@@ -1,0 +1,1 @@
+"""Tests of loadbench/run/sweep, loadbench/results/sweep and the command."""
