@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 @FORMAT_OPTION
 @verbosity_options
 def sweep(plan_file: Path, target: str | None, resume: bool, dry_run: bool, yes: bool, form: str) -> None:
-    """Run loading methods x instance types x models x settings within a budget.
+    """Run many configurations within a budget, and rank them.
 
-    PLAN is a YAML file; docs/sweep.md explains its keys. Each cell is an ordinary run, removed again; a cell
-    stops as soon as it is decided by a rule that is fixed beforehand. A run starts only if the budget is kept
-    even at its worst.
+    Loading methods x instance types x models x settings. PLAN is a YAML file, explained in docs/sweep.md.
+    Each cell is an ordinary run, removed again; it stops as soon as it is decided by a rule that is fixed
+    before. A run starts only if the budget is kept even at its worst.
 
     \b
     Examples:

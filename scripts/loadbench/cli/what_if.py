@@ -23,12 +23,24 @@ _COUNT = click.IntRange(0, 1_000_000)
 def _traffic_options(command: Any) -> Any:
     for option in (
         click.option(
-            "--arrivals", type=click.Choice(["poisson", "even"]), default="poisson", show_default=True
+            "--arrivals",
+            type=click.Choice(["poisson", "even"]),
+            default="poisson",
+            show_default=True,
+            help="How requests are spread: at random, or evenly.",
         ),
         click.option("--hours", type=_ABOVE_ZERO, help="How long. Default: 24, of a trace all of it."),
         click.option("--trace", type=click.Path(path_type=Path), help="Traffic from a CSV file, see below."),
-        click.option("--burst-every-seconds", type=_ABOVE_ZERO, default=7200.0, show_default=True),
-        click.option("--burst-seconds", type=_ABOVE_ZERO, default=900.0, show_default=True),
+        click.option(
+            "--burst-every-seconds",
+            type=_ABOVE_ZERO,
+            default=7200.0,
+            show_default=True,
+            help="A burst ends every interval of this length.",
+        ),
+        click.option(
+            "--burst-seconds", type=_ABOVE_ZERO, default=900.0, show_default=True, help="How long a burst is."
+        ),
         click.option("--burst-rate", type=_ABOVE_ZERO, metavar="R", help="Requests a second in a burst."),
         click.option("--rate", type=click.FloatRange(0, 1e6), metavar="R", help="Requests a second."),
     ):
@@ -38,35 +50,82 @@ def _traffic_options(command: Any) -> Any:
 
 def _serving_options(command: Any) -> Any:
     for option in (
-        click.option("--timeout-seconds", type=_ABOVE_ZERO, default=60.0, show_default=True,
-                     help="A request fails after that, as InvokeEndpoint does."),
-        click.option("--routing", type=click.Choice(["least-outstanding", "random"]),
-                     default="least-outstanding", show_default=True),
-        click.option("--concurrency", type=click.IntRange(1, 10_000), default=1, show_default=True,
-                     help="Requests that a copy answers at once."),
-        click.option("--request-seconds", "requests", multiple=True, metavar="[METHOD=]SECONDS",
-                     help="How long an answer takes. Default: recorded warm requests."),
-        click.option("--cold-start", "cold_starts", multiple=True, metavar="[METHOD=]SECONDS",
-                     help="How long a copy takes to start. Default: recorded runs."),
-    ):  # fmt: skip
+        click.option(
+            "--timeout-seconds",
+            type=_ABOVE_ZERO,
+            default=60.0,
+            show_default=True,
+            help="A request fails after that, as InvokeEndpoint does.",
+        ),
+        click.option(
+            "--routing",
+            type=click.Choice(["least-outstanding", "random"]),
+            default="least-outstanding",
+            show_default=True,
+            help="To the copy with the fewest requests, or to any.",
+        ),
+        click.option(
+            "--concurrency",
+            type=click.IntRange(1, 10_000),
+            default=1,
+            show_default=True,
+            help="Requests that a copy answers at once.",
+        ),
+        click.option(
+            "--request-seconds",
+            "requests",
+            multiple=True,
+            metavar="[METHOD=]SECONDS",
+            help="How long an answer takes. Default: recorded warm requests.",
+        ),
+        click.option(
+            "--cold-start",
+            "cold_starts",
+            multiple=True,
+            metavar="[METHOD=]SECONDS",
+            help="How long a copy takes to start. Default: recorded runs.",
+        ),
+    ):
         command = option(command)
     return command
 
 
 def _scaling_options(command: Any) -> Any:
     for option in (
-        click.option("--scale-in-cooldown", type=click.FloatRange(0, 1e6), default=300.0, show_default=True),
-        click.option("--scale-out-cooldown", type=click.FloatRange(0, 1e6), default=300.0, show_default=True),
+        click.option(
+            "--scale-in-cooldown",
+            type=click.FloatRange(0, 1e6),
+            default=300.0,
+            show_default=True,
+            help="Seconds from a change to a scale-in.",
+        ),
+        click.option(
+            "--scale-out-cooldown",
+            type=click.FloatRange(0, 1e6),
+            default=300.0,
+            show_default=True,
+            help="Seconds from a change to a scale-out.",
+        ),
         click.option("--period-seconds", type=_ABOVE_ZERO, help="Default: 60, of concurrency 10."),
         click.option("--max-copies", type=_COUNT, help="Default: 10."),
         click.option("--min-copies", type=_COUNT, default=1, show_default=True, help="0: scale to zero."),
         click.option("--step", "steps", multiple=True, metavar="VALUE:CHANGE", help="Such as 60:+2."),
         click.option("--target-value", type=_ABOVE_ZERO, help="What target tracking keeps the metric at."),
-        click.option("--metric", type=click.Choice(["invocations", "concurrency"]), default="invocations",
-                     show_default=True, help="A copy's requests a minute, or its requests at once."),
-        click.option("--scaling", type=click.Choice(["none", "target-tracking", "step"]), default="none",
-                     show_default=True),
-    ):  # fmt: skip
+        click.option(
+            "--metric",
+            type=click.Choice(["invocations", "concurrency"]),
+            default="invocations",
+            show_default=True,
+            help="A copy's requests a minute, or its requests at once.",
+        ),
+        click.option(
+            "--scaling",
+            type=click.Choice(["none", "target-tracking", "step"]),
+            default="none",
+            show_default=True,
+            help="The policy.",
+        ),
+    ):
         command = option(command)
     return command
 
@@ -80,15 +139,35 @@ def _scaling_options(command: Any) -> Any:
 @click.option("--model", metavar="ID", help="Only recorded runs of this model.")
 @click.option("--instance-type", metavar="TYPE", help="Only recorded runs of this type; its price otherwise.")
 @click.option("--usd-per-hour", type=click.FloatRange(0, 1e6), help="Price of a copy's instance.")
-@click.option("--target-p99-wait-seconds", type=click.FloatRange(0, 1e6), metavar="SECONDS",
-              help="Find the smallest minimum of copies for which 99 of 100 wait no longer.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
-@click.option("--repeat", "repeats", type=click.IntRange(1, 1000), default=5, show_default=True,
-              help="Simulations, each with a seed of its own; intervals come from them.")  # fmt: skip
+@click.option(
+    "--target-p99-wait-seconds",
+    type=click.FloatRange(0, 1e6),
+    metavar="SECONDS",
+    help="Find the smallest minimum of copies for which 99 of 100 wait no longer.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31),
+    default=0,
+    show_default=True,
+    help="Draws arrivals, answers and cold starts.",
+)
+@click.option(
+    "--repeat",
+    "repeats",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Simulations, each with a seed of its own; intervals come from them.",
+)
 @FORMAT_OPTION
 @click.option("--chart", type=click.Path(path_type=Path), help="Write the first simulation's chart (SVG).")
-@click.option("--export", "export_to", type=click.Path(path_type=Path),
-              help="Write mean and deviation of the loading delay, for other simulators (JSON).")  # fmt: skip
+@click.option(
+    "--export",
+    "export_to",
+    type=click.Path(path_type=Path),
+    help="Write mean and deviation of the loading delay, for other simulators (JSON).",
+)
 @verbosity_options
 def what_if(
     runs: tuple[str, ...],
@@ -101,7 +180,7 @@ def what_if(
     export_to: Path | None,
     **options: Any,
 ) -> None:
-    """Simulate traffic and a scaling policy with the cold starts of each loading method.
+    """Simulate traffic and scaling with each method's cold starts.
 
     Nothing is deployed. Cold starts and answering times are those of the recorded RUNS (default: all that are
     like the newest one), or what --cold-start and --request-seconds say: seconds, several of them

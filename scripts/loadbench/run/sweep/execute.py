@@ -187,7 +187,7 @@ class Sweep:
         output, log_file = folder / f"{run.number:04d}.json", folder / f"{run.number:04d}.log"
         log = log_file.open("wb")
         with output.open("wb") as stdout:
-            # In a session of its own, so that Ctrl-C reaches it once, from here. Background jobs ignore SIGINT.
+            # A session of its own: Ctrl-C reaches it once, from here. Background jobs ignore SIGINT.
             process = subprocess.Popen(
                 self.command(cell, pair),
                 stdin=subprocess.DEVNULL,
