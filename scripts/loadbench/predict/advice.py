@@ -112,6 +112,8 @@ def bound_by(prediction: Prediction) -> str | None:
         return None
     share = largest.own.median / total
     weights_s = sum(phase.own.median for phase in prediction.phases if phase.name in WEIGHTS_PHASES)
+    if share > _DOMINATES and largest.name == "image_pull":  # a download beside it slows it down, too
+        return f"Image pull is {100 * share:.0f} % of {prediction.start.path}."
     if share > _DOMINATES and largest.name not in WEIGHTS_PHASES:
         return (
             f"{formatting.name(largest.name).capitalize()} is {100 * share:.0f} % of {prediction.start.path};"

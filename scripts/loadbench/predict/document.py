@@ -71,7 +71,7 @@ def sentences(
     if predictions and predictions[0].emulated:
         found.append(f"{EMULATED}: seconds of this machine.")
     found.append(fitted_on(coefficients))
-    for item in predictions:
+    for item in predictions if coefficients.fitted.records else ():
         found += [f"{item.start.path}, {item.start.instance_type}: {note}." for note in item.notes]
     found += [
         f"Weights: {formatting.size_bytes(item.start.weights_bytes)}, {item.start.size_source}."

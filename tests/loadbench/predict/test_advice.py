@@ -108,7 +108,9 @@ def test_each_instance_type_has_its_own_baseline() -> None:
 
 def test_what_bounds_a_start_is_named() -> None:
     pull = bound_by(predict(STANDARD, coefficients({"provision_s": 5.0})))
-    assert pull and pull.startswith("Image pull is ") and "a loader saves at most" in pull
+    assert pull and pull.startswith("Image pull is ") and "at most" not in pull
+    engine = bound_by(predict(start(image_cached=True), coefficients({"container_start_s": 900.0})))
+    assert engine and "a loader saves at most" in engine
     weights = bound_by(predict(start(image_cached=True, weights_bytes=140e9), coefficients()))
     assert weights and weights.startswith("Loading weights is ")
     assert (
