@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from loadbench.predict.model import Prediction, predict
 from loadbench.predict.physics import shared_intake
 from loadbench.predict.shrinkage import Spread, next_value, of_group, published
 from loadbench.predict.start import size_from_name, spec_of_record
+from loadbench.predict.unfamiliar import unfamiliar
 from tests.loadbench.predict.starts import local_record, start
 
 AWS = learn([], "aws")
@@ -56,6 +58,9 @@ def test_the_longer_of_pull_and_download_owns_the_time_that_both_take() -> None:
     assert seconds(cold, "image_pull") > 0
     assert seconds(cold, "artifact_download") == 0
     assert seconds(cold, "artifact_download", "busy") > 60
+    owned = cold.own_draws_s["image_pull"] + cold.own_draws_s["artifact_download"]
+    longer = np.maximum(cold.busy_draws_s["image_pull"], cold.busy_draws_s["artifact_download"])
+    assert np.allclose(owned, longer)
     cached = predict(start(image_cached=True), AWS)
     assert seconds(cached, "image_pull") == 0
     assert seconds(cached, "artifact_download") > 60
@@ -96,6 +101,12 @@ def test_a_group_without_measurements_has_a_wider_interval_than_its_neighbours()
     known, unknown = (of_group(belief, spread, groups, name) for name in ("a", "d"))
     assert math.exp(unknown.centre) == pytest.approx(11.0, rel=0.3)
     assert unknown.scale > 2 * known.scale
+
+
+def test_a_groups_own_measurements_count_once() -> None:
+    belief, spread = published(100, 99, 101), Spread(between=0.3, within=0.3)
+    alone = of_group(belief, spread, {"a": [math.log(50)]}, "a")
+    assert alone == next_value(belief, spread.within, [math.log(50)])
 
 
 def test_records_of_the_embedded_aws_do_not_teach_anything_about_aws() -> None:
@@ -141,6 +152,9 @@ def test_what_was_never_measured_is_named_and_widens_the_interval() -> None:
     )
     prediction = predict(larger, coefficients)
     assert any("outside the fitted" in note for note in prediction.notes)
+    _, extra = unfamiliar(larger, coefficients)
+    _, more = unfamiliar(replace(larger, weights_bytes=10 * larger.weights_bytes), coefficients)
+    assert 0.3 < extra < more
     known = predict(spec, coefficients)
     assert prediction.total.high / prediction.total.low > known.total.high / known.total.low
 

@@ -142,6 +142,12 @@ def test_versions_share_a_series_and_configurations_do_not() -> None:
     assert [series.emulated for series in found].count(True) == 1
 
 
+def test_a_run_that_goes_on_is_not_in_the_history_yet() -> None:
+    records = nightly(noisy(7, count=3))
+    running = records[-1].model_copy(update={"status": "running"})
+    assert len(one_series([*records[:-1], running]).points) == 2
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     for record in nightly(noisy(8, count=24, slower_from=14, factor=1.4), image_from=14, failed=(5,)):
