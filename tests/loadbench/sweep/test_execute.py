@@ -246,7 +246,7 @@ def test_table_and_page_say_the_same(bench: Bench) -> None:
         assert row[2] in page
         assert row[4] in page
     assert "Drift" in "\n".join(summary_lines(result))
-    assert "fast · ml.g5.xlarge is the fastest of 3" in page
+    assert "fast · ml.g5.xlarge is the fastest of 3: 50.0 s, faster than the control" in page
     assert "<script" not in page
 
 

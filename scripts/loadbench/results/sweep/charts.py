@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from loadbench.results import formatting
 from loadbench.results.reports.charts import NARROW, SIDE_CLASSES, WIDE
@@ -69,21 +70,20 @@ def pareto(result: SweepResult, model_id: str, width: int) -> Drawing | None:
     left, bottom = 66.0, 260.0
     seconds = [item.summary.median for item in shown if item.summary]
     dollars = [item.usd or 0.0 for item in shown]
-    across = Scale(0, max(seconds) * 1.12, left, width - 20)
-    up = Scale(0, max(dollars) * 1.15 or 1.0, bottom, 14)
+    across, up = Scale(*_around(seconds), left, width - 20), Scale(*_around(dollars), bottom, 14)
     drawing = Drawing(
         width, bottom + 46, "Seconds against USD of one cold start", "The table has the figures."
     )
-    for value in ticks(0, across.high, 4 if narrow else 8):
+    for value in ticks(across.low, across.high, 4 if narrow else 8):
         drawing.line(across(value), 14, across(value), bottom, "grid")
         drawing.text(across(value), bottom + 18, f"{value:g}", "tick", "middle")
-    for value in ticks(0, up.high, 5):
+    for value in ticks(up.low, up.high, 5):
         drawing.line(left, up(value), width - 20, up(value), "grid")
         drawing.text(left - 8, up(value) + 4, formatting.usd(value), "tick", "end")
     drawing.text((left + width - 20) / 2, bottom + 40, "seconds, median", "tick", "middle")
     front = sorted((item.summary.median, item.usd or 0.0) for item in shown if item.on_front and item.summary)
     drawing.polyline([(across(x), up(y)) for x, y in front], "front")
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []
     for item in shown:
         assert item.summary is not None
         x, y = across(item.summary.median), up(item.usd or 0.0)
@@ -95,16 +95,29 @@ def pareto(result: SweepResult, model_id: str, width: int) -> Drawing | None:
     return drawing
 
 
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """A range that shows how far apart they are, with room for the names beside the outer ones."""
+    margin = 0.3 * (max(values) - min(values)) or 0.2 * max(values) or 1.0
+    return max(0.0, min(values) - margin), max(values) + margin
+
+
 def _label(
-    drawing: Drawing, x: float, y: float, text: str, taken: list[tuple[float, float]], width: float
+    drawing: Drawing, x: float, y: float, text: str, taken: list[tuple[float, float, float]], width: float
 ) -> None:
-    """A name beside its point: to the left where the right has no room, lower where another one stands."""
-    is_right = x + 14 + _LETTER * len(text) < width
-    text_y = y + 4
-    while any(abs(text_y - other_y) < 17 and abs(x - other_x) < 240 for other_x, other_y in taken):
-        text_y += 17
-    taken.append((x, text_y))
-    drawing.text(x + 12 if is_right else x - 12, text_y, text, "", "start" if is_right else "end")
+    """A name beside its point: on the left where the right has no room, as near as other names allow."""
+    length = _LETTER * len(text)
+    left = x + 12 if x + 14 + length < width else max(0.0, x - 12 - length)
+
+    def is_free(text_y: float) -> bool:
+        return all(
+            abs(text_y - other_y) >= 17 or left > end or left + length < start
+            for other_y, start, end in taken
+        )
+
+    offsets = (step * sign for step in range(0, 200, 17) for sign in (1, -1))
+    text_y = next((y + 4 + offset for offset in offsets if is_free(y + 4 + offset)), y + 4)
+    taken.append((text_y, left, left + length))
+    drawing.text(left, text_y, text)
 
 
 def control_over_time(drift: Drift, width: int) -> Drawing | None:
@@ -122,7 +135,7 @@ def control_over_time(drift: Drift, width: int) -> Drawing | None:
         drawing.text(left - 8, up(value) + 4, f"{value:g} s", "tick", "end")
     for value in ticks(0, hours[-1] * unit_s, 4 if width <= NARROW else 8):
         drawing.text(across(value / unit_s), bottom + 18, f"{value:g} {unit}", "tick", "middle")
-    drawing.polyline([(across(hour), up(value)) for hour, value in drift.points], "pair")
+    drawing.polyline([(across(hour), up(value)) for hour, value in drift.points], "front")
     for hour, value in drift.points:
         drawing.dot(across(hour), up(value), 5.5, "point a", formatting.seconds(value))
     return drawing
@@ -144,7 +157,12 @@ def ratio_words(item: Ranked) -> str:
         return "control"
     if verdict.ratio is None:
         return "not measured"
-    words = {"faster": "faster", "slower": "slower", "same": "no difference that matters", "open": "open"}
+    words = {
+        "faster": "faster",
+        "slower": "slower",
+        "same": "no difference that matters",
+        "open": "not decided",
+    }
     text = f"{formatting.times(verdict.ratio)}"
     if verdict.low is not None and verdict.high is not None:
         text += f" ({formatting.times(verdict.low)} – {formatting.times(verdict.high)})"

@@ -105,19 +105,17 @@ def render(result: SweepResult) -> str:
 
 
 def _best(result: SweepResult, model: str) -> str:
-    """The headline of a model: the fastest cell, and how sure that it beats its control."""
-    first, *_ = result.of_model(model)
-    name, median = charts.short_name(result, first), first.summary
-    if median is None:
-        return f"{_model_name(model)}: no run yet."
-    text = f"{_model_name(model)}: {name} is the fastest of {len(result.of_model(model))}, "
-    text += f"{formatting.seconds(median.median)}"
+    """The headline of a model: the fastest cell, and how sure it is that it beats its control."""
+    items = result.of_model(model)
+    first, name = items[0], charts.short_name(result, items[0])
+    if first.summary is None:
+        return f"With {_model_name(model)}: no run yet."
+    text = f"With {_model_name(model)}, {name} is the fastest of {len(items)}: "
+    text += formatting.seconds(first.summary.median)
     if first.verdict is None:
-        return f"{text}; it is what the others are compared with."
-    sure = {"faster": "shown to be faster than", "open": "not yet shown to be faster than"}
-    control = next(item for item in result.ranked if item.cell.name == first.cell.control)
-    words = sure.get(first.verdict.kind, "not different from")
-    return f"{text}; {words} {charts.short_name(result, control)}."
+        return f"{text}. The others are compared with it."
+    words = {"faster": "faster than the control", "open": "not yet shown to be faster than the control"}
+    return f"{text}, {words.get(first.verdict.kind, 'no different from the control')}."
 
 
 def _model_name(model: str) -> str:
