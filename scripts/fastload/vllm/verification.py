@@ -19,7 +19,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,27 +55,40 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     begin_session()  # ranks share one process that reads
-    all_equal = True
-    for folder in given.folder:
-        location = given.location or str(folder)
-        result = compare(folder, location, given.dtype, given.tensor_parallel_size)
-        if given.tokens:
-            result |= compare_tokens(folder, location, given.dtype, given.tensor_parallel_size)
-        all_equal &= not result["differing"] and not result.get("differing_answers")
-        print(json.dumps(result), flush=True)
+    all_equal, degree = True, given.tensor_parallel_size
+    with _ranks(degree) as run:
+        for folder in given.folder:
+            location = given.location or str(folder)
+            result = compare(folder, location, given.dtype, degree, run)
+            if given.tokens:
+                result |= compare_tokens(folder, location, given.dtype, degree)
+            all_equal &= not result["differing"] and not result.get("differing_answers")
+            print(json.dumps(result), flush=True)
     return 0 if all_equal else 1
 
 
-def compare(folder: Path, location: str, dtype: str = "auto", degree: int = 1) -> dict[str, Any]:
+@contextlib.contextmanager
+def _ranks(degree: int) -> Iterator[Callable[..., list[Any]]]:
+    """Call a function once a rank, with a tuple of arguments each; several ranks have a process each.
+
+    One set of processes for all models, because importing vLLM takes longer than all the rest.
+    """
+    if degree == 1:
+        yield lambda function, calls: [function(*calls[0])]
+        return
+    with multiprocessing.get_context("spawn").Pool(degree) as pool:
+        yield lambda function, calls: pool.starmap(function, calls, chunksize=1)
+
+
+def compare(
+    folder: Path, location: str, dtype: str, degree: int, run: Callable[..., list[Any]]
+) -> dict[str, Any]:
     """Names of the parameters that differ, with the rank where there are several, and their number."""
     expected, found = dict[str, str](), dict[str, str]()
     with tempfile.TemporaryDirectory(prefix="fastload-") as scratch:
-        ranks = [(rank, degree, folder, location, dtype, Path(scratch)) for rank in range(degree)]
-        if degree == 1:
-            results = [_of_rank(*ranks[0])]
-        else:
-            with multiprocessing.get_context("spawn").Pool(degree) as pool:
-                results = pool.starmap(_of_rank, ranks, chunksize=1)
+        results = run(
+            _of_rank, [(rank, degree, folder, location, dtype, Path(scratch)) for rank in range(degree)]
+        )
     for rank, (one, other) in enumerate(results):
         suffix = f" of rank {rank}" if degree > 1 else ""
         expected |= {f"{name}{suffix}": digest for name, digest in one.items()}
@@ -90,7 +103,7 @@ def compare(folder: Path, location: str, dtype: str = "auto", degree: int = 1) -
     }
 
 
-def compare_tokens(folder: Path, location: str, dtype: str = "auto", degree: int = 1) -> dict[str, Any]:
+def compare_tokens(folder: Path, location: str, dtype: str, degree: int) -> dict[str, Any]:
     """Prompts whose greedy answers differ, and how many were asked."""
     expected = greedy_tokens(folder, "auto", {}, dtype, degree)
     found = greedy_tokens(folder, "fastload", {"location": location}, dtype, degree)

@@ -82,7 +82,7 @@ ENGINES = {
             "current_platform.import_kernels()\n"
         ),
         size_bytes=3_500_000_000,
-        minutes="2 to 8",
+        minutes="2 to 12",
     )
 }
 
