@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @YES_OPTION
 @JSON_OPTION
 def live_check(yes: bool, as_json: bool, **options: Any) -> None:
-    """Verify what loadbench assumes of AWS, step by step, the cheapest first.
+    """Verify what loadbench assumes about AWS, cheapest first.
 
     Reads, creates and removes what is free, then asks before each paid step with its price. Everything is
     removed again. The evidence is written to a file without the account's id, after every step. Exit code 1

@@ -90,7 +90,7 @@ def test_only_a_lock_that_another_checkout_may_hold_is_respected(
     """Terraform creates for a run in its own folder only, and there it is stopped first."""
 
     def locked(*_: object) -> None:
-        raise StateLockedError("ada@laptop works on this run's state", remedy="Wait.")
+        raise StateLockedError("ada@laptop is using this run's state", remedy="Wait.")
 
     monkeypatch.setattr(module, "terraform_for", locked)
     run = run_in(workspace, account, adopted=adopted)

@@ -92,11 +92,11 @@ def test_a_second_fetch_replaces_the_first(releases: ReleaseServer, tmp_path: Pa
     assert left_in(tmp_path) == [program]
 
 
-def test_something_else_than_expected_is_thrown_away(releases: ReleaseServer, tmp_path: Path) -> None:
+def test_something_else_than_expected_is_deleted(releases: ReleaseServer, tmp_path: Path) -> None:
     """Against the hashes in the code: what this server has is not HashiCorp's."""
     with pytest.raises(RunError, match="has SHA-256") as caught:
         fetch_terraform(tmp_path, environment=releases.environment)
-    assert "thrown away" in caught.value.remedy
+    assert "was deleted" in caught.value.remedy
     assert left_in(tmp_path) == []
 
 

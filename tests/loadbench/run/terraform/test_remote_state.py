@@ -116,7 +116,7 @@ def test_another_checkout_finds_locks_and_destroys_a_run(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert remote_state.adopt(there) == [RUN_ID]
-        with pytest.raises(LeftoverError, match="works on this run's state since") as caught:
+        with pytest.raises(LeftoverError, match="is using this run's state since") as caught:
             remove_run(there, only_run(there))
         assert f"{BUCKET}/terraform-state/loadbench/{RUN_ID}/terraform.tfstate.tflock" in caught.value.remedy
     finally:
