@@ -215,7 +215,7 @@ class Sweep:
     def _ended(self, item: _Running, code: int) -> None:
         run, ui = item.run, self.context.ui
         run.ended_s = self.context.clock()
-        run.usd = min(run.worst_usd, (run.ended_s - run.started_s) / run.worst_s * run.worst_usd)
+        run.usd = _cost_usd(run, run.ended_s)
         said = _last_words(item.output.with_suffix(".log"))
         if code == 0:
             document = json.loads(item.output.read_text(encoding="utf-8"))
@@ -242,8 +242,7 @@ class Sweep:
             code = item.process.wait()
             item.log.close()
             item.run.ended_s, item.run.status = self.context.clock(), "interrupted"
-            seconds = item.run.ended_s - item.run.started_s
-            item.run.usd = min(item.run.worst_usd, seconds / item.run.worst_s * item.run.worst_usd)
+            item.run.usd = _cost_usd(item.run, item.run.ended_s)
             if code not in (0, InterruptedRunError.exit_code):
                 left.append(item.run.cell)
         self._running.clear()
@@ -268,6 +267,11 @@ class Sweep:
     def _save(self) -> None:
         self.record.used_s = self._used_s()
         save_sweep(self.context.workspace.results_dir, self.record)
+
+
+def _cost_usd(run: StartedRun, ended_s: float) -> float:
+    """At the rate of its worst case; more than that where its removal took longer than was left for it."""
+    return (ended_s - run.started_s) / run.worst_s * run.worst_usd
 
 
 def _last_words(log: Path) -> str:
