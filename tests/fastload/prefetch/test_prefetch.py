@@ -268,7 +268,12 @@ def test_a_process_dies_with_whoever_started_it(checkpoint: Path, store: Hostile
 def test_a_process_outlives_the_thread_that_asked_for_it(checkpoint: Path, store: HostileStore) -> None:
     store.faults.append(Fault("stall", KEY, times=1))
     is_reading = threading.Event()
-    asking = threading.Thread(target=lambda: (client.begin(REQUEST), is_reading.wait(20)))
+
+    def ask() -> None:
+        client.begin(REQUEST)
+        is_reading.wait(20)
+
+    asking = threading.Thread(target=ask)
     asking.start()
     until(lambda: store.asked("GET", KEY))
     (started,) = prefetchers()
