@@ -1,4 +1,4 @@
-"""A plan's mistakes are told at once; what it runs and what that may cost is as written."""
+"""A plan's mistakes are reported at once; what it runs and what that may cost is as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""plan.yaml: what a sweep runs. All mistakes are told at once, each with its line."""
+"""plan.yaml: what a sweep runs. All mistakes are reported at once, each with its line."""
 
 from __future__ import annotations
 
