@@ -25,7 +25,9 @@ class Checkout:
     home: Path
     python: str = sys.executable
 
-    def loadbench(self, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+    def loadbench(
+        self, *arguments: str, exit_code: int = 0, timeout_s: float = VERB_TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
         """Run one command and check how it ended."""
         done = subprocess.run(
             [self.python, "-c", "from loadbench.cli import main; main()", *arguments],
@@ -33,7 +35,7 @@ class Checkout:
             env=self.plain_environment(),
             capture_output=True,
             text=True,
-            timeout=VERB_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
         assert done.returncode == exit_code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"

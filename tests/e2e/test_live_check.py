@@ -8,11 +8,20 @@ import pytest
 
 from tests.e2e.conftest import Checkout
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+# What is checked is the order of steps and their evidence, not how long loading takes.
+SMALL = (
+    "--model",
+    "synthetic:llama-tiny",
+    "--set",
+    "local.network=none",
+    "--set",
+    "benchmark.warm_invocations=0",
+)
 
 
 def test_it_runs_through_and_leaves_nothing(checkout: Checkout) -> None:
-    done = checkout.loadbench("live-check", "--set", "benchmark.warm_invocations=0")
+    done = checkout.loadbench("live-check", *SMALL, timeout_s=800)
     (file,) = (checkout.home / "results").glob("live-check-*.json")
     assert done.stdout.rstrip().endswith(str(file))
     document = json.loads(file.read_text(encoding="utf-8"))

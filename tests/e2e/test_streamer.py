@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Checkout
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
