@@ -9,6 +9,8 @@ from hypothesis import settings
 # A shell that starts something in the background has SIGINT ignored, and children inherit that: tests of
 # Ctrl-C would wait for an interrupt that never comes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup does the same to SIGHUP.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Speed is measured in benchmarks: a busy machine must not fail a property.
 settings.register_profile("busy", deadline=None)
