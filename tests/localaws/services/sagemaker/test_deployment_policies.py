@@ -84,6 +84,7 @@ def test_a_canary_takes_some_requests_first_and_an_alarm_takes_them_back(deploy:
     cloudwatch.delete_alarms(AlarmNames=["errors"])
 
 
+@pytest.mark.slow
 def test_machines_are_replaced_in_batches(deploy: Deployer) -> None:
     model = deploy.model()
     before, after = deploy.config(model, instances=2), deploy.config(model, instances=2)
@@ -207,6 +208,7 @@ def test_an_asynchronous_endpoint_reads_and_writes_s3(deploy: Deployer) -> None:
     assert "NoSuchKey" in failed["failureReason"]
 
 
+@pytest.mark.slow
 def test_components_are_replaced_in_batches_and_get_machines_of_their_own(deploy: Deployer) -> None:
     scaling = {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 2}
     endpoint = deploy.endpoint(deploy.config(None, ManagedInstanceScaling=scaling))
