@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from loadbench.load_paths import LoadPath
 from loadbench.results.run_record import RunRecord
 from loadbench.results.timeline import partition
 from loadbench.run.live_check.facts import Verdict
+from loadbench.run.observe.logs import container_group
 
 # The status is asked every 0.4 s; the rest is the way of the answer.
 _SEEN_WITHIN_S = 2.0
@@ -36,6 +38,28 @@ class Seen:
         """A file of a run's folder; empty where there is none."""
         file = self.results_dir / self.runs[load_path].run_id / name
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+    @cached_property
+    def serving_properties(self) -> tuple[str, str | None]:
+        """Where the job's properties are, and their text; None where they are not. Read from S3 once."""
+        optimization = self.runs["fast"].optimization
+        assert optimization is not None
+        place = f"{optimization.output_uri.rstrip('/')}/serving.properties"
+        bucket, _, key = place.removeprefix("s3://").partition("/")
+        client = self.session.client("s3")
+        try:
+            return place, client.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+        except client.exceptions.NoSuchKey:
+            return place, None
+
+    @cached_property
+    def copy_streams(self) -> tuple[str, int | None]:
+        """The log group of the copies, and how many streams it has; None without such a group. Asked once."""
+        client, group = self.session.client("logs"), container_group(self.runs["fast"].names)
+        try:
+            return group, len(client.describe_log_streams(logGroupName=group)["logStreams"])
+        except client.exceptions.ResourceNotFoundException:
+            return group, None
 
 
 def configuration_by_cloud_control(seen: Seen) -> Verdict | None:
@@ -66,19 +90,13 @@ def platform_names_the_artifact(seen: Seen) -> Verdict | None:
     """The job's own properties, and a log in which the container says that it streamed."""
     if "fast" not in seen.runs or seen.runs["fast"].optimization is None:
         return None
-    bucket, _, prefix = (
-        seen.runs["fast"].optimization.output_uri.removeprefix("s3://").rstrip("/").partition("/")
-    )
-    client, key = seen.session.client("s3"), f"{prefix}/serving.properties"
-    try:
-        properties = client.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-    except client.exceptions.NoSuchKey:
-        return Verdict("contradicted", f"s3://{bucket}/{key} is not there")
+    place, properties = seen.serving_properties
+    if properties is None:
+        return Verdict("contradicted", f"{place} is not there")
     if "option.load_format" not in properties:
-        return Verdict("contradicted", f"s3://{bucket}/{key} names no option.load_format")
-    streamed = _measured(seen.runs["fast"], "weights_stream")
+        return Verdict("contradicted", f"{place} names no option.load_format")
     words = "serving.properties names option.load_format"
-    if streamed:
+    if _measured(seen.runs["fast"], "weights_stream"):
         return Verdict("confirmed", f"{words}, and the container's log says that it streamed")
     return Verdict("could not tell", f"{words}; {_LOG_NAME} has no line of a fast loader that is known")
 
@@ -164,14 +182,11 @@ def stream_of_a_copy(seen: Seen) -> Verdict | None:
     """Two copies of one component were up: two streams, or fewer."""
     if not seen.copies_added or "fast" not in seen.runs:
         return None
-    client = seen.session.client("logs")
-    group = f"/aws/sagemaker/InferenceComponents/{seen.runs['fast'].names.inference_component}"
-    try:
-        streams = client.describe_log_streams(logGroupName=group)["logStreams"]
-    except client.exceptions.ResourceNotFoundException:
+    group, streams = seen.copy_streams
+    if streams is None:
         return Verdict("contradicted", f"there is no log group {group}")
-    words = f"two copies wrote {len(streams)} streams into {group}"
-    return Verdict("confirmed" if len(streams) >= 2 else "contradicted", words)
+    words = f"two copies wrote {streams} streams into {group}"
+    return Verdict("confirmed" if streams >= 2 else "contradicted", words)
 
 
 def _measured(run: RunRecord, phase: str) -> bool:

@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from loadbench.errors import LeftoverError, LoadbenchError
 from loadbench.load_paths import LoadPath
 from loadbench.results.run_record import write_atomically
 from loadbench.results.run_summary import point_of
 from loadbench.run.live_check.evidence import BY_DEPLOYMENT, Seen
-from loadbench.run.live_check.facts import Finding, find_out
+from loadbench.run.live_check.facts import Finding, Verdict, find_out
 from loadbench.run.preflight.check import CheckContext
 from loadbench.run.record_writer import system_description
 from loadbench.run.rehearsal import rehearse
@@ -108,19 +110,17 @@ class _Walk:
         """A paid deployment; on the fast one also a copy more. Removed whatever comes of it."""
         if not self._agreed(f"run {load_path}"):
             return
-        with self._step(f"run {load_path}"):
-            self.seen.runs[load_path] = run_path(self._context, load_path)
-        if load_path not in self.seen.runs:
-            return
         try:
-            if load_path == "fast" and self._agreed("scale-out fast"):
+            with self._step(f"run {load_path}"):
+                self.seen.runs[load_path] = run_path(self._context, load_path)
+            if load_path == "fast" and load_path in self.seen.runs and self._agreed("scale-out fast"):
                 with self._step("scale-out fast"), self._context.path_lock(load_path):
                     add_copy(self._context, self.seen.runs[load_path], None, keep=False)
                     self.seen.copies_added += 1
-        finally:
-            with self._context.ui.step(f"{load_path}: removing the endpoint"):
-                remove_run(self._context, deployed_by(self.seen.runs[load_path]))
-            self._write()
+        finally:  # also where the file of evidence cannot be written
+            if load_path in self.seen.runs:
+                with self._context.ui.step(f"{load_path}: removing the endpoint"):
+                    remove_run(self._context, deployed_by(self.seen.runs[load_path]))
 
     def _agreed(self, name: str) -> bool:
         if self._ask(name):
@@ -157,7 +157,10 @@ class _Walk:
         where = "" if self._context.config.target == "aws" else "on the embedded AWS only: "
         findings = []
         for found in self._read:
-            verdict = BY_DEPLOYMENT[found.id](self.seen) if found.id in BY_DEPLOYMENT else None
+            try:
+                verdict = BY_DEPLOYMENT[found.id](self.seen) if found.id in BY_DEPLOYMENT else None
+            except (ClientError, BotoCoreError) as error:
+                verdict = Verdict("could not tell", str(error))
             if verdict:
                 found = Finding(found.id, found.claim, verdict.answer, where + verdict.words)
             findings.append(found)

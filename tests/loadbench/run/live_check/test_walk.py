@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from loadbench.config import load_config
@@ -226,3 +228,38 @@ def test_a_log_whose_lines_are_not_known_contradicts_what_was_assumed(
     monkeypatch.setattr(walk, "run_path", run_path)
     walk.live_check(context, lambda step: step == "run standard")
     assert answers(context)["lines-of-the-container"] == "contradicted"
+
+
+def test_an_endpoint_is_removed_also_where_the_file_cannot_be_written(
+    context: RunContext, made: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = walk.write_atomically
+
+    def full(file: Path, text: str, *, private: bool) -> Path:
+        if made.up:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, text, private=private)
+
+    monkeypatch.setattr(walk, "write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        walk.live_check(context, lambda step: True)
+    assert made.calls[-2:] == ["run standard", "remove standard"]
+
+
+def test_evidence_that_may_not_be_read_settles_nothing_and_is_read_once(
+    context: RunContext, made: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refused(self: Session, **_: str) -> dict[str, Any]:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+
+    def streams(self: Session, **_: str) -> dict[str, Any]:
+        asked.append("streams")
+        return {"logStreams": [{}, {}]}
+
+    monkeypatch.setattr(Session, "get_object", refused)
+    monkeypatch.setattr(Session, "describe_log_streams", streams)
+    assert not walk.live_check(context, lambda step: True).has_failed
+    assert answers(context)["platform-names-the-artifact"] == "could not tell"
+    assert asked == ["streams"]
