@@ -17,7 +17,7 @@ from rich.console import Console
 from loadbench.config import load_config
 from loadbench.errors import InterruptedRunError, LeftoverError, LoadbenchError, RunError
 from loadbench.load_paths import LoadPath
-from loadbench.results.run_record import RunRecord
+from loadbench.results.run_record import RunRecord, write_atomically
 from loadbench.run.live_check import walk
 from loadbench.run.live_check.facts import FACTS, Finding
 from loadbench.run.run_context import RunContext
@@ -233,12 +233,11 @@ def test_a_log_whose_lines_are_not_known_contradicts_what_was_assumed(
 def test_an_endpoint_is_removed_also_where_the_file_cannot_be_written(
     context: RunContext, made: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = walk.write_atomically
 
     def full(file: Path, text: str, *, private: bool) -> Path:
         if made.up:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(file, text, private=private)
+        return write_atomically(file, text, private=private)
 
     monkeypatch.setattr(walk, "write_atomically", full)
     with pytest.raises(OSError, match="No space"):
