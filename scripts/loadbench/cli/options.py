@@ -78,10 +78,18 @@ def make_ui() -> Ui:
     )
 
 
+def with_options(command: Any, *options: Any) -> Any:
+    """A command with these options; the last one is listed first in its help."""
+    for option in options:
+        command = option(command)
+    return command
+
+
 def config_options(command: Any) -> Any:
     """Options that choose the configuration, for every command that reads one."""
     command = verbosity_options(command)
-    for option in (
+    return with_options(
+        command,
         click.option(
             "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one key."
         ),
@@ -96,24 +104,22 @@ def config_options(command: Any) -> Any:
             show_default=True,
             help="The configuration file.",
         ),
-    ):
-        command = option(command)
-    return command
+    )
 
 
 def method_options(command: Any) -> Any:
     """Options that change the sections of all methods."""
-    for option in (
+    return with_options(
+        command,
         click.option("--instance-type", metavar="TYPE", help="Instance type of every loading method."),
         click.option("--model", metavar="ID", help="Model of every loading method: a hub id or a folder."),
-    ):
-        command = option(command)
-    return command
+    )
 
 
 def spending_options(command: Any) -> Any:
     """Options of every command that may create resources that cost money."""
-    for option in (
+    return with_options(
+        command,
         click.option("--dry-run", is_flag=True, help="Print plan, requests and cost; create nothing."),
         click.option(
             "--max-usd",
@@ -122,9 +128,7 @@ def spending_options(command: Any) -> Any:
             help="Refuse to start if the estimated total is higher, or unknown.",
         ),
         YES_OPTION,
-    ):
-        command = option(command)
-    return command
+    )
 
 
 def read_config(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import FORMAT_OPTION, verbosity_options
+from loadbench.cli.options import FORMAT_OPTION, verbosity_options, with_options
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.workspace import Workspace
 
@@ -21,7 +21,8 @@ _COUNT = click.IntRange(0, 1_000_000)
 
 
 def _traffic_options(command: Any) -> Any:
-    for option in (
+    return with_options(
+        command,
         click.option(
             "--arrivals",
             type=click.Choice(["poisson", "even"]),
@@ -43,13 +44,12 @@ def _traffic_options(command: Any) -> Any:
         ),
         click.option("--burst-rate", type=_ABOVE_ZERO, metavar="R", help="Requests a second in a burst."),
         click.option("--rate", type=click.FloatRange(0, 1e6), metavar="R", help="Requests a second."),
-    ):
-        command = option(command)
-    return command
+    )
 
 
 def _serving_options(command: Any) -> Any:
-    for option in (
+    return with_options(
+        command,
         click.option(
             "--timeout-seconds",
             type=_ABOVE_ZERO,
@@ -85,13 +85,12 @@ def _serving_options(command: Any) -> Any:
             metavar="[METHOD=]SECONDS",
             help="How long a copy takes to start. Default: recorded runs.",
         ),
-    ):
-        command = option(command)
-    return command
+    )
 
 
 def _scaling_options(command: Any) -> Any:
-    for option in (
+    return with_options(
+        command,
         click.option(
             "--scale-in-cooldown",
             type=click.FloatRange(0, 1e6),
@@ -125,9 +124,7 @@ def _scaling_options(command: Any) -> Any:
             show_default=True,
             help="The policy.",
         ),
-    ):
-        command = option(command)
-    return command
+    )
 
 
 @click.command("what-if")
