@@ -12,6 +12,7 @@ from loadbench.predict.check import Check
 from loadbench.predict.coefficients import Coefficients, Fitted
 from loadbench.predict.groups import group_of
 from loadbench.predict.model import CONFIDENCE, Interval, Prediction
+from loadbench.predict.shrinkage import NORMAL_90
 from loadbench.results import formatting
 from loadbench.results.costs import Price, cost_of
 
@@ -133,7 +134,7 @@ def coefficient_documents(
         for name, value in coefficients.published.items():
             group = group_of(name, item.start)
             belief = coefficients.belief(name, group)
-            half = math.exp(1.6449 * belief.scale)
+            half = math.exp(NORMAL_90 * belief.scale)
             middle = math.exp(belief.centre)
             found[name, group] = {
                 "name": name,

@@ -18,6 +18,7 @@ from loadbench.predict.coefficients import Coefficients, Fitted, Population, Pub
 from loadbench.predict.groups import group_of
 from loadbench.predict.pace import Pace, pace_of, sign_of
 from loadbench.predict.physics import phases
+from loadbench.predict.shrinkage import NORMAL_90
 from loadbench.predict.start import StartSpec, spec_of_record
 from loadbench.results.run_record import RunRecord
 from loadbench.results.timeline import Span
@@ -230,7 +231,7 @@ def _warmup_line(known: Sequence[KnownStart], values: dict[str, Published]) -> d
     learned = {}
     for name, value, variance in zip(names, mean, np.diag(covariance), strict=True):
         value = max(float(value), values[name].low / 10)
-        half = math.exp(1.645 * min(math.sqrt(float(variance)) / value, _relative(values[name])))
+        half = math.exp(NORMAL_90 * min(math.sqrt(float(variance)) / value, _relative(values[name])))
         learned[name] = values[name].model_copy(
             update={"median": value, "low": value / half, "high": value * half}
         )
@@ -238,4 +239,4 @@ def _warmup_line(known: Sequence[KnownStart], values: dict[str, Published]) -> d
 
 
 def _relative(value: Published) -> float:
-    return math.log(value.high / value.low) / 2 / 1.645
+    return math.log(value.high / value.low) / 2 / NORMAL_90

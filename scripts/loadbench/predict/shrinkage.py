@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 _PRIOR_FREEDOM = 6.0  # the assumed spread counts as much as this many measurements
-_NORMAL_90 = 1.6449  # half a 90 % interval in standard deviations
+NORMAL_90 = 1.6449  # half a 90 % interval in standard deviations
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Spread:
 
 def published(median: float, low: float, high: float) -> Belief:
     """A published value with the range that holds nine in ten, as a belief of its logarithm."""
-    scale = (math.log(high) - math.log(low)) / (2 * _NORMAL_90)
+    scale = (math.log(high) - math.log(low)) / (2 * NORMAL_90)
     return Belief(math.log(median), max(scale, 1e-6), freedom=30.0)
 
 

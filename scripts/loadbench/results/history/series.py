@@ -28,7 +28,6 @@ _KEY_FACTS = (
     *("S3 shaping", "data cache", "region"),
 )
 _NOT_A_VERSION = ("client_os", "client_cpus", "client_cpu_model")
-EMULATED = "Local emulation, not AWS timings"
 
 
 class _Model(BaseModel):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from loadbench.results.run_record import load_record, record_file
 from loadbench.results.run_summary import point_of
 from loadbench.results.statistics import CONFIDENCE, Summary, summarize, t_quantile
-from loadbench.results.sweep.model import CellInfo, SweepRecord
+from loadbench.results.sweep.model import CellInfo, StartedRun, SweepRecord
 from loadbench.results.sweep.rule import Verdict, judge
 
 Times = Mapping[str, Mapping[int, list[float]]]  # by cell and round
@@ -67,15 +67,27 @@ class SweepResult(_Model):
         return [item for item in self.ranked if item.cell.model_id == model_id]
 
 
-def times_of(record: SweepRecord, results_dir: Path) -> dict[str, dict[int, list[float]]]:
+def times_of(record: SweepRecord, results_dir: Path) -> Times:
     """Seconds to in service of every run that counts, by cell and round."""
-    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    return _by_cell(_measured(record, results_dir))
+
+
+def _measured(record: SweepRecord, results_dir: Path) -> list[tuple[StartedRun, float]]:
+    """Every run that counts, with its seconds to in service."""
+    found = []
     for run in record.runs:
         if run.status != "succeeded" or run.run_id is None:
             continue
         point = point_of(load_record(record_file(results_dir, run.run_id)))
         if point.usable and point.time_to_ready_s is not None:
-            found[run.cell][run.round].append(point.time_to_ready_s)
+            found.append((run, point.time_to_ready_s))
+    return found
+
+
+def _by_cell(measured: Sequence[tuple[StartedRun, float]]) -> Times:
+    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run, seconds in measured:
+        found[run.cell][run.round].append(seconds)
     return found
 
 
@@ -100,7 +112,8 @@ def judged(record: SweepRecord, ratios: Sequence[float]) -> Verdict:
 
 def rank(record: SweepRecord, results_dir: Path) -> SweepResult:
     """The whole result of a sweep, finished or not."""
-    times_s = times_of(record, results_dir)
+    measured = _measured(record, results_dir)
+    times_s = _by_cell(measured)
     models = list(dict.fromkeys(cell.model_id for cell in record.cells))
     ranked = [_ranked(record, cell, times_s) for cell in record.cells]
     ranked = [item.model_copy(update={"on_front": _is_on_front(item, ranked)}) for item in ranked]
@@ -111,7 +124,7 @@ def rank(record: SweepRecord, results_dir: Path) -> SweepResult:
         sweep=record,
         models=models,
         ranked=ranked,
-        drift=_drift(record, results_dir),
+        drift=_drift(record, measured),
         next_steps=_next_steps(record, ranked),
     )
 
@@ -146,14 +159,13 @@ def _is_on_front(item: Ranked, others: Sequence[Ranked]) -> bool:
     return True
 
 
-def _drift(record: SweepRecord, results_dir: Path) -> Drift:
+def _drift(record: SweepRecord, measured: Sequence[tuple[StartedRun, float]]) -> Drift:
     """A straight line through the logs of the control's times (least squares, 95 % t interval)."""
-    points = []
-    for run in record.runs:
-        if run.cell == record.cells[0].name and run.status == "succeeded" and run.run_id:
-            point = point_of(load_record(record_file(results_dir, run.run_id)))
-            if point.usable and point.time_to_ready_s is not None:
-                points.append(((run.started_s - record.runs[0].started_s) / 3600, point.time_to_ready_s))
+    points = [
+        ((run.started_s - record.runs[0].started_s) / 3600, seconds)
+        for run, seconds in measured
+        if run.cell == record.cells[0].name
+    ]
     if len(points) < 3:
         return Drift(points=points)
     hours, logs = [hour for hour, _ in points], [math.log(seconds) for _, seconds in points]

@@ -112,7 +112,7 @@ class Sweep:
         self.record.ended_because = "every cell is decided or has had its most rounds"
 
     def _rank(self, run: StartedRun) -> int:
-        """The how manieth success of its cell in its round this run is."""
+        """How many runs of its cell and round had succeeded before this one."""
         return sum(
             (other.round, other.cell, other.status) == (run.round, run.cell, "succeeded")
             for other in self.record.runs[: run.number]
@@ -282,7 +282,7 @@ def _last_words(log: Path) -> str:
         if line.strip()
     ]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
-    return (errors or lines or ["no word of it"])[-1][:500]
+    return (errors or lines or ["it wrote nothing"])[-1][:500]
 
 
 def worst_of_all(cells: Mapping[str, Cell], record: SweepRecord) -> WorstCase:
