@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from loadbench.results import formatting
 from loadbench.results.history.series import ComparedPoint, Point, Series, day_of, marks
+from loadbench.results.reports.charts import WIDE
 from loadbench.results.reports.svg import Drawing, Scale, ticks
 
-WIDE, NARROW = 960, 360
 _TOP, _PLOT, _BELOW = 30.0, 250.0, 52.0
 _DAYS_WIDE, _DAYS_NARROW = 8, 3
 

@@ -7,18 +7,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from loadbench.results import formatting
 from loadbench.results.comparison.model import Comparison, PhaseRow
 from loadbench.results.reports import charts
 from loadbench.results.reports.svg import Drawing
+from loadbench.results.reports.templates import in_both_layouts, page_templates, render_page
 from loadbench.results.timeline import PHASES
-from loadbench.workspace import Workspace
 
 _FORMATS: dict[str, Callable[..., str]] = {
     "s": formatting.seconds,
@@ -29,17 +27,6 @@ _FORMATS: dict[str, Callable[..., str]] = {
     "plain": lambda value: formatting.times(value).removeprefix("×"),
     "count": lambda value: formatting.MISSING if value is None else f"{value:,.1f}",
 }
-
-
-_Drawn = TypeVar("_Drawn")
-
-
-@dataclass(frozen=True)
-class _Chart:
-    """A chart in both layouts; the style sheet shows the fitting one."""
-
-    wide: Markup
-    narrow: Markup
 
 
 def render(comparison: Comparison, docs: str | None = None) -> str:
@@ -56,36 +43,31 @@ def render(comparison: Comparison, docs: str | None = None) -> str:
             return escape(text)
         return Markup('<data value="{}" data-path="{}">{}</data>').format(repr(value), path, text)
 
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            c=comparison,
-            formatting=formatting,
-            figure=figure,
-            ways=_ways(comparison),
-            parts=_parts(comparison),
-            phases=_phases(comparison),
-            details=_details,
-            totals=_rows(comparison, "total"),
-            weights=_rows(comparison, "weights"),
-            warnings=list(dict.fromkeys(text for part in comparison.parts for text in part.warnings)),
-            charts={
-                "waterfall": _both(charts.waterfall, comparison),
-                "points": _both(charts.raw_points, comparison),
-                "curves": [
-                    (_title(name), Markup(charts.curve(comparison, name).render()))  # noqa: S704 - our own SVG
-                    for name in charts.curve_names(comparison)
-                ],
-            },
-            docs=docs,
-            certainties={
-                span.certainty for side in comparison.sides if side.shown for span in side.shown.spans
-            },
-            longest=max(_longest(part.total) for part in comparison.parts),
-            prices=_prices(comparison),
-            configuration=json.dumps(comparison.configuration, indent=2, ensure_ascii=False),
-        )
+    return render_page(
+        "report.html.j2",
+        c=comparison,
+        formatting=formatting,
+        figure=figure,
+        ways=_ways(comparison),
+        parts=_parts(comparison),
+        phases=_phases(comparison),
+        details=_details,
+        totals=_rows(comparison, "total"),
+        weights=_rows(comparison, "weights"),
+        warnings=list(dict.fromkeys(text for part in comparison.parts for text in part.warnings)),
+        charts={
+            "waterfall": in_both_layouts(charts.waterfall, comparison),
+            "points": in_both_layouts(charts.raw_points, comparison),
+            "curves": [
+                (_title(name), Markup(charts.curve(comparison, name).render()))  # noqa: S704 - our own SVG
+                for name in charts.curve_names(comparison)
+            ],
+        },
+        docs=docs,
+        certainties={span.certainty for side in comparison.sides if side.shown for span in side.shown.spans},
+        longest=max(_longest(part.total) for part in comparison.parts),
+        prices=_prices(comparison),
+        configuration=json.dumps(comparison.configuration, indent=2, ensure_ascii=False),
     )
 
 
@@ -108,9 +90,9 @@ def _parts(comparison: Comparison) -> list[dict[str, Any]]:
         {
             "part": part,
             "path": prefix,
-            "ratio": _both(charts.ratio_interval, part),
-            "break_even": _both(charts.break_even, part),
-            "scale_out": part.scale_out and _both(charts.waterfall, part.scale_out),
+            "ratio": in_both_layouts(charts.ratio_interval, part),
+            "break_even": in_both_layouts(charts.break_even, part),
+            "scale_out": part.scale_out and in_both_layouts(charts.waterfall, part.scale_out),
             "longest_copy": part.scale_out and _longest(part.scale_out.total),
         }
         for part, prefix in zip(comparison.parts, _prefixes(comparison), strict=True)
@@ -168,7 +150,7 @@ def _details(rows: Sequence[dict[str, Any] | None]) -> list[tuple[str, list[str 
 
 def chart_files(comparison: Comparison) -> dict[str, str]:
     """The page's charts as standalone SVG files; those of further methods are numbered from 2."""
-    sheet, _, _ = _environment().loader.get_source(_environment(), "charts.css")  # type: ignore[union-attr]
+    sheet, _, _ = page_templates().loader.get_source(page_templates(), "charts.css")  # type: ignore[union-attr]
     drawings: dict[str, Drawing | None] = {
         "waterfall": charts.waterfall(comparison, charts.WIDE),
         "points": charts.raw_points(comparison, charts.WIDE),
@@ -189,22 +171,6 @@ def chart_files(comparison: Comparison) -> dict[str, str]:
 
 def _longest(total: PhaseRow) -> float:
     return max(total.a_s or 0, total.b_s or 0) or 1
-
-
-def _both(draw: Callable[[_Drawn, int], Drawing | None], drawn: _Drawn) -> _Chart | None:
-    wide, narrow = draw(drawn, charts.WIDE), draw(drawn, charts.NARROW)
-    if wide is None or narrow is None:
-        return None
-    return _Chart(Markup(wide.render("wide")), Markup(narrow.render("narrow")))  # noqa: S704 - our own SVG
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Workspace.here().assets / "templates"),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-    )
 
 
 def _at(document: Any, path: str) -> Any:

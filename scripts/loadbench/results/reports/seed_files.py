@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.redaction import redacted_environment
 from loadbench.results import formatting
 from loadbench.results.reports import snippet
+from loadbench.results.reports.templates import render_text
 from loadbench.results.run_record import RunRecord
-from loadbench.workspace import Workspace
 
 
 def timing_results(record: RunRecord) -> str:
@@ -50,18 +48,12 @@ def deployment_summary(record: RunRecord) -> str:
 
 
 def _render(template: str, record: RunRecord) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Workspace.here().assets / "templates"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - plain text
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
     setup_s = sum(record.seconds_of(step) or 0.0 for step in ("initialization", "optimization", "build"))
     deployment_s = record.seconds_of("deployment")
     section = LOAD_PATHS[record.path].section if record.path in LOAD_PATHS else ""
     configured = (record.configuration.get(section) or {}).get("container_env_vars") or {}
-    return environment.get_template(template).render(
+    return render_text(
+        template,
         record=record,
         setup=formatting.duration(setup_s),
         deployment=formatting.MISSING if deployment_s is None else formatting.duration(deployment_s),

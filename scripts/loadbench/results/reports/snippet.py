@@ -6,24 +6,16 @@ import json
 import pprint
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from loadbench.load_paths import LOAD_PATHS, takes_chat_requests
+from loadbench.results.reports.templates import render_text
 from loadbench.results.run_record import RunRecord
 from loadbench.sample_request import DEFAULT, as_chat
-from loadbench.workspace import Workspace
 
 
 def render(record: RunRecord) -> str:
     """A script for boto3 with the same request that the run sent."""
-    environment = Environment(
-        loader=FileSystemLoader(Workspace.here().assets / "templates"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - Python; every text is quoted
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("invoke.py.j2").render(
+    return render_text(
+        "invoke.py.j2",
         local=record.target == "local",
         region=json.dumps(record.region),
         endpoint=json.dumps(record.names.endpoint),

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from loadbench.results import formatting
-from loadbench.results.reports.charts import NARROW, WIDE
-from loadbench.results.reports.svg import Drawing
+from loadbench.results.reports.templates import in_both_layouts, render_page
 from loadbench.results.run_record import write_atomically
 from loadbench.results.sweep import charts
 from loadbench.results.sweep.model import sweep_folder
 from loadbench.results.sweep.ranking import Drift, SweepResult
-from loadbench.workspace import Workspace
 
 COLUMNS = ["cell", "runs", "median", "USD", "times as fast as the control (95 %)"]
 
@@ -79,14 +74,8 @@ def write_page(result: SweepResult, results_dir: Path) -> Path:
 
 def render(result: SweepResult) -> str:
     """The page."""
-    environment = Environment(
-        loader=FileSystemLoader(Workspace.here().assets / "templates"),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("sweep.html.j2").render(
+    return render_page(
+        "sweep.html.j2",
         result=result,
         sweep=result.sweep,
         formatting=formatting,
@@ -97,9 +86,9 @@ def render(result: SweepResult) -> str:
         next_words=next_words(result),
         best={model: _best(result, model) for model in result.models},
         paths=list(dict.fromkeys(cell.load_path for cell in result.sweep.cells)),
-        intervals={m: _both(lambda width, m=m: charts.intervals(result, m, width)) for m in result.models},  # type: ignore[misc]
-        pareto={m: _both(lambda width, m=m: charts.pareto(result, m, width)) for m in result.models},  # type: ignore[misc]
-        control_chart=_both(lambda width: charts.control_over_time(result.drift, width)),
+        intervals={m: in_both_layouts(partial(charts.intervals, result), m) for m in result.models},
+        pareto={m: in_both_layouts(partial(charts.pareto, result), m) for m in result.models},
+        control_chart=in_both_layouts(charts.control_over_time, result.drift),
         model_names={model: _model_name(model) for model in result.models},
     )
 
@@ -120,9 +109,3 @@ def _best(result: SweepResult, model: str) -> str:
 
 def _model_name(model: str) -> str:
     return model.rsplit("/", 1)[-1].removeprefix("synthetic:")
-
-
-def _both(draw: Callable[[int], Drawing | None]) -> Markup:
-    """A chart in both layouts; the style sheet shows the one that fits."""
-    drawn = [(draw(width), css) for width, css in ((WIDE, "wide"), (NARROW, "narrow"))]
-    return Markup("").join(Markup(drawing.render(css)) for drawing, css in drawn if drawing)  # noqa: S704 - our own SVG
