@@ -195,7 +195,6 @@ def _print_control_plane(client: Client) -> None:
         call(
             "CreateModel",
             ModelName=f"model-{number}",
-            ExecutionRoleArn="arn:aws:iam::123456789012:role/bench",
             PrimaryContainer={"Image": "example.test/lmi:0.32.0-lmi14.0.0-cu126", "Environment": {"A": "b"}},
         )
 

@@ -70,6 +70,18 @@ class EmbeddedAws:
             config=Config(retries={"total_max_attempts": 1}, read_timeout=30, **config),
         )
 
+    def make_role(self, name: str) -> str:
+        """The ARN of a new role that SageMaker may assume."""
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        role = self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]
+        arn: str = role["Arn"]
+        return arn
+
     def apply(self, **settings: Any) -> None:
         """Apply settings; what is not named returns to its default."""
         lifecycle.up(self.state_dir, parse_settings(settings))

@@ -38,6 +38,9 @@ _MAX_HEADERS = 100
 # Headers that change what a request does: the operation, its protocol, its parameters.
 _MUST_BE_SIGNED = ("x-amz-", "x-amzn-sagemaker-", "smithy-protocol")
 
+# Services that look up the roles of their requests.
+_NEED_ROLES = ("sagemaker", "cloudcontrolapi")
+
 # Error codes of refused signatures: for S3, for JSON and CBOR services, for query services.
 _REFUSALS = {
     "missing": ("AccessDenied", "MissingAuthenticationTokenException", "MissingAuthenticationToken"),
@@ -104,6 +107,8 @@ class Gateway:
             self._recorder.note(call)
             if service not in ("s3", "localaws"):  # S3 strikes itself; our own calls arm and disarm faults
                 self._strike(call)
+            if call.service in _NEED_ROLES:
+                await self._moto.load("iam")
             response = await self._handler(call, path)(call)
         except AwsError as error:
             response = self._failed(request, error, request_id, path, service)

@@ -75,6 +75,7 @@ class MotoBridge:
         self._database = database
         database.script(_TABLE)
         self._apps: dict[str, WsgiApp] = {}
+        self._restored: set[str] = set()
         self._iam_at_first: list[int] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
 
@@ -82,6 +83,11 @@ class MotoBridge:
         """Start to import the services that every Terraform run needs; returns immediately."""
         for service in _PRELOADED:
             self._thread.submit(self._app, service)
+
+    async def load(self, service: str) -> None:
+        """Return when the service's state is restored."""
+        if service not in self._restored:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._app, service)
 
     def close(self) -> None:
         """Finish the request in progress."""
@@ -144,6 +150,7 @@ class MotoBridge:
             if service == "iam":
                 self._iam_at_first = _iam_counts()
             self._restore(service)
+            self._restored.add(service)
         return self._apps[service]
 
     def _keep(self, service: str, seed: int, environ: dict[str, Any], body: bytes) -> None:

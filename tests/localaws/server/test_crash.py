@@ -23,6 +23,7 @@ from ..conftest import EmbeddedAws
 
 pytestmark = pytest.mark.slow
 
+_ROLE = "arn:aws:iam::123456789012:role/crash"
 _CRASHES = int(os.environ.get("LOCALAWS_CRASHES", "3"))
 _SEED = int(os.environ.get("LOCALAWS_CRASH_SEED", "1"))
 _PART_BYTES = 5 << 20
@@ -104,7 +105,7 @@ class Workload:
     def _models(self, name: str) -> None:
         self._sagemaker.create_model(
             ModelName=f"model-{name}",
-            ExecutionRoleArn="arn:aws:iam::123456789012:role/crash",
+            ExecutionRoleArn=_ROLE,
             PrimaryContainer={"Image": "example.test/lmi:0.32.0-lmi14.0.0-cu126"},
         )
         self.models.append(f"model-{name}")
@@ -118,6 +119,7 @@ class Workload:
 @pytest.mark.timeout(60 + 20 * _CRASHES)
 def test_nothing_acknowledged_is_lost_and_nothing_is_half(own_aws: EmbeddedAws) -> None:
     own_aws.client("s3").create_bucket(Bucket="crash")
+    assert own_aws.make_role("crash") == _ROLE
     own_aws.client("logs").create_log_group(logGroupName="crash")
     own_aws.client("logs").create_log_stream(logGroupName="crash", logStreamName="s")
     chance = random.Random(_SEED)

@@ -308,6 +308,7 @@ def _signed(
 def test_no_malformed_request_makes_a_500_or_a_hang(own_aws: EmbeddedAws) -> None:
     client = own_aws.client("s3")
     client.create_bucket(Bucket="fuzz")
+    own_aws.make_role("fuzz")
     client.put_object(Bucket="fuzz", Key="key", Body=b"body")
     generator = Generator(_SEED)
     statuses: dict[int, int] = {}

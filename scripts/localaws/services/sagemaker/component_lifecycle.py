@@ -15,6 +15,7 @@ from .deployment_policy import Policy, parse_policy
 from .fleet import Died, Fleet, capacity_on_host, together
 from .platform import Key, Platform
 from .records import Records
+from .roles import check_roles_at_deployment
 from .traffic import bake
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ async def create(platform: Platform, region: str, name: str) -> None:
     record = records.get("inference-component", name)
     count = record["RuntimeConfig"]["DesiredCopyCount"]
     try:
+        _check_role(record)
         await _add_copies(platform, region, record, count, record["CreationTime"])
     except DeploymentError as error:
         await _failed(platform, region, name, str(error))
@@ -47,6 +49,7 @@ async def update(platform: Platform, region: str, name: str) -> None:
     try:
         async with asyncio.timeout(policy.timeout_s):
             if record["_pending"]:
+                _check_role(record["_pending"])
                 await _replace(platform, region, {**record, **record["_pending"]}, count, requested_s, policy)
                 record |= record["_pending"]
             else:
@@ -191,6 +194,10 @@ async def _restore_old(platform: Platform, key: Key, before: list[ModelCopy]) ->
     if missing > 0 and record is not None:
         with contextlib.suppress(DeploymentError):
             await _add_copies(platform, key[0], record, missing, record["LastModifiedTime"])
+
+
+def _check_role(record: Document) -> None:
+    check_roles_at_deployment([(record["_model"] or {}).get("ExecutionRoleArn")])
 
 
 class _NoRoomError(DeploymentError):

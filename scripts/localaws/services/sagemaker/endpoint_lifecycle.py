@@ -18,6 +18,7 @@ from .deployment_policy import parse_policy
 from .fleet import Fleet, together
 from .platform import Platform
 from .records import Records, now
+from .roles import check_roles_at_deployment
 from .traffic import blue_green_update, rolling_update
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ async def create(platform: Platform, region: str, name: str) -> None:
     records = platform.records(region)
     record = records.get("endpoint", name)
     try:
+        _check_roles(record)
         platform.fleets[region, name] = await start_fleets(platform, region, record, record["CreationTime"])
     except DeploymentError as error:
         mark_failed(records, name, str(error))
@@ -51,6 +53,7 @@ async def update(platform: Platform, region: str, name: str) -> None:
     policy = parse_policy(pending.get("LastDeploymentConfig"), total)
     change = rolling_update if policy.batch is not None else blue_green_update
     try:
+        _check_roles(pending)
         async with asyncio.timeout(policy.timeout_s):
             fresh = await change(platform, records, {**record, **pending}, policy, start_fleets)
     except TimeoutError:
@@ -186,6 +189,11 @@ def empty_fleets(platform: Platform, region: str, record: Document) -> Fleets:
 def all_variants(record: Document) -> list[Document]:
     """Production variants, then shadow variants."""
     return [*record["_variants"], *record.get("_shadows", [])]
+
+
+def _check_roles(record: Document) -> None:
+    models = [model.get("ExecutionRoleArn") for model in record["_models"].values()]
+    check_roles_at_deployment([*models, record["_role"]])
 
 
 def _serve(fleets: Fleets) -> None:

@@ -163,6 +163,7 @@ def _snapshot(context: Context, config: Document) -> Document:
         "_variants": variants,
         "_shadows": shadows,
         "_models": {name: context.records.get("model", name) for name in names},
+        "_role": config.get("ExecutionRoleArn"),
         "_capture": config.get("DataCaptureConfig"),
         "AsyncInferenceConfig": config.get("AsyncInferenceConfig"),
     }

@@ -17,6 +17,7 @@ from .context import Context
 from .listing import listed
 from .platform import Platform
 from .records import Records, now
+from .roles import check_role
 
 Request = dict[str, Any]
 
@@ -37,7 +38,7 @@ def create_job(context: Context, request: Request) -> Document:
         raise AwsError("ValidationException", "ModelShardingConfig needs an Image.")
     if len(request["ModelSource"]) != 1:
         raise AwsError("ValidationException", "ModelSource needs exactly one of S3 and SageMakerModel.")
-    context.records.check_role(request["RoleArn"])
+    check_role(request["RoleArn"], context.platform.emulator.account_id)
     source = _source(context, request["ModelSource"])
     job = {name: value for name, value in request.items() if name != "Tags"}
     record = context.records.create(

@@ -10,6 +10,7 @@ from .containers import check_image
 from .context import Context
 from .listing import listed, page
 from .records import ARN_MEMBER, Kind, merged_tags
+from .roles import check_role, not_assumable
 
 Request = dict[str, Any]
 
@@ -30,7 +31,7 @@ def create_model(context: Context, request: Request) -> Document:
             raise AwsError(
                 "ValidationException", "Specify either ModelDataUrl or ModelDataSource, and not both."
             )
-    context.records.check_role(request.get("ExecutionRoleArn"))
+    check_role(request.get("ExecutionRoleArn"), context.platform.emulator.account_id)
     _strike(context, request)
     defaults = {"EnableNetworkIsolation": False}
     return context.records.create("model", request, {**defaults, **_described(request)})
@@ -68,7 +69,7 @@ def create_endpoint_config(context: Context, request: Request) -> Document:
     names = [variant["VariantName"] for variant in (*variants, *shadows)]
     if len(set(names)) != len(names):
         raise AwsError("ValidationException", "Duplicate variant names in ProductionVariants.")
-    context.records.check_role(request.get("ExecutionRoleArn"))
+    check_role(request.get("ExecutionRoleArn"), context.platform.emulator.account_id)
     for variant in (*variants, *shadows):
         _check_variant(variant)
         if "ModelName" in variant:
@@ -173,11 +174,7 @@ def _strike(context: Context, request: Request) -> None:
         containers = request.get("Containers") or [request["PrimaryContainer"]]
         raise AwsError("ValidationException", f"Requested image {containers[0].get('Image')} not found.")
     if faults.take("role_not_assumable", model=name):
-        raise AwsError(
-            "ValidationException",
-            f"Could not assume role {request['ExecutionRoleArn']}. Please ensure that the role exists and "
-            "allows principal 'sagemaker.amazonaws.com' to assume the role.",
-        )
+        raise not_assumable(request["ExecutionRoleArn"])
 
 
 def _described(request: Request) -> Document:

@@ -75,11 +75,6 @@ class Records:
         """The ARN of a resource."""
         return f"arn:aws:sagemaker:{self.region}:{self.emulator.account_id}:{kind}/{name}"
 
-    def check_role(self, arn: str | None) -> None:
-        """Raise ValidationException for another account's role."""
-        if arn is not None and arn.split(":")[4:5] != [self.emulator.account_id]:
-            raise AwsError("ValidationException", f"Cross-account pass role is not allowed: {arn}.")
-
     def find(self, kind: Kind, name: str) -> Document | None:
         """The record, or None."""
         return self.emulator.store.get(self.region, kind, name)

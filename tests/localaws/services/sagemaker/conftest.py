@@ -181,7 +181,8 @@ def upload(aws: EmbeddedAws, folder: Path, prefix: str) -> None:
 
 
 def fill_bucket(aws: EmbeddedAws, folder: Path) -> None:
-    """The tiny model as it is under `standard/`."""
+    """The tiny model as it is under `standard/`, and the role that may be passed to SageMaker."""
+    assert aws.make_role("sagemaker") == ROLE
     aws.client("s3").create_bucket(Bucket=BUCKET)
     upload(aws, write_tiny_model(folder), "standard/")
 
@@ -192,7 +193,13 @@ def _model_in_s3(_shared_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def deploy(aws: EmbeddedAws, _model_in_s3: None) -> Iterator[Deployer]:
+def aws(aws: EmbeddedAws, _model_in_s3: None) -> EmbeddedAws:
+    """The shared embedded AWS with the model and the role."""
+    return aws
+
+
+@pytest.fixture
+def deploy(aws: EmbeddedAws) -> Iterator[Deployer]:
     """Deployments in the shared embedded AWS."""
     deployer = Deployer(aws)
     yield deployer

@@ -106,11 +106,11 @@ def test_every_broken_constraint_of_a_request_is_listed(deploy: Deployer) -> Non
 
 
 def test_pages_hold_every_model_once_in_the_order_asked_for(own_aws: EmbeddedAws) -> None:
-    client = own_aws.client("sagemaker")
+    client, role = own_aws.client("sagemaker"), own_aws.make_role("pages")
     names = [f"page-{number:02}" for number in range(23)]
     for name in names:
-        client.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE})
-    client.create_model(ModelName="other", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE})
+        client.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer={"Image": IMAGE})
+    client.create_model(ModelName="other", ExecutionRoleArn=role, PrimaryContainer={"Image": IMAGE})
 
     pages = client.get_paginator("list_models").paginate(
         NameContains="PAGE", SortBy="Name", SortOrder="Ascending", PaginationConfig={"PageSize": 10}
