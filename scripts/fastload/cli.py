@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from fastload.ceiling import ceiling_bytes_per_s
 from fastload.errors import FastloadError, shown
 from fastload.manifest import read_manifest
+from fastload.max_link_rate import ceiling_bytes_per_s
 from fastload.shard import ShardProgress, shard_checkpoint
 from fastload.stream import open_stream
-from fastload.verify import verify_shards
+from fastload.verify_shards import verify_shards
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 

@@ -13,7 +13,7 @@ from fastload.checkpoint import Checkpoint, SourceTensor
 from fastload.dtypes import DTYPE_BITS, tensor_bytes
 from fastload.errors import PartitionError
 from fastload.manifest import ALIGNMENT_BYTES, TensorEntry
-from fastload.partition import Cut, Partition
+from fastload.tensor_partition import Cut, Partition
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from fastload.dtypes import TORCH_NAMES, tensor_bytes
 from fastload.errors import ManifestError, ObjectMissingError, shown
 from fastload.json_text import parse_strict_json
-from fastload.partition import DEGREES
 from fastload.storage.store import Session, Store, open_store
+from fastload.tensor_partition import DEGREES
 
 FORMAT_NAME = "fastload-shards"
 FORMAT_VERSION = 1

@@ -29,7 +29,6 @@ from fastload.manifest import (
     dump_manifest,
     read_manifest,
 )
-from fastload.partition import DEGREES
 from fastload.storage.store import (
     ObjectInfo,
     Session,
@@ -38,6 +37,7 @@ from fastload.storage.store import (
     open_store,
     read_range,
 )
+from fastload.tensor_partition import DEGREES
 from fastload.tied_weights import find_aliases
 
 # Fewer, larger requests were measured 10 % faster than 8 MiB ones (docs/performance.md).

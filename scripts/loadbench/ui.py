@@ -16,9 +16,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from loadbench.commands_in_messages import typed_here
 from loadbench.foreign_text import shown
 from loadbench.progress import Progress
-from loadbench.typed_commands import typed_here
 
 _PLAIN_INTERVAL_S = 5.0  # between two plain lines of one step, so that a log does not fill with them
 _SHORTEST_REMEMBERED_S = 1.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .faults import Faults
+from .fault_injection import Faults
+from .hard_links import SharedFiles
 from .host_guard import HostGuard
 from .network import Network
 from .settings import Settings, read_settings, write_settings
-from .shared_files import SharedFiles
 from .state.database import Database
 from .state.files import private_folder, sweep_temporary
 from .state.keys import KeyRing

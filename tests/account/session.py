@@ -21,7 +21,7 @@ import yaml
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
 from loadbench.run.models import synthetic
 from tests.account import aws_only
-from tests.account.asked import Asked, read_record
+from tests.account.recorded_calls import Asked, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("local", "aws")

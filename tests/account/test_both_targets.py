@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.account import policy
-from tests.account.asked import Asked, complaints
-from tests.account.normal import line, normal
+from tests.account.normalized_requests import line, normal
+from tests.account.recorded_calls import Asked, complaints
 from tests.account.session import Session, play
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]

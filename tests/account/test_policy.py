@@ -14,7 +14,7 @@ import pytest
 from botocore import xform_name
 
 from tests.account import policy
-from tests.account.asked import service_model
+from tests.account.recorded_calls import service_model
 
 SOURCE = Path(__file__).resolve().parents[2] / "scripts" / "loadbench"
 SERVICES = (

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from loadbench.results.sweep.rule import Rule, Verdict, judge
+from loadbench.results.sweep.stopping_rule import Rule, Verdict, judge
 
 
 def is_false(verdict: Verdict, log_ratio: float, rule: Rule) -> bool:

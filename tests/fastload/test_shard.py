@@ -11,7 +11,7 @@ import torch
 import fastload
 from fastload.errors import CheckpointError, ManifestError, PartitionError, ShardError, StorageError
 from fastload.shard import ShardProgress
-from fastload.verify import verify_shards
+from fastload.verify_shards import verify_shards
 from tests.fastload.checkpoints import (
     LLAMA_CONFIG,
     bits,

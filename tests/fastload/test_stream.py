@@ -13,7 +13,7 @@ import torch
 import fastload
 from fastload.errors import ChunkError, FastloadError, ManifestError, StorageError, StreamError
 from fastload.manifest import Manifest
-from fastload.verify import verify_shards
+from fastload.verify_shards import verify_shards
 from tests.fastload.checkpoints import LLAMA_CONFIG, bits, llama_tensors, random_tensor, write_checkpoint
 from tests.fastload.hostile import Fault, HostileStore, hostile_store
 

@@ -14,7 +14,7 @@ import pytest
 from loadbench.config import Config, load_config
 from loadbench.run.deployment_plan import rendered_variables
 from loadbench.run.preflight import Check, container
-from loadbench.run.preflight.check import CheckContext
+from loadbench.run.preflight.check_result import CheckContext
 from loadbench.run.run_context import RunContext
 from loadbench.run.terraform.install import child_environment, find_terraform
 from loadbench.target import Account

@@ -21,8 +21,8 @@ from typing import Any
 
 from fastload.errors import FastloadError, StreamError
 from fastload.prefetch import memory_file, protocol
+from fastload.prefetch.object_checksums import verify_files
 from fastload.prefetch.plan import LoadPlan, plan_load
-from fastload.prefetch.verification import verify_files
 from fastload.reader import Reader
 from fastload.storage.store import open_store
 

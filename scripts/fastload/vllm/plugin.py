@@ -12,9 +12,9 @@ def register() -> None:
     """
     from vllm.model_executor import model_loader
 
-    from fastload.vllm import ahead
+    from fastload.vllm import early_start
 
-    ahead.begin()
+    early_start.begin()
     known = getattr(model_loader, "_LOAD_FORMAT_TO_MODEL_LOADER", {})
     if LOAD_FORMAT not in known:
         from fastload.vllm.loader import FastloadModelLoader

@@ -10,22 +10,22 @@ from typing import Any
 import click
 
 from loadbench import call_log
-from loadbench.cli import checks, engine, existing, local, removal, reports, runs, scale, sweep, what_if
+from loadbench.cli import engine, existing, local, prepare, removal, reports, runs, scale, sweep, what_if
 from loadbench.cli.completion import completion
 from loadbench.cli.history import history
 from loadbench.cli.init import init
 from loadbench.cli.live_check import live_check
 from loadbench.cli.options import verbosity_options
 from loadbench.cli.predict import predict
-from loadbench.cli.streams import (
+from loadbench.cli.standard_streams import (
     end_like_ctrl_c,
     forget_results,
     no_more_signals,
     open_streams,
 )
+from loadbench.commands_in_messages import typed_here
 from loadbench.errors import InterruptedRunError, LoadbenchError, UsageError, storage_error
 from loadbench.foreign_text import shown
-from loadbench.typed_commands import typed_here
 
 _COMMANDS = (
     runs.run,
@@ -40,12 +40,12 @@ _COMMANDS = (
     runs.optimize,
     removal.destroy,
     removal.leftovers,
-    checks.doctor,
+    prepare.doctor,
     live_check,
-    checks.render,
+    prepare.render,
     init,
-    checks.setup,
-    checks.terraform_test,
+    prepare.setup,
+    prepare.terraform_test,
     reports.report,
     reports.list_results,
     reports.show,

@@ -13,7 +13,7 @@ from loadbench.errors import RunError, UsageError
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loadbench.results.history.series import History, Series
+    from loadbench.results.history.run_history import History, Series
 
 _COLUMNS = ["method", "model", "instance type", "target", "network", "runs", "now", "change"]
 _DEFAULT_LIMIT_PERCENT = 10.0
@@ -75,7 +75,7 @@ def history(
     from loadbench.results.history import badge as badges
     from loadbench.results.history import openmetrics as metrics
     from loadbench.results.history.page import render
-    from loadbench.results.history.series import history_of
+    from loadbench.results.history.run_history import history_of
     from loadbench.results.run_record import write_atomically
 
     if as_json and openmetrics:

@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import (
-    JSON_OPTION,
-    YES_OPTION,
-    config_options,
-    confirm,
-    cost_of_run,
-    method_options,
-    open_bench,
-)
+from loadbench.cli.confirm import confirm, cost_of_run
+from loadbench.cli.options import JSON_OPTION, YES_OPTION, config_options, method_options, open_bench
 
 if TYPE_CHECKING:
     from loadbench.load_paths import LoadPath

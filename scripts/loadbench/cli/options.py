@@ -1,24 +1,20 @@
-"""Shared by the commands: options, loading the configuration, opening the target, confirming costs."""
+"""Shared by the commands: options, loading the configuration, opening the target."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.errors import UsageError
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from loadbench.config import Config
     from loadbench.load_paths import LoadPath
-    from loadbench.run.preflight import CostEstimate
     from loadbench.run.run_context import RunContext
     from loadbench.ui import Ui
 
@@ -222,63 +218,6 @@ def mask_secrets(config: Config, ui: Ui) -> None:
         )
 
 
-def confirm_cost(
-    context: RunContext, load_paths: list[LoadPath], pairs: int, yes: bool, max_usd: float | None
-) -> None:
-    """On AWS, print what will be created and its total cost, and ask for confirmation once.
-
-    Raises UsageError if the estimate is above `max_usd`.
-    """
-    if context.config.target == "local":
-        return
-    estimate = cost_of_run(context, load_paths, pairs)
-    if max_usd is not None:
-        estimate.require_within(max_usd)
-    if yes:
-        return
-    click.echo(estimate.text, err=True)
-    confirm("Go on?", abort=True)
-
-
-def confirm(question: str, *, abort: bool = False) -> bool:
-    """Ask on the terminal. Raises UsageError if nobody can answer: `nohup`, a background job, a scheduler."""
-    if _is_unattended():
-        raise _no_answer(question)
-    try:
-        return click.confirm(question, abort=abort, err=True)
-    except click.Abort as error:
-        if sys.stdin.isatty():
-            raise
-        raise _no_answer(question) from error  # the input ended without an answer
-
-
-def _is_unattended() -> bool:
-    try:
-        if sys.stdin.isatty():  # in the background, reading would suspend this process forever
-            return os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp()
-        return os.path.samestat(os.fstat(sys.stdin.fileno()), Path(os.devnull).stat())
-    except (OSError, ValueError):
-        return False  # not a real file: a test's input, for example
-
-
-def _no_answer(question: str) -> UsageError:
-    return UsageError(
-        f"there is no terminal to confirm on: {question.splitlines()[-1]}",
-        remedy="Pass --yes (make: ARGS=--yes), or run it in the foreground of a terminal.",
-    )
-
-
-def cost_of_run(context: RunContext, load_paths: list[LoadPath], pairs: int) -> CostEstimate:
-    """What a run of these methods creates and costs; on AWS with AWS's current price."""
-    from loadbench.run.preflight import estimate_cost
-    from loadbench.run.price_lookup import look_up_price
-
-    if context.config.target == "local":
-        return estimate_cost(context.config, load_paths, pairs)
-    session, region = context.account.session, context.config.region
-    return estimate_cost(context.config, load_paths, pairs, lambda name: look_up_price(session, name, region))
-
-
 def show_plan(
     load_paths: list[LoadPath], max_usd: float | None, options: dict[str, Any], pairs: int | None = None
 ) -> None:
@@ -291,10 +230,3 @@ def show_plan(
     click.echo(f"{describe_plan(config, load_paths, pairs)}\n\n{estimate.text}")
     if max_usd is not None and config.target == "aws":
         estimate.require_within(max_usd)
-
-
-def asking(context: RunContext, yes: bool) -> Any:
-    """Confirms removals: asks on AWS, and answers yes on the embedded target or with --yes."""
-    if context.config.target == "local" or yes:
-        return lambda _: True
-    return confirm

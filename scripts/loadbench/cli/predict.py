@@ -163,7 +163,7 @@ def _predict(
 def _check(known: dict[Any, list[KnownStart]], form: str) -> None:
     from loadbench.cli.tables import print_table
     from loadbench.predict import document
-    from loadbench.predict.check import leave_one_out
+    from loadbench.predict.check_predictions import leave_one_out
 
     checks = [leave_one_out(starts, population) for population, starts in known.items()]
     if form == "json":

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loadbench.cli.confirm import asking
 from loadbench.cli.options import (
     JSON_OPTION,
     YES_OPTION,
     Duration,
-    asking,
     config_options,
     make_ui,
     open_bench,

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loadbench.cli.confirm import confirm_cost
 from loadbench.cli.options import (
     FORMAT_OPTION,
     JSON_OPTION,
     PATH_ARGUMENT,
     config_options,
-    confirm_cost,
     method_options,
     open_bench,
     show_plan,
     spending_options,
 )
 from loadbench.cli.reports import ALL_ROWS_OPTION, show_comparison
+from loadbench.commands_in_messages import typed_here
 from loadbench.errors import UsageError
 from loadbench.foreign_text import plain
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS, OPTIMIZED_LOAD_PATH
-from loadbench.typed_commands import typed_here
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loadbench.cli.confirm import confirm, cost_of_run
 from loadbench.cli.options import (
     JSON_OPTION,
     config_options,
-    confirm,
-    cost_of_run,
     method_options,
     open_bench,
     show_plan,
     spending_options,
 )
+from loadbench.commands_in_messages import typed_here
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LOAD_PATHS
-from loadbench.typed_commands import typed_here
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loadbench.cli.confirm import confirm
 from loadbench.cli.options import (
     FORMAT_OPTION,
     YES_OPTION,
     config_options,
-    confirm,
     make_ui,
     method_options,
     open_bench,
@@ -97,7 +97,7 @@ def _run(
     context: RunContext, plan: Plan, record: SweepRecord, cells: dict[str, Cell], target: str | None
 ) -> None:
     from loadbench.run.preflight.account import endpoint_quota
-    from loadbench.run.preflight.check import CheckContext
+    from loadbench.run.preflight.check_result import CheckContext
     from loadbench.run.sweep.execute import Sweep
     from loadbench.run.sweep.plan import budget_of
 

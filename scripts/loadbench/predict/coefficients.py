@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from loadbench.predict.pace import Pace
+from loadbench.predict.machine_load import Pace
 from loadbench.predict.shrinkage import Belief, Spread, of_group, published
 from loadbench.workspace import Workspace
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadbench.predict.advice import Advice, bound_by
-from loadbench.predict.check import Check
+from loadbench.predict.check_predictions import Check
 from loadbench.predict.coefficients import Coefficients, Fitted
 from loadbench.predict.groups import group_of
 from loadbench.predict.model import CONFIDENCE, Interval, Prediction

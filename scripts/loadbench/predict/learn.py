@@ -16,7 +16,7 @@ import numpy as np
 
 from loadbench.predict.coefficients import Coefficients, Fitted, Population, Published, published_values
 from loadbench.predict.groups import group_of
-from loadbench.predict.pace import Pace, pace_of, sign_of
+from loadbench.predict.machine_load import Pace, pace_of, sign_of
 from loadbench.predict.physics import phases
 from loadbench.predict.shrinkage import NORMAL_90
 from loadbench.predict.start import StartSpec, spec_of_record

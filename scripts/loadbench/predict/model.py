@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadbench.predict.coefficients import Coefficients
+from loadbench.predict.extrapolation import unfamiliar
 from loadbench.predict.groups import group_of
-from loadbench.predict.pace import sign_of
+from loadbench.predict.machine_load import sign_of
 from loadbench.predict.physics import Array, phases
 from loadbench.predict.start import StartSpec
-from loadbench.predict.unfamiliar import unfamiliar
 from loadbench.results.timeline import PHASES, PhaseName
 
 DRAWS = 4000

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from loadbench.commands_in_messages import typed_here
 from loadbench.errors import RunError, UsageError
 from loadbench.load_paths import LoadPath
 from loadbench.results.ci_gate import check_limit
@@ -21,7 +22,6 @@ from loadbench.results.reports.terminal import WIDTH, print_comparison, print_sc
 from loadbench.results.run_record import RunRecord
 from loadbench.results.scale_out_record import ScaleOutRecord, scale_outs_of
 from loadbench.results.select_runs import COMPARISON_PREFIX, comparison_folder, recorded_runs, sides_of
-from loadbench.typed_commands import typed_here
 
 
 def compare_each(

@@ -24,7 +24,7 @@ from loadbench.run.deployment_plan import Source, begin_record, make_plan
 from loadbench.run.models import staging
 from loadbench.run.removal.deployed_runs import deployed_by, note_deployed
 from loadbench.run.removal.remove_run import remove_run
-from loadbench.run.removal.undo import Attempt, undone_on_failure
+from loadbench.run.removal.undo_on_failure import Attempt, undone_on_failure
 from loadbench.run.run_context import RunContext
 from loadbench.run.terraform.commands import TerraformEvent
 

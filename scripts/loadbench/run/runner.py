@@ -29,7 +29,7 @@ from loadbench.run.record_writer import RecordWriter, system_description
 from loadbench.run.rehearsal import rehearse
 from loadbench.run.removal.deployed_runs import deployed_by, note_deployed
 from loadbench.run.removal.remove_run import remove_run
-from loadbench.run.removal.undo import Attempt, undone_on_failure
+from loadbench.run.removal.undo_on_failure import Attempt, undone_on_failure
 from loadbench.run.requests.answer_check import check_answers, expected_words, report_wrong_answer
 from loadbench.run.requests.invoke import run_invocations
 from loadbench.run.run_context import RunContext, hugging_face_token

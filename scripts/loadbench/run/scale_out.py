@@ -31,7 +31,7 @@ from loadbench.run.capacity import Count, Watch, counts_of
 from loadbench.run.observe.added_copy import AddedCopy
 from loadbench.run.removal.deployed_runs import deployed_by
 from loadbench.run.removal.remove_run import remove_runs
-from loadbench.run.removal.undo import Attempt, undone_on_failure
+from loadbench.run.removal.undo_on_failure import Attempt, undone_on_failure
 from loadbench.run.requests.steady_load import SteadyRequests
 from loadbench.run.run_context import RunContext, hugging_face_token
 from loadbench.run.runner import run_path

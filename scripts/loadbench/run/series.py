@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from loadbench.commands_in_messages import as_make
 from loadbench.errors import InterruptedRunError, LeftoverError, RunError, UsageError
 from loadbench.load_paths import COMPARED_LOAD_PATHS, LoadPath
 from loadbench.results.run_index import list_summaries
@@ -19,7 +20,6 @@ from loadbench.run.removal.remove_run import remove_run
 from loadbench.run.run_context import RunContext
 from loadbench.run.runner import run_path
 from loadbench.run.series_plan import Slot, plan_series
-from loadbench.typed_commands import as_make
 
 RunOnce = Callable[[RunContext, LoadPath, Pair | None], RunRecord]
 

@@ -24,7 +24,7 @@ from ..protocol.responses import Protocol, error_response, protocol_of
 from ..protocol.service_models import service_model
 from ..services import cloudcontrol, cloudwatch, cloudwatch_logs, moto_bridge, s3, sagemaker_runtime
 from ..services.autoscaling import api as autoscaling_api
-from ..services.s3.faults import close_connection
+from ..services.s3.transfer_faults import close_connection
 from ..services.sagemaker import api as sagemaker_api
 from . import control
 from .request_log import Recorder

@@ -20,7 +20,7 @@ from fastload.errors import StreamError
 from fastload.prefetch import client, memory_file, protocol
 from fastload.prefetch.client import Weights
 from fastload.shard import shard_checkpoint
-from fastload.vllm import ahead
+from fastload.vllm import early_start
 from tests.fastload.checkpoints import bits, llama_tensors, reference_tensors, write_checkpoint
 from tests.fastload.hostile import BUCKET, Fault, HostileStore
 
@@ -111,9 +111,9 @@ def test_workers_share_a_session_although_nothing_was_begun_ahead_of_them(
 ) -> None:
     monkeypatch.delenv(protocol.SESSION_VARIABLE)
     monkeypatch.delenv("FASTLOAD_LOCATION", raising=False)
-    ahead.begin()
+    early_start.begin()
     session = os.environ[protocol.SESSION_VARIABLE]
-    ahead.begin()  # in a worker, which has inherited it
+    early_start.begin()  # in a worker, which has inherited it
     assert os.environ[protocol.SESSION_VARIABLE] == session
     assert not prefetchers()
 

@@ -96,7 +96,7 @@ def verify(folders: list[Path], plugin: Path, *options: str) -> list[dict[str, A
     entry_point = "[vllm.general_plugins]\nfastload = fastload.vllm.plugin:register\n"
     (information / "entry_points.txt").write_text(entry_point)
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'scripts'}:{plugin}"}
-    command = [str(PYTHON), "-m", "fastload.vllm.verification", *map(str, folders), *options]
+    command = [str(PYTHON), "-m", "fastload.vllm.verify_parameters", *map(str, folders), *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [Path(result["model"]) for result in results] == folders, done.stderr[-4000:]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastload.errors import StreamError
-from fastload.vllm import ahead
+from fastload.vllm import early_start
 from fastload.vllm.settings import Settings, read_settings
 
 
@@ -56,6 +56,6 @@ def test_only_a_server_begins_at_its_pythons_start(
     command: list[str], is_server: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[bool] = []
-    monkeypatch.setattr(ahead, "begin", lambda: begun.append(True))
-    ahead.begin_in_server(command)
+    monkeypatch.setattr(early_start, "begin", lambda: begun.append(True))
+    early_start.begin_in_server(command)
     assert bool(begun) is is_server

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from click.testing import CliRunner, Result
 
-from loadbench.cli.options import confirm_cost
+from loadbench.cli.confirm import confirm_cost
 from loadbench.config import load_config
 from loadbench.run.run_context import RunContext
 from loadbench.target import Account

@@ -26,7 +26,7 @@ SYMBOLS = "✓ → … × − é 世"
 PROGRAM = f"""
 import click
 import loadbench.cli as command_line
-from loadbench.cli.options import confirm
+from loadbench.cli.confirm import confirm
 from loadbench.ui import Ui
 from rich.console import Console
 

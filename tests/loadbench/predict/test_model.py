@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from loadbench.predict.coefficients import published_values
+from loadbench.predict.extrapolation import unfamiliar
 from loadbench.predict.learn import known_starts, learn
 from loadbench.predict.model import Prediction, predict
 from loadbench.predict.physics import shared_intake
 from loadbench.predict.shrinkage import Spread, next_value, of_group, published
 from loadbench.predict.start import size_from_name, spec_of_record
-from loadbench.predict.unfamiliar import unfamiliar
 from tests.loadbench.predict.starts import local_record, start
 
 AWS = learn([], "aws")

@@ -16,7 +16,7 @@ import pytest
 from loadbench.results.history import badge, openmetrics
 from loadbench.results.history.changes import find_changes, median_interval
 from loadbench.results.history.page import render
-from loadbench.results.history.series import Series, history_of, marks, series_of
+from loadbench.results.history.run_history import Series, history_of, marks, series_of
 from loadbench.results.run_record import RunRecord, save_record
 from loadbench.results.run_summary import point_of
 from tests.loadbench.results.builders import EPOCH_S, make_record

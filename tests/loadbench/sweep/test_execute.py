@@ -20,7 +20,7 @@ from loadbench.results.run_record import Pair, save_record
 from loadbench.results.sweep.model import CellInfo, StartedRun, SweepRecord, load_sweep
 from loadbench.results.sweep.page import COLUMNS, render, summary_lines, table_rows, write_page
 from loadbench.results.sweep.ranking import rank
-from loadbench.results.sweep.rule import Rule
+from loadbench.results.sweep.stopping_rule import Rule
 from loadbench.run.run_context import RunContext
 from loadbench.run.sweep.budget import Budget, WorstCase
 from loadbench.run.sweep.execute import Sweep

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from loadbench.results import formatting
-from loadbench.results.history.series import Series
+from loadbench.results.history.run_history import Series
 
 _LETTER, _PADDING, _HEIGHT = 6.6, 8.0, 20
 _COLOURS = {"slower": "#ad2626", "faster": "#1b6e3c", "same": "#2f5fa5", "none": "#58616d"}

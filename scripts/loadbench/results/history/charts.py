@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loadbench.results import formatting
-from loadbench.results.history.series import ComparedPoint, Point, Series, day_of, marks
+from loadbench.results.history.run_history import ComparedPoint, Point, Series, day_of, marks
 from loadbench.results.reports.charts import WIDE
 from loadbench.results.reports.svg import Drawing, Scale, ticks
 

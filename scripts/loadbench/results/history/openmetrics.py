@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loadbench.results.history.series import History, Series
+from loadbench.results.history.run_history import History, Series
 
 _GAUGES: tuple[tuple[str, str, str, Callable[[Series], float | None]], ...] = (
     (

@@ -8,7 +8,7 @@ from typing import Any
 from loadbench.results import formatting
 from loadbench.results.history import charts
 from loadbench.results.history.changes import FEWEST_RUNS
-from loadbench.results.history.series import ComparedPoint, History, Series, day_of, marks
+from loadbench.results.history.run_history import ComparedPoint, History, Series, day_of, marks
 from loadbench.results.reports.templates import in_both_layouts, render_page
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from loadbench.results.comparison.model import Comparison
-from loadbench.results.reports import csv, html, json, markdown, seed_files, snippet, text, trace
+from loadbench.results.reports import csv, html, json, markdown, original_output_files, snippet, text, trace
 from loadbench.results.run_record import RunRecord, write_atomically
 from loadbench.workspace import Workspace
 
@@ -35,8 +35,8 @@ def write_run_files(record: RunRecord, folder: Path) -> list[Path]:
     return _write(
         folder,
         {
-            "timing_results.json": seed_files.timing_results(record),
-            "deployment_summary.txt": seed_files.deployment_summary(record),
+            "timing_results.json": original_output_files.timing_results(record),
+            "deployment_summary.txt": original_output_files.deployment_summary(record),
             "invoke.py": snippet.render(record),
             "trace.json": trace.render_run(record),
         },

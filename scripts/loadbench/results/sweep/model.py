@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from loadbench.errors import UsageError
 from loadbench.results.run_record import load_document, write_atomically
-from loadbench.results.sweep.rule import Rule
+from loadbench.results.sweep.stopping_rule import Rule
 
 SWEEP_SCHEMA_VERSION: Literal[1] = 1
 SWEEP_PREFIX = "sweep-"

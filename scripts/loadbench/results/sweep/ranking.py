@@ -14,7 +14,7 @@ from loadbench.results.run_record import load_record, record_file
 from loadbench.results.run_summary import point_of
 from loadbench.results.statistics import CONFIDENCE, Summary, summarize, t_quantile
 from loadbench.results.sweep.model import CellInfo, StartedRun, SweepRecord
-from loadbench.results.sweep.rule import Verdict, judge
+from loadbench.results.sweep.stopping_rule import Verdict, judge
 
 Times = Mapping[str, Mapping[int, list[float]]]  # by cell and round
 

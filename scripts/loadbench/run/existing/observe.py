@@ -19,8 +19,8 @@ from loadbench.run.capacity import Copies, Instances, Reading
 from loadbench.run.existing.description import Description, Place, describe, new_record
 from loadbench.run.observe import Observer
 from loadbench.run.observe.added_copy import AddedCopy
-from loadbench.run.observe.layers import find_layers
 from loadbench.run.observe.spans import find_restarts
+from loadbench.run.observe.warm_layers import find_layers
 from loadbench.run.polling import STATE_CHANGE_TIMEOUT_S, STATUS_INTERVAL_S
 from loadbench.run.run_context import RunContext
 

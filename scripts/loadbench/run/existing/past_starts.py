@@ -19,9 +19,9 @@ from loadbench.run.existing.activities import Activity
 from loadbench.run.existing.description import Description, Place, new_record
 from loadbench.run.observe import embedded
 from loadbench.run.observe.engines.starts import Start
-from loadbench.run.observe.layers import find_layers
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.spans import by_stream, cold_starts, read_cold_start
+from loadbench.run.observe.warm_layers import find_layers
 
 # Longest time from the request to the first log line: a new instance and its image take less.
 _ASKED_WITHIN_S = 3600.0

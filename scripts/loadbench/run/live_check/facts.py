@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.results.costs import table_price
 from loadbench.run.preflight import account, container
-from loadbench.run.preflight.background import started
-from loadbench.run.preflight.check import Check, CheckContext
+from loadbench.run.preflight.background_threads import started
+from loadbench.run.preflight.check_result import Check, CheckContext
 from loadbench.run.price_lookup import look_up_price
 
 Answer = Literal["confirmed", "contradicted", "could not tell"]

@@ -22,7 +22,7 @@ from loadbench.results.run_record import write_atomically
 from loadbench.results.run_summary import point_of
 from loadbench.run.live_check.evidence import BY_DEPLOYMENT, Seen
 from loadbench.run.live_check.facts import Finding, Verdict, find_out
-from loadbench.run.preflight.check import CheckContext
+from loadbench.run.preflight.check_result import CheckContext
 from loadbench.run.record_writer import system_description
 from loadbench.run.rehearsal import rehearse
 from loadbench.run.removal.deployed_runs import deployed_by

@@ -28,7 +28,7 @@ _ENTRY_POINTS = "[vllm.general_plugins]\nfastload = fastload.vllm.plugin:registe
 # Python executes this line when it starts in the environment with the wheel.
 _AT_START = (
     'import os; os.environ.get("FASTLOAD_LOCATION") and '
-    '__import__("fastload.vllm.ahead", fromlist=["begin_in_server"]).begin_in_server()\n'
+    '__import__("fastload.vllm.early_start", fromlist=["begin_in_server"]).begin_in_server()\n'
 )
 # A fixed time in every archive: equal content gives equal bytes, and so the same prefix in S3.
 _TIMESTAMP = (2020, 1, 1, 0, 0, 0)

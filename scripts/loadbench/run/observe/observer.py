@@ -18,12 +18,12 @@ from loadbench.results.run_record import Deployment, ResourceNames, RunRecord, U
 from loadbench.results.timeline import Span
 from loadbench.run.observe import embedded
 from loadbench.run.observe.engines import starts
-from loadbench.run.observe.layers import find_layers
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
 from loadbench.run.observe.spans import Seen, assemble, find_restarts, read_container
 from loadbench.run.observe.status import StatusPoller
 from loadbench.run.observe.usage import read_usage
+from loadbench.run.observe.warm_layers import find_layers
 from loadbench.run.polling import LATE_LOG_LINES_TIMEOUT_S, LOG_INTERVAL_S, STATUS_INTERVAL_S
 
 _LOG = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from loadbench.instance_types import instance_types
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.run.models.staging import configured_bucket
-from loadbench.run.preflight.check import Check, CheckContext, error_code, is_denied
+from loadbench.run.preflight.check_result import Check, CheckContext, error_code, is_denied
 
 _BUSY_JOB = ("STARTING", "INPROGRESS", "STOPPING")
 

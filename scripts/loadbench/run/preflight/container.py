@@ -14,7 +14,7 @@ from loadbench.instance_types import InstanceType, instance_specification, shard
 from loadbench.load_paths import LOAD_PATHS, Loader, LoadPath
 from loadbench.partitions import image_registry, is_aws_account
 from loadbench.run.optimization.job import tensor_parallel_degree
-from loadbench.run.preflight.check import Check, CheckContext, error_code, is_denied
+from loadbench.run.preflight.check_result import Check, CheckContext, error_code, is_denied
 
 
 @dataclass(frozen=True)

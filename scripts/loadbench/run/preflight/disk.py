@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loadbench.errors import storage_error
-from loadbench.run.preflight.check import Check, CheckContext
+from loadbench.run.preflight.check_result import Check, CheckContext
 from loadbench.workspace import Workspace
 
 # State, record and logs of one run take about 0.3 MB, without the weights.

@@ -24,7 +24,7 @@ from loadbench.run.models.checkpoint import (
 from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
 from loadbench.run.models.staging import configured_bucket
 from loadbench.run.optimization.job import tensor_parallel_degree
-from loadbench.run.preflight.check import Check, CheckContext
+from loadbench.run.preflight.check_result import Check, CheckContext
 
 # Memory is also needed for activations, the CUDA context, and at least some KV cache.
 _OVERHEAD = 1.15

@@ -21,7 +21,7 @@ from loadbench.instance_types import instance_types
 from loadbench.load_paths import LOAD_PATHS, LoadPath
 from loadbench.results.costs import find_price
 from loadbench.results.sweep.model import CellInfo
-from loadbench.results.sweep.rule import Rule
+from loadbench.results.sweep.stopping_rule import Rule
 from loadbench.run.sweep.budget import Budget, WorstCase
 
 _EXAMPLE = "docs/examples/sweep.yaml is a plan to start from."

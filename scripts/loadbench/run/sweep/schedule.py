@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loadbench.results.sweep.model import CellInfo, SweepRecord
 from loadbench.results.sweep.ranking import judged, log_ratios
-from loadbench.results.sweep.rule import Verdict
+from loadbench.results.sweep.stopping_rule import Verdict
 from loadbench.run.series_plan import plan_series
 
 

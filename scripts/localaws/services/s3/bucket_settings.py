@@ -16,8 +16,8 @@ from aiohttp import web
 from ...errors import AwsError
 from . import object_lock
 from .model_xml import read_payload
+from .operation_context import Storage, read_document
 from .request import S3Request, check_tags
-from .storage import Storage, read_document
 from .supported_members import check_document
 from .xml import Element, document, element_text
 

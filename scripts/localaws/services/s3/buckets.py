@@ -11,9 +11,9 @@ from ...errors import AwsError
 from ...protocol.service_models import service_model
 from . import acl, listing, object_lock
 from .model_xml import read_payload
+from .operation_context import Storage, find_bucket, read_document
 from .records import Bucket
 from .request import S3Request, check_tags
-from .storage import Storage, find_bucket, read_document
 from .supported_members import check_document
 from .version_listing import list_object_versions
 from .xml import Element, document, element_text

@@ -10,9 +10,9 @@ from ...errors import AwsError
 from . import object_lock
 from .index import new_version
 from .model_xml import read_payload
+from .operation_context import Storage, check_version_id, read_document, versioning
 from .records import Object
 from .request import S3Request, precondition_failed
-from .storage import Storage, check_version_id, read_document, versioning
 from .supported_members import check_document
 from .xml import Element, document
 

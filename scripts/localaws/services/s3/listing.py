@@ -11,10 +11,10 @@ from urllib.parse import quote
 from aiohttp import web
 
 from ...errors import AwsError
-from .attributes import storage_class
 from .index import Index
 from .records import Bucket, Object
 from .request import S3Request
+from .stored_headers import storage_class
 from .xml import Element, document, iso_time
 
 _MAX_KEYS = 1000

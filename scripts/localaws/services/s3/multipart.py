@@ -13,14 +13,14 @@ from aiohttp import web
 
 from ...errors import AwsError
 from . import acl, checksums, listing
-from .attributes import encryption_headers, stored_attributes, written
 from .index import Index, new_version
 from .model_xml import read_payload
 from .objects import check_write
+from .operation_context import Storage, find_copy_source, read_document, receive_file, versioning
 from .records import Extent, Object, Part, Upload
 from .request import S3Request, object_headers, range_of, tags_of
 from .send import pieces
-from .storage import Storage, find_copy_source, read_document, receive_file, versioning
+from .stored_headers import encryption_headers, stored_attributes, written
 from .supported_members import check_document
 from .xml import document, iso_time
 

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from ...errors import AwsError
 from .model_xml import read_kept, read_payload
+from .operation_context import Storage, find_requested, read_document, versioning
 from .records import Object
 from .request import S3Request
-from .storage import Storage, find_requested, read_document, versioning
 from .supported_members import check_document
 from .xml import document, iso_time
 

@@ -12,13 +12,9 @@ from aiohttp import web
 
 from ...errors import AwsError
 from . import acl, checksums, listing
-from .attributes import encryption_headers, metadata_of, stored_attributes, written
 from .index import new_version
 from .model_xml import read_payload
-from .records import Extent, Object
-from .request import S3Request, check_conditions, check_tags, object_headers, range_of, tags_of
-from .send import pieces, send
-from .storage import (
+from .operation_context import (
     ARCHIVED,
     Storage,
     archived,
@@ -31,6 +27,10 @@ from .storage import (
     version_headers,
     versioning,
 )
+from .records import Extent, Object
+from .request import S3Request, check_conditions, check_tags, object_headers, range_of, tags_of
+from .send import pieces, send
+from .stored_headers import encryption_headers, metadata_of, stored_attributes, written
 from .supported_members import check_document
 from .xml import Element, document, iso_time
 

@@ -19,7 +19,7 @@ from ...protocol.sigv4 import UNSIGNED_PAYLOAD
 from ...settings import FaultSpec
 from . import checksums
 from .chunked import ChunkDecoder, ChunkSignatures
-from .faults import reset_connection
+from .transfer_faults import reset_connection
 
 MAX_BODY_BYTES = 5 << 30
 _BATCH_BYTES = 1 << 20

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from ...network import Transfer
 from ...settings import FaultSpec
-from .faults import close_connection, reset_connection
 from .records import Extent
+from .transfer_faults import close_connection, reset_connection
 
 # One step of a shaped transfer: at 90 MB/s a wake-up every 6 ms.
 _STEP_BYTES = 512 << 10

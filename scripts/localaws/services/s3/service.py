@@ -10,11 +10,11 @@ from aiohttp import web
 from ...errors import AwsError
 from ...protocol.call import Call
 from . import acl, bucket_settings, buckets, delete, multipart, object_lock, objects
+from .get_object_attributes import get_object_attributes
 from .index import Index
-from .object_attributes import get_object_attributes
+from .operation_context import Storage, check_owner, find_bucket, strike
 from .operations import identify, refuse
 from .request import S3Request, check_bucket_name, read_request
-from .storage import Storage, check_owner, find_bucket, strike
 from .supported_members import check_members
 
 _UPLOAD_THREADS = 4

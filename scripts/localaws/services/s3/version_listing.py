@@ -5,11 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from ...errors import AwsError
-from .attributes import storage_class
 from .index import Index, sequence_of
 from .listing import behind, common_prefixes, encoder, owner
 from .records import NULL_VERSION, Object
 from .request import S3Request
+from .stored_headers import storage_class
 from .xml import Element, document, iso_time
 
 _MAX_KEYS = 1000

@@ -17,8 +17,8 @@ from ...emulator import Emulator
 from ...errors import AwsError
 from ...machines.model_copy import ModelCopy
 from ...state.store import Document
-from .. import platform_s3
-from ..platform_s3 import PlatformS3Error
+from .. import internal_s3_client
+from ..internal_s3_client import PlatformS3Error
 from .fleet import least_busy
 from .platform import Platform
 
@@ -76,7 +76,7 @@ async def _run(platform: Platform, region: str, record: Document) -> None:
             body, content_type = await _answer(platform, copy, record)
         finally:
             copy.outstanding -= 1
-        await platform_s3.put(emulator, platform.http, record["output"], body, content_type)
+        await internal_s3_client.put(emulator, platform.http, record["output"], body, content_type)
     except (PlatformS3Error, AwsError, aiohttp.ClientError, TimeoutError) as error:
         await _fail(platform, record, error)
     emulator.store.delete(region, _KIND, record["id"])
@@ -105,7 +105,7 @@ async def _turn(platform: Platform, region: str, record: Document) -> ModelCopy:
 
 async def _answer(platform: Platform, copy: ModelCopy, record: Document) -> tuple[bytes, str]:
     """The container's answer. Raises AwsError for an error of the model."""
-    body, kept_type = await platform_s3.get(platform.emulator, platform.http, record["input"])
+    body, kept_type = await internal_s3_client.get(platform.emulator, platform.http, record["input"])
     headers = {"Content-Type": record["content_type"] or kept_type, "Accept": record["accept"] or "*/*"}
     if record["custom_attributes"]:
         headers["X-Amzn-SageMaker-Custom-Attributes"] = record["custom_attributes"]
@@ -125,7 +125,9 @@ async def _fail(platform: Platform, record: Document, error: Exception) -> None:
         return
     reason = str(error) or type(error).__name__
     body = json.dumps({"inferenceId": record["inference_id"], "failureReason": reason}).encode()
-    await platform_s3.put(platform.emulator, platform.http, record["failure"], body, "application/json")
+    await internal_s3_client.put(
+        platform.emulator, platform.http, record["failure"], body, "application/json"
+    )
 
 
 def _concurrency(endpoint: Document) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ...state.store import Document
-from .. import platform_s3
+from .. import internal_s3_client
 from .platform import Platform
 
 _CSV = ("text/csv",)
@@ -65,7 +65,7 @@ async def _write(platform: Platform, config: Document, exchange: Exchange) -> No
         metadata["customAttributes"] = [exchange.custom_attributes]
     line = json.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"})
     uri = f"{folder}/{moment:%Y/%m/%d/%H}/{name}"
-    await platform_s3.put(
+    await internal_s3_client.put(
         platform.emulator, platform.http, uri, f"{line}\n".encode(), "application/x-jsonlines"
     )
 

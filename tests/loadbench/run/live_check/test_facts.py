@@ -15,7 +15,7 @@ from loadbench.results.costs import Price
 from loadbench.run.live_check import facts as live_facts
 from loadbench.run.live_check.facts import FACTS, find_out
 from loadbench.run.preflight import account
-from loadbench.run.preflight.check import CheckContext
+from loadbench.run.preflight.check_result import CheckContext
 from tests.loadbench.run.preflight.stubs import Account, changed, on_aws, quota_named
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from loadbench.config import Config
 from loadbench.load_paths import LoadPath
 from loadbench.run.preflight import Check
-from loadbench.run.preflight.check import CheckContext
+from loadbench.run.preflight.check_result import CheckContext
 
 CONFIG_FILE = Path(__file__).resolve().parents[4] / "config.yaml"
 BOTH: list[LoadPath] = ["standard", "fast"]

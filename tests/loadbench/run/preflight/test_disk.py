@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from loadbench.run.preflight import disk
-from loadbench.run.preflight.check import Check
+from loadbench.run.preflight.check_result import Check
 
 NOTHING = cast("Any", None)  # the check looks at the folder alone
 

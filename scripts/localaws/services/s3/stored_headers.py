@@ -11,9 +11,9 @@ from ...errors import AwsError
 from ...protocol.service_models import service_model
 from . import object_lock
 from .model_xml import read_kept
+from .operation_context import Storage, versioning
 from .records import Object
 from .request import S3Request
-from .storage import Storage, versioning
 
 _CLASS = "x-amz-storage-class"
 _ENCRYPTION = "x-amz-server-side-encryption"

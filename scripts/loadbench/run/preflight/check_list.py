@@ -16,8 +16,8 @@ from loadbench.errors import PreflightError
 from loadbench.load_paths import LoadPath
 from loadbench.progress import OnProgress, Progress, ignore_progress
 from loadbench.run.preflight import account, container, disk, weights
-from loadbench.run.preflight.background import started
-from loadbench.run.preflight.check import Check, CheckContext
+from loadbench.run.preflight.background_threads import started
+from loadbench.run.preflight.check_result import Check, CheckContext
 from loadbench.run.run_context import hugging_face_token
 from loadbench.run.terraform import remote_state
 from loadbench.run.terraform.install import find_terraform, locked_version

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.errors import PartitionError
-from fastload.partition import Cut, Partition
+from fastload.tensor_partition import Cut, Partition
 from tests.fastload.checkpoints import LLAMA_CONFIG
 
 _LAYER = "model.layers.7."

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loadbench.cli.confirm import cost_of_run
 from loadbench.cli.options import (
     FORMAT_OPTION,
     JSON_OPTION,
     PATH_ARGUMENT,
     config_options,
-    cost_of_run,
     make_ui,
     method_options,
     open_bench,
@@ -110,7 +110,7 @@ def show_rehearsal(context: RunContext, as_json: bool) -> None:
 def show_live_facts(context: RunContext, as_json: bool) -> None:
     """One line per fact; exit 1 if one is contradicted, because code depends on it."""
     from loadbench.run.live_check.facts import find_out
-    from loadbench.run.preflight.check import CheckContext
+    from loadbench.run.preflight.check_result import CheckContext
     from loadbench.run.run_context import hugging_face_token
 
     load_paths, session = list(context.config.paths), context.account.session

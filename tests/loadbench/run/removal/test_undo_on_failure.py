@@ -16,7 +16,7 @@ from loadbench.errors import (
     UsageError,
 )
 from loadbench.results.run_record import Failure, RunStatus
-from loadbench.run.removal.undo import Attempt, undone_on_failure
+from loadbench.run.removal.undo_on_failure import Attempt, undone_on_failure
 
 FULL = OSError(28, "No space left on device", "results/run.json")
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from loadbench.cli import cli
-from loadbench.typed_commands import as_make, typed_here
+from loadbench.commands_in_messages import as_make, typed_here
 
 
 @pytest.mark.parametrize(

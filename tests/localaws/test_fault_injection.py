@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localaws.faults import Faults
+from localaws.fault_injection import Faults
 from localaws.settings import FaultSpec
 
 

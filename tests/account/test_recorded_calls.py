@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.account.asked import Asked, complaints, parse
+from tests.account.recorded_calls import Asked, complaints, parse
 
 
 def recorded(service: str, method: str, target: str, body: bytes = b"", **headers: str) -> dict[str, Any]:

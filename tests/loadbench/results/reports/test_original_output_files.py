@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from loadbench.results.reports import snippet
-from loadbench.results.reports.seed_files import deployment_head, deployment_summary, timing_results
+from loadbench.results.reports.original_output_files import (
+    deployment_head,
+    deployment_summary,
+    timing_results,
+)
 from loadbench.results.run_record import RunRecord, Step
 from tests.loadbench.results.builders import make_record
 

@@ -1,6 +1,6 @@
 """Verifies the loader: compares every parameter after `fastload` with vLLM's own loader.
 
-    python -m fastload.vllm.verification MODEL_FOLDER [--location s3://bucket/prefix/]
+    python -m fastload.vllm.verify_parameters MODEL_FOLDER [--location s3://bucket/prefix/]
         [--tensor-parallel-size 2] [--tokens]
 
 Parameters are compared as the loaders leave them, by the SHA-256 of their bytes, rank by rank: afterwards
@@ -44,7 +44,7 @@ _TOKENS = 16
 
 def main(arguments: list[str] | None = None) -> int:
     """Print one JSON object per model; exit status 1 if a parameter or a token differs."""
-    parser = argparse.ArgumentParser(prog="python -m fastload.vllm.verification", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fastload.vllm.verify_parameters", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="+", help="model folders with config, tokenizer, weights")
     parser.add_argument("--location", help="where fastload reads from; default: the folder itself")
     parser.add_argument("--dtype", default="auto")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from loadbench.results.sweep.rule import Rule, judge
+from loadbench.results.sweep.stopping_rule import Rule, judge
 
 RULE = Rule(least_rounds=3, most_rounds=6, smallest_ratio=1.05)
 

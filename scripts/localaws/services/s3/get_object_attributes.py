@@ -7,10 +7,10 @@ from email.utils import formatdate
 from aiohttp import web
 
 from ...errors import AwsError
-from .attributes import storage_class
 from .listing import checksum_elements
+from .operation_context import Storage, find_requested, version_headers
 from .request import S3Request
-from .storage import Storage, find_requested, version_headers
+from .stored_headers import storage_class
 from .xml import Element, document
 
 _NAMES = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from loadbench.predict.check import leave_one_out
+from loadbench.predict.check_predictions import leave_one_out
 from loadbench.predict.coefficients import Coefficients, published_values
 from loadbench.predict.document import check_document, check_rows, check_sentences
 from loadbench.predict.learn import KnownStart, known_starts

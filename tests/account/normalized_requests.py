@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from tests.account.asked import Asked
+from tests.account.recorded_calls import Asked
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}-(\w+?)-[0-9a-f]{4}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

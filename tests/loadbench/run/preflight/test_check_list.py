@@ -12,15 +12,16 @@ import pytest
 
 from loadbench.config import Config, load_config
 from loadbench.progress import Progress
-from loadbench.run.preflight import Check, account, check_methods, checks, container, run_checks
-from loadbench.run.preflight.check import CheckContext
+from loadbench.run.preflight import Check, account, check_list, check_methods, container, run_checks
+from loadbench.run.preflight.check_result import CheckContext
 from tests.loadbench.run.preflight.stubs import BOTH, CONFIG_FILE, Account, only
 
 
 def test_the_committed_default_has_no_failure_on_the_embedded_target(
     aws_session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "_DEADLINE_S", 120.0)  # what is asked is there; a busy machine takes longer
+    # Everything that is asked for exists; a busy machine needs longer for it.
+    monkeypatch.setattr(check_list, "_DEADLINE_S", 120.0)
     reported: list[Progress] = []
     found = run_checks(load_config(CONFIG_FILE), BOTH, aws_session, reported.append)
     assert [check for check in found if check.status != "ok"] == []
@@ -37,9 +38,9 @@ def test_a_check_that_hangs_does_not_hold_up_the_others(
         time.sleep(2)
         yield Check("slow", "ok", "too late")
 
-    monkeypatch.setattr(checks, "_DEADLINE_S", 0.3)
+    monkeypatch.setattr(check_list, "_DEADLINE_S", 0.3)
     monkeypatch.setattr(
-        checks, "_ENTRIES", (checks._Entry("slow", hang), checks._Entry("image", container.image))
+        check_list, "_ENTRIES", (check_list._Entry("slow", hang), check_list._Entry("image", container.image))
     )
     started_s = time.monotonic()
     found = run_checks(config, ["fast"], aws_session)
@@ -51,11 +52,11 @@ def test_a_check_that_hangs_does_not_keep_the_process_from_ending() -> None:
     script = """
 import threading
 from loadbench.config import load_config
-from loadbench.run.preflight import checks
+from loadbench.run.preflight import check_list
 
-checks._DEADLINE_S = 0.2
-checks._ENTRIES = (checks._Entry("hangs", lambda context: iter([threading.Event().wait()])),)
-print(checks.run_checks(load_config(%r), ["fast"], None)[0].message)
+check_list._DEADLINE_S = 0.2
+check_list._ENTRIES = (check_list._Entry("hangs", lambda context: iter([threading.Event().wait()])),)
+print(check_list.run_checks(load_config(%r), ["fast"], None)[0].message)
 """
     done = subprocess.run(
         [sys.executable, "-c", script.replace("%r", f"__import__('pathlib').Path({str(CONFIG_FILE)!r})")],
@@ -75,7 +76,7 @@ def test_each_finding_names_the_methods_that_it_is_true_of(
         yield Check("image", "ok" if load_path == "fast" else "failure", f"{load_path}: it differs")
         yield Check("model", "ok", "the same for both")
 
-    monkeypatch.setattr(checks, "_ENTRIES", (checks._Entry("image", differs),))
+    monkeypatch.setattr(check_list, "_ENTRIES", (check_list._Entry("image", differs),))
     found = {(check.message, check.methods): check.status for check in check_methods(config, BOTH, None)}
     assert found == {
         ("it differs", ("standard",)): "failure",
@@ -95,10 +96,10 @@ def test_without_an_account_every_other_check_is_still_made(
         yield Check("terraform", "ok", "there")
 
     entries = (
-        checks._Entry("quota", answer, needs_account=True),
-        checks._Entry("terraform", other, by_method=False),
+        check_list._Entry("quota", answer, needs_account=True),
+        check_list._Entry("terraform", other, by_method=False),
     )
-    monkeypatch.setattr(checks, "_ENTRIES", entries)
+    monkeypatch.setattr(check_list, "_ENTRIES", entries)
     assert [check.name for check in check_methods(config, BOTH, None)] == ["terraform"]
 
 
@@ -107,7 +108,7 @@ def test_an_error_in_a_check_is_not_swallowed(config: Config, monkeypatch: pytes
         raise KeyError("a mistake of ours")
         yield
 
-    monkeypatch.setattr(checks, "_ENTRIES", (checks._Entry("broken", broken),))
+    monkeypatch.setattr(check_list, "_ENTRIES", (check_list._Entry("broken", broken),))
     with pytest.raises(KeyError, match="a mistake of ours"):
         run_checks(config, BOTH, None)
 
@@ -117,7 +118,7 @@ def test_what_cannot_be_asked_is_a_warning_and_no_crash(
 ) -> None:
     session = Account()
     session.refuses("sts", "get_caller_identity", "ExpiredToken", message="the token is expired")
-    monkeypatch.setattr(checks, "_ENTRIES", (checks._Entry("credentials", account.credentials),))
+    monkeypatch.setattr(check_list, "_ENTRIES", (check_list._Entry("credentials", account.credentials),))
     found = only(run_checks(config, BOTH, session))
     assert found.status == "warning"
     assert "the token is expired" in found.message
