@@ -31,6 +31,10 @@ class ConfigError(UsageError):
     """The configuration file is wrong: names the file, the line and the key."""
 
 
+class NotFoundError(UsageError):
+    """A resource that the user named does not exist, or not yet."""
+
+
 class PreflightError(UsageError):
     """A pre-flight check failed; nothing was created."""
 

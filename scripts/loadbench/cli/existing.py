@@ -73,6 +73,7 @@ def import_starts(
     \b
     Examples:
       loadbench import my-endpoint --target aws --since 12h
+      loadbench import my-endpoint --component my-component --target aws
       loadbench import my-endpoint --from-folder exported-logs
     """
     from loadbench.results.commands import show_starts
@@ -81,7 +82,7 @@ def import_starts(
 
     workspace = Workspace.here()
     if folder is not None:
-        records = import_folder(workspace.results_dir, command_line(), endpoint, folder)
+        records = import_folder(workspace.results_dir, command_line(), endpoint, folder, component)
     else:
         records = import_endpoint(open_bench(**options), endpoint, component, since_s)
     if as_json:

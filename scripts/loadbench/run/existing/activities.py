@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.results.run_record import ResourceNames
+
+# Setting desired copy count to 2.
+_COUNT = re.compile(r"desired (?:instance|copy) count to (?P<count>\d+)")
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,27 @@ class Activity:
     cause: str
     description: str
     status: str
+    # The count that the activity before it had set, None if unknown.
+    count_before: int | None = None
+
+    @property
+    def count(self) -> int | None:
+        """The count that it set, None if its text does not say."""
+        found = _COUNT.search(self.description)
+        return int(found["count"]) if found else None
 
     @property
     def is_scale_out(self) -> bool:
-        """Whether an instance or a copy was added, judging by its text."""
-        return "ALARM" in self.cause.upper() and "AlarmLow" not in self.cause
+        """Whether an instance or a copy was added.
+
+        The alarms of target tracking say so by their names. For other alarms and for scheduled actions the
+        counts are compared; if the earlier count is unknown, an alarm is taken as a scale-out.
+        """
+        if self.count == 0 or "AlarmLow" in self.cause:
+            return False
+        if "AlarmHigh" in self.cause or self.count is None or self.count_before is None:
+            return "ALARM" in self.cause.upper()
+        return self.count > self.count_before
 
 
 def scaling_activities(
@@ -39,10 +59,21 @@ def scaling_activities(
             pages = client.get_paginator("describe_scaling_activities").paginate(
                 ServiceNamespace="sagemaker", ResourceId=resource
             )
-            found += [_activity(item) for page in pages for item in page["ScalingActivities"]]
+            items = [_activity(item) for page in pages for item in page["ScalingActivities"]]
+            found += _with_counts_before(items)
         except (ClientError, BotoCoreError) as error:
             problems.append(str(error))
     return sorted(found, key=lambda activity: activity.start_s), problems
+
+
+def _with_counts_before(items: list[Activity]) -> list[Activity]:
+    """The activities of one resource in order; each with the count of the last successful one before it."""
+    count, ordered = None, []
+    for item in sorted(items, key=lambda activity: activity.start_s):
+        ordered.append(replace(item, count_before=count))
+        if item.status == "Successful" and item.count is not None:
+            count = item.count
+    return ordered
 
 
 def _activity(item: dict[str, Any]) -> Activity:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loadbench.errors import RunError, UsageError
+from loadbench.errors import NotFoundError, RunError, UsageError
 from loadbench.load_paths import EndpointKind
 from loadbench.results.run_record import ModelInfo, Origin, ResourceNames, RunRecord
 
@@ -50,43 +50,75 @@ class Place:
 
 
 def describe(client: Any, endpoint: str, component: str | None) -> Description:
-    """Describe an endpoint. Raises UsageError if it does not exist, or has several components."""
+    """Describe an endpoint, or one inference component of it.
+
+    Raises NotFoundError if it does not exist (yet), UsageError if `component` is needed, or is not this
+    endpoint's.
+    """
     try:
-        answer = client.describe_endpoint(EndpointName=endpoint)
-        config = client.describe_endpoint_config(EndpointConfigName=answer["EndpointConfigName"])
-        variant = config["ProductionVariants"][0]
-        if model := variant.get("ModelName"):
-            return _model_based(client, endpoint, answer, variant, model)
-        return _of_component(client, endpoint, answer, variant, component or _only(client, endpoint))
-    except ClientError as error:
-        if error.response["Error"]["Code"] in _NOT_THERE:
-            what = f"there is no endpoint {endpoint!r}" if component is None else str(error)
+        answer = _existing(
+            lambda: client.describe_endpoint(EndpointName=endpoint), f"there is no endpoint {endpoint!r}"
+        )
+        variant = _variant(client, answer)
+        model = variant.get("ModelName")
+        if model and component:
             raise UsageError(
-                f"{what}: {error.response['Error']['Message']}",
-                remedy="`aws sagemaker list-endpoints` lists endpoints; --target chooses the account.",
-            ) from error
-        raise RunError(f"cannot describe the endpoint {endpoint}: {error}") from error
-    except BotoCoreError as error:
+                f"the endpoint {endpoint} has no inference components: it serves the model {model}",
+                remedy="Leave out --component.",
+            )
+        named = component or (None if model else _only(client, endpoint, variant))
+        if named:
+            return _of_component(client, endpoint, answer, variant, named)
+        return _model_based(client, endpoint, answer, variant, model or _UNKNOWN)
+    except (ClientError, BotoCoreError) as error:
         raise RunError(f"cannot describe the endpoint {endpoint}: {error}") from error
 
 
-def _only(client: Any, endpoint: str) -> str:
+def _existing(call: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
+    """The response of a Describe call. Raises NotFoundError, beginning with `what`."""
+    try:
+        return call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _NOT_THERE:
+            raise
+        raise NotFoundError(
+            f"{what}: {error.response['Error']['Message']}",
+            remedy="`aws sagemaker list-endpoints` and `list-inference-components` list the names; "
+            "--target chooses the account.",
+        ) from error
+
+
+def _variant(client: Any, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first variant; without members if the endpoint's configuration was deleted after its creation."""
+    name = answer["EndpointConfigName"]
+    try:
+        config = _existing(lambda: client.describe_endpoint_config(EndpointConfigName=name), name)
+    except NotFoundError:
+        return {}
+    variant: Mapping[str, Any] = config["ProductionVariants"][0]
+    return variant
+
+
+def _only(client: Any, endpoint: str, variant: Mapping[str, Any]) -> str | None:
+    """The endpoint's only component; None if it may be an endpoint without components."""
     pages = client.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
     names = [item["InferenceComponentName"] for page in pages for item in page["InferenceComponents"]]
-    if len(names) != 1:
-        found = (
-            f"{len(names)} inference components: {', '.join(names)}"
-            if names
-            else "no inference component yet"
+    if len(names) > 1:
+        raise UsageError(
+            f"the endpoint {endpoint} has {len(names)} inference components: {', '.join(names)}",
+            remedy="Name one with --component NAME.",
         )
-        raise UsageError(f"the endpoint {endpoint} has {found}", remedy="Name one with --component NAME.")
-    return str(names[0])
+    if not names and variant:
+        raise NotFoundError(
+            f"the endpoint {endpoint} has no inference component yet",
+            remedy="`loadbench observe` waits until one is created.",
+        )
+    return str(names[0]) if names else None
 
 
 def _model_based(
     client: Any, endpoint: str, answer: Mapping[str, Any], variant: Mapping[str, Any], model: str
 ) -> Description:
-    container = _container_of(client, model)
     return Description(
         names=ResourceNames(
             endpoint=endpoint, endpoint_configuration=answer["EndpointConfigName"], model=model
@@ -96,15 +128,19 @@ def _model_based(
         status=answer["EndpointStatus"],
         created_s=answer["CreationTime"].timestamp(),
         in_service_s=_in_service(answer, answer["EndpointStatus"]),
-        **_of_container(container, model),
+        **_of_container(_container_of(client, model) or _deployed(answer), model),
     )
 
 
 def _of_component(
     client: Any, endpoint: str, answer: Mapping[str, Any], variant: Mapping[str, Any], component: str
 ) -> Description:
-    described = client.describe_inference_component(InferenceComponentName=component)
+    described = _existing(
+        lambda: client.describe_inference_component(InferenceComponentName=component),
+        f"there is no inference component {component!r}",
+    )
     specification = described.get("Specification", {})
+    _check_component(described, specification, endpoint, component)
     model = specification.get("ModelName", "")
     container = _container_of(client, model) if model else specification.get("Container", {})
     status = described.get("InferenceComponentStatus", "Creating")
@@ -124,8 +160,34 @@ def _of_component(
     )
 
 
+def _check_component(
+    described: Mapping[str, Any], specification: Mapping[str, Any], endpoint: str, component: str
+) -> None:
+    if (owner := described["EndpointName"]) != endpoint:
+        raise UsageError(
+            f"the inference component {component} belongs to the endpoint {owner}, not to {endpoint}",
+            remedy=f"Name the endpoint {owner}.",
+        )
+    if base := specification.get("BaseInferenceComponentName"):
+        raise UsageError(
+            f"the inference component {component} is an adapter: the copies of {base} load it",
+            remedy=f"Name the other one: --component {base}.",
+        )
+
+
+def _deployed(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the endpoint still reports of a model that was deleted after its creation: the image."""
+    variants = answer.get("ProductionVariants") or [{}]
+    images = variants[0].get("DeployedImages") or [{}]
+    return {"DeployedImage": images[0]}
+
+
 def _container_of(client: Any, model: str) -> Mapping[str, Any]:
-    answer = client.describe_model(ModelName=model)
+    """The model's container, empty if the model was deleted after the endpoint's creation."""
+    try:
+        answer = _existing(lambda: client.describe_model(ModelName=model), model)
+    except NotFoundError:
+        return {}
     found: Mapping[str, Any] = answer.get("PrimaryContainer") or next(iter(answer.get("Containers", [])), {})
     return found
 

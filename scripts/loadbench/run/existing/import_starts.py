@@ -46,13 +46,20 @@ def import_endpoint(
     return _written(context.workspace.results_dir, starts, f"the log of {endpoint}")
 
 
-def import_folder(results_dir: Path, command: list[str], endpoint: str, folder: Path) -> list[RunRecord]:
+def import_folder(
+    results_dir: Path, command: list[str], endpoint: str, folder: Path, component: str | None = None
+) -> list[RunRecord]:
     """The same from exported logs; makes no AWS calls."""
     if not folder.is_dir():
         raise UsageError(
             f"{folder} is not a folder", remedy="--from-folder names the folder of exported logs."
         )
-    names = ResourceNames(endpoint=endpoint, endpoint_configuration="unknown", model="unknown")
+    names = ResourceNames(
+        endpoint=endpoint,
+        endpoint_configuration="unknown",
+        model="unknown",
+        inference_component=component,
+    )
     place = Place("aws", "unknown", None, command)
     starts = past_starts(Description(names=names), Seen(read_folder(folder)), place)
     return _written(results_dir, starts, str(folder))

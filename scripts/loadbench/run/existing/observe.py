@@ -6,12 +6,13 @@ It is read-only. If the user stops it, everything observed so far is kept.
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from typing import Any
 
 from botocore.config import Config
 
-from loadbench.errors import InterruptedRunError, RunError, UsageError
+from loadbench.errors import InterruptedRunError, NotFoundError, RunError, UsageError
 from loadbench.results.reports import write_run_files
 from loadbench.results.run_record import Failure, RunRecord, new_run_id, record_file, save_record
 from loadbench.results.scale_out_record import CountChange, ScaleOutRecord
@@ -19,6 +20,7 @@ from loadbench.run.capacity import Copies, Instances, Reading
 from loadbench.run.existing.description import Description, Place, describe, new_record
 from loadbench.run.observe import Observer
 from loadbench.run.observe.added_copy import AddedCopy
+from loadbench.run.observe.engines import starts
 from loadbench.run.observe.spans import find_restarts
 from loadbench.run.observe.warm_layers import find_layers
 from loadbench.run.polling import STATE_CHANGE_TIMEOUT_S, STATUS_INTERVAL_S
@@ -44,9 +46,9 @@ def observe_endpoint(
     path = description.names.inference_component or description.names.endpoint
     run_id = new_run_id(path, datetime.datetime.fromtimestamp(now_s, datetime.UTC))
     record = new_record(description, place, "observed", run_id, now_s)
-    if description.status == "InService":
-        return _change(context, client, description, record, wait_s)
-    return _creation(context, client, description, record, wait_s)
+    if description.status in ("Creating", "Failed"):
+        return _creation(context, client, description, record, wait_s)
+    return _change(context, client, description, record, wait_s)
 
 
 def _found(
@@ -58,7 +60,7 @@ def _found(
         while True:
             try:
                 return describe(client, endpoint, component)
-            except UsageError:
+            except NotFoundError:
                 if time.monotonic() >= deadline_s:
                     raise
             time.sleep(STATUS_INTERVAL_S)
@@ -142,49 +144,68 @@ def _kept(
 def _change(
     context: RunContext, client: Any, description: Description, record: RunRecord, wait_s: float
 ) -> RunRecord:
-    """A scale-out of a running endpoint: from the first observed change until the new copy is in service."""
+    """A change of what was created before: from the request until the new copy is in service."""
     component = description.names.inference_component
     count = Copies(client, component) if component else Instances(client, description.names.endpoint)
-    copy = AddedCopy(context.account.session, description.names, embedded=record.target == "local")
-    before = count.read().current
-    with context.ui.step(f"{record.path}: in service with {before}, waiting until it is scaled"):
+    reading = count.read()
+    before = reading.current
+    copy = AddedCopy(
+        context.account.session,
+        description.names,
+        embedded=record.target == "local",
+        since_s=reading.modified_s if reading.in_progress else math.inf,
+    )
+    with context.ui.step(f"{record.path}: {reading.status} with {before}, waiting until it is scaled"):
         began = _next(count, lambda reading: reading.in_progress or reading.current > before, wait_s)
+    change = CountChange(resource=count.resource, before=before, after=before + 1, request_s=began.modified_s)
+    try:
+        with context.ui.step(f"{record.path}: {began.status}, observing"):
+            ended = _next(count, lambda reading: not reading.in_progress, STATE_CHANGE_TIMEOUT_S)
+        change = change.model_copy(update={"after": ended.current, "ready_s": ended.modified_s})
+        copy.collect(patiently=ended.current > before)
+        # An update replaces copies, and their number stays the same.
+        added = ended.current > before or starts.logged_ready(copy.lines())
+        record.status = "succeeded" if added else "failed"
+    except KeyboardInterrupt:
+        copy.collect(patiently=False)
+        record.status = "interrupted"
+    _fill(record, copy, change, context)
+    folder = record_file(context.workspace.results_dir, record.run_id).parent
+    copy.write_log(folder / "container.log", [])
+    _save(context, record)
+    for problem in copy.problems:
+        context.ui.warn(f"not observed: {problem}")
+    if record.status == "interrupted":
+        raise InterruptedRunError(
+            f"stopped observing {record.path}; the endpoint was not changed",
+            remedy=f"Everything observed is in {folder}.",
+        )
+    if record.status == "failed":
+        reason = f": {ended.failure_reason}" if ended.failure_reason else ""
+        raise RunError(
+            f"{record.path} changed, and no copy was added{reason}", remedy="Nothing was measured."
+        )
+    return record
+
+
+def _fill(record: RunRecord, copy: AddedCopy, change: CountChange, context: RunContext) -> None:
+    """Complete the record of a change."""
     scale_out = ScaleOutRecord(
         scale_out_id=record.run_id,
         run_id=record.run_id,
         path=record.path,
-        started_s=context.clock(),
-        command=context.command,
-        copies_before=before,
-        copies_after=before + 1,
-        changes=[
-            CountChange(resource=count.resource, before=before, after=before + 1, request_s=began.modified_s)
-        ],
+        started_s=record.started_s,
+        command=record.command,
+        copies_before=change.before,
+        copies_after=change.after,
+        changes=[change],
     )
-    try:
-        with context.ui.step(f"{record.path}: {began.status}, observing"):
-            ended = _next(count, lambda reading: not reading.in_progress, STATE_CHANGE_TIMEOUT_S)
-        scale_out.changes[0].ready_s = ended.modified_s
-        record.status = "succeeded" if ended.current > before else "failed"
-    except KeyboardInterrupt:
-        record.status = "interrupted"
-    copy.collect(patiently=record.status == "succeeded")
     record.spans = copy.spans(scale_out)
     record.deployment.request_s, record.deployment.ready_s = scale_out.request_s, scale_out.ready_s
     record.deployment.request_source = "LastModifiedTime when the change was first observed"
     record.restarts = find_restarts(copy.lines())
     record.layers = find_layers(copy.lines(), record.spans, new_endpoint=False, new_stream=True)
     record.cause = "scaled or updated"
-    copy.write_log(record_file(context.workspace.results_dir, record.run_id).parent / "container.log", [])
-    _save(context, record)
-    if record.status == "interrupted":
-        raise InterruptedRunError(
-            f"stopped observing {record.path}; the endpoint was not changed",
-            remedy=f"Everything observed is in {context.workspace.results_dir / record.run_id}.",
-        )
-    if record.status == "failed":
-        raise RunError(f"{record.path} changed, and no copy was added", remedy="Nothing was measured.")
-    return record
 
 
 def _next(count: Copies | Instances, wanted: Any, wait_s: float) -> Reading:

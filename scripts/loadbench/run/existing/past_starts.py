@@ -55,7 +55,9 @@ def past_starts(description: Description, seen: Seen, place: Place) -> list[Past
                 found.append((attempts[0].began_s, attempts, lines))
     found.sort(key=lambda item: item[0])
     changes_s = [began_s for began_s, _, _ in found] + [activity.start_s for activity in seen.activities]
-    first_s = found[0][0] if found else None
+    # A resource that is being created cannot be scaled: what began until its first copy was ready, its
+    # creation had requested.
+    first_ready_s = min((attempts[-1].ready_s or 0.0 for _, attempts, _ in found), default=0.0)
     streams: set[str] = set()
     starts = []
     for began_s, attempts, lines in found:
@@ -66,7 +68,7 @@ def past_starts(description: Description, seen: Seen, place: Place) -> list[Past
                 place,
                 attempts,
                 lines,
-                is_first=began_s == first_s,
+                may_be_first=began_s <= first_ready_s,
                 earlier=streams,
                 changes_s=changes_s,
             )
@@ -82,7 +84,7 @@ def _past_start(
     attempts: Sequence[Start],
     lines: Sequence[LogLine],
     *,
-    is_first: bool,
+    may_be_first: bool,
     earlier: set[str],
     changes_s: Sequence[float],
 ) -> PastStart:
@@ -95,7 +97,7 @@ def _past_start(
         seen.activities,
         began_s,
         server_ready_s,
-        is_first=is_first,
+        may_be_first=may_be_first,
         next_change_s=next_change_s,
     )
     assert clocks.request_s is not None and clocks.ready_s is not None  # both are always set there
@@ -120,7 +122,11 @@ def _past_start(
         Restart(stream=stream, at_s=following.began_s, reason=start.reason)
         for start, following in itertools.pairwise(attempts)
     ]
-    record.layers = find_layers(own, record.spans, new_endpoint=is_first, new_stream=stream not in earlier)
+    # An earlier component of the endpoint may have brought the image.
+    new_endpoint = cause == "created" and description.kind == "model_based"
+    record.layers = find_layers(
+        own, record.spans, new_endpoint=new_endpoint, new_stream=stream not in earlier
+    )
     return PastStart(record, own)
 
 
@@ -130,7 +136,7 @@ def _clocks(
     began_s: float,
     server_ready_s: float,
     *,
-    is_first: bool,
+    may_be_first: bool,
     next_change_s: float,
 ) -> tuple[Deployment, str]:
     """Times of request and readiness, their sources, and the cause of the request.
@@ -138,7 +144,7 @@ def _clocks(
     LastModifiedTime is the time of the last change, so it applies to the creation only until the next change.
     """
     created_s = description.created_s
-    if is_first and created_s is not None and 0 <= began_s - created_s <= _ASKED_WITHIN_S:
+    if may_be_first and created_s is not None and 0 <= began_s - created_s <= _ASKED_WITHIN_S:
         seen_s = description.in_service_s
         latest_s = min(server_ready_s + _SEEN_READY_WITHIN_S, next_change_s)
         near = seen_s is not None and server_ready_s <= seen_s < latest_s

@@ -6,6 +6,7 @@ Inferred for AWS: every copy of an inference component has its own log stream, l
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,17 +28,26 @@ _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
 
 
 class AddedCopy:
-    """Observes one added copy. Create it before the request: log lines before that belong to other copies."""
+    """Observes one added copy: log streams that exist when it is created belong to other copies."""
 
-    def __init__(self, session: Any, names: ResourceNames, *, embedded: bool) -> None:
-        """`embedded`: the target is the embedded AWS, which has an additional platform log."""
+    def __init__(
+        self, session: Any, names: ResourceNames, *, embedded: bool, since_s: float = math.inf
+    ) -> None:
+        """`embedded`: the target is the embedded AWS, which has an additional platform log.
+
+        `since_s`: when a change that is already in progress was requested; streams that began later are the
+        added copy's.
+        """
         logs = session.client("logs", config=_CLIENT_CONFIG)
         self._component = names.inference_component
         self._container = LogFollower(logs, container_group(names))
         self._container.fetch()
-        self._old_streams = {line.stream for line in self._container.lines}
+        self._old_streams = {line.stream for line in self._container.lines if line.timestamp_s < since_s}
         self._platform = LogFollower(logs, platform_group(names)) if embedded else None
-        self._old_events = self._platform.fetch() if self._platform else 0
+        if self._platform:
+            self._platform.fetch()
+            known = self._platform.lines
+            known[:] = [line for line in known if line.timestamp_s >= since_s]
 
     @property
     def problems(self) -> list[str]:
@@ -82,7 +92,7 @@ class AddedCopy:
                 ready_s=record.ready_s,
                 history=record.status_history,
                 container=self.lines(),
-                platform=self._platform.lines[self._old_events :] if self._platform else [],
+                platform=self._platform.lines if self._platform else [],
             )
         )
         return [span for span in spans if not span.name.endswith(f" {IN_SERVICE}")]

@@ -173,3 +173,33 @@ def test_an_imported_endpoint_is_never_taken_for_one_to_remove(tmp_path: Path) -
     ours = start.record.model_copy(update={"origin": "run"})
     save_record(workspace.results_dir, ours)
     assert [run.run_id for run in known_runs(workspace, config).runs] == [ours.run_id]
+
+
+HIGH, LOW = (
+    "alarm TargetTracking-x-AlarmHigh-1 in state ALARM",
+    "alarm TargetTracking-x-AlarmLow-1 in state ALARM",
+)
+STEP, TIMED = "monitor alarm busy in state ALARM triggered policy steps", "scheduled action day was triggered"
+
+
+@pytest.mark.parametrize(
+    ("cause", "before", "count", "is_scale_out"),
+    [
+        (HIGH, None, 2, True),
+        (HIGH, 3, 2, True),  # somebody changed the count by hand in between
+        (LOW, None, 1, False),
+        (LOW, 1, 2, False),
+        (STEP, None, 2, True),
+        (STEP, 1, 2, True),
+        (STEP, 2, 1, False),
+        (STEP, None, 0, False),
+        (TIMED, 1, 4, True),
+        (TIMED, 4, 1, False),
+        (TIMED, None, 4, False),
+    ],
+)
+def test_an_activity_that_removed_copies_asked_for_no_start(
+    cause: str, before: int | None, count: int, is_scale_out: bool
+) -> None:
+    text = f"Setting desired copy count to {count}."
+    assert Activity(0.0, 1.0, cause, text, "Successful", before).is_scale_out is is_scale_out
