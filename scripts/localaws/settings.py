@@ -28,6 +28,7 @@ FaultKind = Literal[
     "download_timeout",
     "image_not_found",
     "role_not_assumable",
+    "unsupported_action",
     "access_denied",
     "expired_token",
     "throttling",

@@ -48,9 +48,9 @@ run "names_the_job_that_wrote_its_shards" {
 
   assert {
     condition = aws_sagemaker_model.this.tags == tomap({
-      "loadbench:project" = "bench", OptimizationJobName = "job"
+      "loadbench:project" = "bench", OptimizationJobName = "job", "sagemaker-sdk:optimization-job-name" = "job"
     })
-    error_message = "The job's name is a tag beside the given ones."
+    error_message = "The job's name is a tag under both names, beside the given ones."
   }
 }
 

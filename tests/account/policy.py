@@ -45,6 +45,8 @@ _RESOURCES: dict[str, list[str]] = {
         f"arn:aws:s3:::BUCKET/{key}" for key in ("loadbench-write-check", "models/*", "optimized/*")
     ],
     "ContainerLogs": [f"{_LOGS}{kind}/PROJECT-*" for kind in ("Endpoints", "InferenceComponents")],
+    # No public page names this group, so its name is a pattern (docs/facts/aws-evidence.md#job-log-group).
+    "JobLogs": [f"{_LOGS}*ptimization*"],
     # A listing by prefix is checked against every group (Service Authorization Reference, CloudWatch Logs).
     "ListLogGroups": ["arn:aws:logs:REGION:ACCOUNT:log-group:*"],
     "Image": [f"arn:aws:ecr:REGION:763104351884:repository/{name}" for name in ("djl-inference", "vllm")],
@@ -138,6 +140,13 @@ _ALSO: dict[Operation, tuple[str, ...]] = {
         "sagemaker:DescribeInferenceComponent",
     ),
 }
+# What is asked beside an operation, in a statement of its own.
+_BESIDE: dict[Operation, list[tuple[str, str]]] = {
+    ("sagemaker", "CreateOptimizationJob"): [
+        ("JobLogs", "logs:DescribeLogStreams"),
+        ("JobLogs", "logs:GetLogEvents"),
+    ]
+}
 # Operations that need no permission on AWS, each with its reason.
 NOT_NEEDED: dict[Operation, str] = {
     ("sts", "GetCallerIdentity"): "AWS answers it to everybody, even against a policy that denies it",
@@ -155,7 +164,7 @@ def actions(operation: Operation) -> list[tuple[str, str]]:
     needed = [(_SIDS_OF_ACTIONS.get(own, _SIDS[service]), own)]
     for action in _ALSO.get(operation, ()):
         needed.append((_SIDS_OF_ACTIONS.get(action, _SIDS[action.partition(":")[0]]), action))
-    return needed
+    return needed + _BESIDE.get(operation, [])
 
 
 def observe_policy() -> dict[str, Any]:

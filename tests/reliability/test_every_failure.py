@@ -8,6 +8,7 @@ recorded ones.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -141,6 +142,14 @@ def component_too_large(deploy: Deployer) -> Words:
     return deploy.component_settled(component)["FailureReason"], []
 
 
+def configuration_without_a_model(deploy: Deployer) -> Any:
+    variant = {"VariantName": "AllTraffic", "InstanceType": "ml.g5.2xlarge", "InitialInstanceCount": 1}
+    wanted = {"EndpointConfigName": "c", "ExecutionRoleArn": ROLE, "ProductionVariants": [variant]}
+    return deploy.aws.client("cloudcontrol").create_resource(
+        TypeName="AWS::SageMaker::EndpointConfig", DesiredState=json.dumps(wanted)
+    )
+
+
 def clock_an_hour_late(deploy: Deployer) -> Words:
     """A request that is signed for an hour ago."""
     late = datetime.now(UTC) - timedelta(hours=1)
@@ -155,6 +164,7 @@ PROVOKED: dict[str, Callable[[Deployer], Words]] = {
     "quota": quota,
     "capacity": fault("insufficient_capacity"),
     "image": refusal("image_not_found", lambda deploy: deploy.model()),
+    "cloud_control": refusal("unsupported_action", configuration_without_a_model),
     "gated_model": fault("container_exit", words=RECORDED["gated_model"]),
     "image_without_fast_loader": image_without_the_loader,
     "download_timeout": fault("download_timeout"),

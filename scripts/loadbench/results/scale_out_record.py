@@ -43,6 +43,9 @@ class CountChange(_Model):
     after: int
     request_s: float = Field(description="time of the request, by the service's clock if it reports one")
     ready_s: float | None = Field(default=None, description="service: LastModifiedTime with the new count")
+    managed: bool = Field(
+        default=False, description="managed instance scaling: the service adds the instance with its copy"
+    )
 
 
 class ScaleOutRecord(_Model):

@@ -5,7 +5,8 @@ its endpoint has no managed instance scaling: the variant gets an instance
 (UpdateEndpointWeightsAndCapacities), then the component a copy (UpdateInferenceComponentRuntimeConfig).
 Inferred, not yet seen on AWS: that the first call works on an endpoint of components
 (docs/facts/aws-evidence.md#capacity-of-components), that the second has to wait for it, and that an update
-that fails leaves the old count in service with a FailureReason, as UpdateEndpoint does.
+that fails leaves the old count in service with a FailureReason, as UpdateEndpoint does. If the first call is
+refused, the endpoint gets managed instance scaling instead, and the service adds the instance for the copy.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from botocore.exceptions import ClientError
+
 from loadbench.errors import RunError
 from loadbench.results.run_record import ResourceNames
+from loadbench.run import managed_scaling
 from loadbench.run.observe.status import IN_SERVICE
 from loadbench.run.polling import STATE_CHANGE_TIMEOUT_S, STATUS_INTERVAL_S
 
 CountedResource = Literal["endpoint", "inference component"]
 
 _COUNTED: dict[CountedResource, str] = {"endpoint": "instances", "inference component": "copies"}
+# How a service refuses a call on this kind of endpoint, whatever its arguments.
+_NOT_THIS_WAY = {"ValidationException", "UnsupportedOperation"}
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 
 
@@ -51,17 +57,23 @@ class Count(Protocol):
     def read(self) -> Reading:
         """Read the count."""
 
+    @property
+    def follows_copies(self) -> bool:
+        """Whether the service increases the count itself, when a copy needs it."""
+
     def ask(self, count: int) -> None:
         """Request another count; the service responds before the change is complete."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Instances:
     """Instances of an endpoint's only variant."""
 
     client: Any
     endpoint: str
+    of_components: bool = False
     resource: CountedResource = "endpoint"
+    follows_copies: bool = field(default=False, init=False)
 
     def read(self) -> Reading:
         """DescribeEndpoint."""
@@ -72,14 +84,24 @@ class Instances:
         return _reading(answer, answer["EndpointStatus"], current)
 
     def ask(self, count: int) -> None:
-        """UpdateEndpointWeightsAndCapacities."""
-        (variant,) = self.client.describe_endpoint(EndpointName=self.endpoint)["ProductionVariants"]
-        self.client.update_endpoint_weights_and_capacities(
-            EndpointName=self.endpoint,
-            DesiredWeightsAndCapacities=[
-                {"VariantName": variant["VariantName"], "DesiredInstanceCount": count}
-            ],
-        )
+        """UpdateEndpointWeightsAndCapacities; managed instance scaling if that is refused."""
+        described = self.client.describe_endpoint(EndpointName=self.endpoint)
+        (variant,) = described["ProductionVariants"]
+        if self.follows_copies and count < variant["CurrentInstanceCount"]:
+            return  # the service releases what no copy needs
+        try:
+            self.client.update_endpoint_weights_and_capacities(
+                EndpointName=self.endpoint,
+                DesiredWeightsAndCapacities=[
+                    {"VariantName": variant["VariantName"], "DesiredInstanceCount": count}
+                ],
+            )
+        except ClientError as error:
+            if not self.of_components or error.response["Error"]["Code"] not in _NOT_THIS_WAY:
+                raise
+            fewest = min(count, variant["CurrentInstanceCount"])
+            managed_scaling.apply(self.client, described, fewest, count)
+            self.follows_copies = True
 
 
 @dataclass(frozen=True)
@@ -89,6 +111,7 @@ class Copies:
     client: Any
     component: str
     resource: CountedResource = "inference component"
+    follows_copies: bool = False
 
     def read(self) -> Reading:
         """DescribeInferenceComponent."""
@@ -105,8 +128,8 @@ class Copies:
 
 def counts_of(client: Any, names: ResourceNames) -> list[Count]:
     """The counts to increase for one more copy, in this order; they are decreased in reverse order."""
-    instances = Instances(client, names.endpoint)
     component = names.inference_component
+    instances = Instances(client, names.endpoint, of_components=component is not None)
     return [instances, Copies(client, component)] if component else [instances]
 
 
@@ -137,9 +160,15 @@ class Watch:
         taken = reading.in_progress and reading.modified_s > before.modified_s
         if on_request:
             on_request(reading.modified_s if taken else asked_s)
-        # The first status may still be from before the request.
-        reading = self._until(count, lambda reading: reading.modified_s > before.modified_s)
-        if reading.status != IN_SERVICE or reading.current != wanted:
+
+        # An instance that the service manages is added with its copy, and released some time after it.
+        comes_later = count.follows_copies and wanted > before.current
+        if count.follows_copies and wanted < before.current:
+            reading = self._until(count, lambda reading: reading.current <= wanted)
+        else:
+            # The first status may still be from before the request.
+            reading = self._until(count, lambda reading: reading.modified_s > before.modified_s)
+        if reading.status != IN_SERVICE or (reading.current != wanted and not comes_later):
             reason = f": {reading.failure_reason}" if reading.failure_reason else ""
             raise RunError(
                 f"the {count.resource} is {reading.status} with {reading.current} instead of {wanted} "

@@ -8,6 +8,7 @@ from pathlib import Path
 from loadbench.errors import RunError, ServiceError
 from loadbench.results.costs import find_price
 from loadbench.results.run_record import RunRecord
+from loadbench.run.new_role import repeat_for_new_role
 from loadbench.run.observe import Observer
 from loadbench.run.run_context import RunContext
 from loadbench.run.terraform import remote_state
@@ -44,8 +45,13 @@ def prepare(context: RunContext, plan: Plan) -> tuple[Terraform, Path]:
     return terraform, variables
 
 
-def apply(context: RunContext, terraform: Terraform, variables: Path, observer: Observer) -> dict[str, float]:
+def apply(
+    context: RunContext, terraform: Terraform, variables: Path, observer: Observer, *, has_new_role: bool
+) -> dict[str, float]:
     """Create everything and wait until it is in service; shows the output of Terraform and the service live.
+
+    A role that this apply creates (`has_new_role`) may be refused at first: until the endpoint is requested,
+    the apply is repeated.
 
     Returns the duration by Terraform's clock: `terraform_start_s` is when it requested the endpoint,
     `terraform_end_s` when the last resource was complete. Raises RunError with the service's reason if there
@@ -74,7 +80,11 @@ def apply(context: RunContext, terraform: Terraform, variables: Path, observer: 
     observer.on_status = lambda resource, status: show(resource, f"{resource} {status}")
     try:
         with observer:
-            terraform.apply(variables, on_event)
+            repeat_for_new_role(
+                lambda: terraform.apply(variables, on_event),
+                context.ui.note,
+                may_repeat=lambda: has_new_role and "terraform_start_s" not in clock,
+            )
     except RunError as error:
         if observer.failure_reason is None:
             raise

@@ -59,6 +59,14 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         " (763104351884 serves most regions; some have a separate account).",
     ),
     _known(
+        "cloud_control",
+        r"UnsupportedActionException|unsupported by CCAPI|does not support CREATE action",
+        "Cloud Control does not create endpoint configurations in this region yet; an endpoint of inference"
+        " components needs one without a model.",
+        "Use version 6.21 or newer of Terraform's AWS provider, which creates it itself"
+        " (docs/troubleshooting.md#another-version-of-the-aws-provider), or another region.",
+    ),
+    _known(
         "gated_model",
         r"gated repo|GatedRepoError|restricted and you are not in the authorized list"
         r"|Access to model .{0,200} is restricted|401 Client Error.{0,200}huggingface"
@@ -103,7 +111,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         r"|403.{0,20}Forbidden|no identity-based policy allows",
         "The role or the caller lacks a permission: check role policy, bucket policy and KMS key.",
         "Grant the execution role s3:GetObject and s3:ListBucket on the bucket (and kms:Decrypt if a key"
-        " encrypts it), or leave sagemaker_exec_role empty: then a role is created.",
+        " encrypts it), or leave sagemaker_exec_role empty: then a role is created. If the message names an"
+        " action and the caller, allow that action: docs/iam-policy.json lists those that are known.",
     ),
     _known(
         "corrupt_weights",

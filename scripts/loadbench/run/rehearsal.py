@@ -22,6 +22,7 @@ from loadbench.results.run_record import Optimization, RunRecord
 from loadbench.run import deployment
 from loadbench.run.deployment_plan import Source, begin_record, make_plan
 from loadbench.run.models import staging
+from loadbench.run.new_role import repeat_for_new_role
 from loadbench.run.removal.deployed_runs import deployed_by, note_deployed
 from loadbench.run.removal.remove_run import remove_run
 from loadbench.run.removal.undo_on_failure import Attempt, undone_on_failure
@@ -88,8 +89,13 @@ def rehearse(context: RunContext, load_path: LoadPath) -> Rehearsal:
             warn=context.ui.warn,
         )
         with undone_on_failure(attempt):
-            terraform, variables = deployment.prepare(context, make_plan(context, load_path, record, source))
-            terraform.apply(variables, on_event, targets=_FREE)
+            plan = make_plan(context, load_path, record, source)
+            terraform, variables = deployment.prepare(context, plan)
+            repeat_for_new_role(
+                lambda: terraform.apply(variables, on_event, targets=_FREE),
+                context.ui.note,
+                may_repeat=lambda: plan.role_arn is None,
+            )
         _remove(context, record)
     return Rehearsal(load_path, made)
 

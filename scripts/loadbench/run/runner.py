@@ -101,7 +101,9 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
     )
     try:
         with writer.step("deployment"), ui.step(f"{load_path}: deployment"):
-            terraform_clock = deployment.apply(context, terraform, variables, observer)
+            terraform_clock = deployment.apply(
+                context, terraform, variables, observer, has_new_role=plan.role_arn is None
+            )
             record.deployment = observer.deployment.model_copy(update=terraform_clock)
     finally:
         record.spans = observer.spans()

@@ -180,6 +180,12 @@ def _grow(context: RunContext, record: ScaleOutRecord, count: Count, watch: Watc
 
     ready_s = watch.change(count, record.copies_after, asked)
     record.changes[-1].ready_s = ready_s
+    record.changes[-1].managed = count.follows_copies
+    if count.follows_copies:
+        context.ui.note(
+            f"{record.path}: the service adds the instance by managed instance scaling, because"
+            " UpdateEndpointWeightsAndCapacities was refused"
+        )
     save_scale_out(context.workspace.results_dir, record)
 
 

@@ -97,12 +97,22 @@ def _create(context: Context, request: Document) -> Document:
     repeated = _repeated(context, request)
     if repeated is not None:
         return _progress(context, repeated)
+    if resource_type is types.ENDPOINT_CONFIG and _is_unsupported(context):
+        raise AwsError(
+            "UnsupportedActionException",
+            f"Resource type {resource_type.name} does not support CREATE action",
+        )
     properties = _object(request["DesiredState"], "DesiredState")
     try:
         record = types.create(context, resource_type, properties)
     except AwsError as error:
         return _started(context, request, "CREATE", None, error)
     return _started(context, request, "CREATE", record[resource_type.identifier])
+
+
+def _is_unsupported(context: Context) -> bool:
+    """Whether a fault makes this the Cloud Control of a region that does not create the type yet."""
+    return context.platform.emulator.faults.take("unsupported_action") is not None
 
 
 def _update(context: Context, request: Document) -> Document:

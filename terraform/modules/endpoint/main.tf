@@ -65,7 +65,7 @@ resource "aws_cloudcontrolapi_resource" "configuration" {
 
   lifecycle {
     # Names the model to wait for it. The provider repeats CreateModel until SageMaker can assume a role that was made
-    # seconds ago; nobody repeats a call of Cloud Control.
+    # seconds ago; it does not repeat a call of Cloud Control.
     precondition {
       condition     = length(var.model_name) > 0
       error_message = "An endpoint needs the name of a model."

@@ -29,10 +29,14 @@ resource "aws_sagemaker_model" "this" {
     }
   }
 
-  # The SageMaker SDK tags a model with the job that made its shards; the console shows it.
+  # The job that made its shards, under both names that are known: the console shows one, the SageMaker SDK writes the
+  # other (docs/facts/aws-evidence.md#job-tag).
   tags = merge(
     var.tags,
-    var.model.optimization_job_name == null ? {} : { OptimizationJobName = var.model.optimization_job_name },
+    var.model.optimization_job_name == null ? {} : {
+      OptimizationJobName                   = var.model.optimization_job_name
+      "sagemaker-sdk:optimization-job-name" = var.model.optimization_job_name
+    },
   )
 
   lifecycle {

@@ -17,6 +17,7 @@ class ScriptedCount:
 
     readings: list[Reading]
     resource: CountedResource = "endpoint"
+    follows_copies: bool = False
     asked: list[int] = field(default_factory=list)
 
     def read(self) -> Reading:

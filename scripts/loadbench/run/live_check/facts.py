@@ -284,7 +284,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "role-settles",
         "Once CreateModel accepts a new role, every other call accepts it, too.",
-        (f"{_ENDPOINT_MODULE}:precondition", f"{_RUN}/optimization/job.py:_ROLE_SETTLES_WITHIN_S"),
+        (f"{_ENDPOINT_MODULE}:precondition", f"{_RUN}/new_role.py:SETTLES_WITHIN_S"),
     ),
     Fact(
         "last-modified-is-in-service",

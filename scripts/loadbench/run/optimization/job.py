@@ -26,13 +26,14 @@ from loadbench.results.run_record import Optimization
 from loadbench.run.explain_failure import explained
 from loadbench.run.models.resolve import LocalModel
 from loadbench.run.models.upload import list_sizes
+from loadbench.run.new_role import repeat_for_new_role
 from loadbench.run.optimization import hub_source, job_role
+from loadbench.run.optimization.job_log import read_job_log
 
 SHARDS_FOLDER = "sagemaker-fast-model-loader-"
 DEGREE_VARIABLE = "OPTION_TENSOR_PARALLEL_DEGREE"
 
 _MAX_RUNTIME_S = 6 * 3600
-_ROLE_SETTLES_WITHIN_S = 60
 _MAX_ENVIRONMENT = 25  # OptimizationJobEnvironmentVariables in the service model
 # Variables that the job ignores, or must not get twice.
 _NOT_FOR_THE_JOB = {"HF_MODEL_ID", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN"}
@@ -91,7 +92,8 @@ def optimize(
                 }
             }
         ],
-        "output_config": {"s3_output_location": f"s3://{bucket}/optimized/{key}/{job_name}/"},
+        # Without a slash at the end, as in AWS's samples.
+        "output_config": {"s3_output_location": f"s3://{bucket}/optimized/{key}/{job_name}"},
         "stopping_condition": {"max_runtime_in_seconds": _MAX_RUNTIME_S},
         "tags": [{"key": name, "value": value} for name, value in tags.items()],
     }
@@ -102,19 +104,21 @@ def optimize(
 
     role = job_role.provide(session, info.sagemaker_exec_role, bucket, account_id, job_name, tags)
     with role as role_arn:
-        follow = _Follower(job_name, source.size_bytes, written_bytes, on_progress, clock)
+        is_new_role = info.sagemaker_exec_role is None
+        follow = _Follower(job_name, source.size_bytes, written_bytes, on_progress, clock, is_new_role)
         try:
             job = _run_job(session, config.region, {**request, "role_arn": role_arn}, follow)
         except RunError as error:
             raise _without(token, error) from error.__cause__
+    written = _written(session, bucket, prefix, job_name)
     done = Optimization(
         job_name=job_name,
         key=key,
         reused=False,
         seconds=job.ended_s - job.created_s,
         instance_type=instance,
-        output_uri=f"s3://{bucket}/{prefix}",
-        shards_bytes=_shards_bytes(s3, bucket, prefix, job_name),
+        output_uri=f"s3://{bucket}/{written.prefix}",
+        shards_bytes=written.shards_bytes,
         started_s=job.created_s,
         ended_s=job.ended_s,
         recommended_image=job.recommended_image,
@@ -206,15 +210,30 @@ def _completed(s3: Any, bucket: str, marker_key: str) -> Optimization | None:
     return earlier if present_bytes and present_bytes == earlier.shards_bytes else None
 
 
-def _shards_bytes(s3: Any, bucket: str, prefix: str, job_name: str) -> int:
-    size_bytes = _sum_of_shards(list_sizes(s3, bucket, prefix))
+@dataclass(frozen=True)
+class _Written:
+    """What a job wrote: the prefix that holds the folder of shards, and their size."""
+
+    prefix: str
+    shards_bytes: int
+
+
+def _written(session: Any, bucket: str, prefix: str, job_name: str) -> _Written:
+    """The job's output, wherever it is below `prefix`: the exact layout is not documented."""
+    sizes = list_sizes(session.client("s3"), bucket, prefix)
+    size_bytes = _sum_of_shards(sizes)
     if not size_bytes:
-        raise RunError(
-            f"the optimization job {job_name} completed but left no {SHARDS_FOLDER}* folder in s3://{bucket}/{prefix}",
-            remedy="Read the job's log in /aws/sagemaker/OptimizationJobs; check that the image"
-            " supports sharding.",
+        log = read_job_log(session, job_name)
+        raise explained(
+            RunError(
+                f"the optimization job {job_name} completed but left no {SHARDS_FOLDER}* folder in"
+                f" s3://{bucket}/{prefix}",
+                remedy=f"Read the job's log ({log.where()}); check that the image supports sharding.",
+            ),
+            log.lines,
         )
-    return size_bytes
+    first = next(key for key in sizes if f"/{SHARDS_FOLDER}" in key)
+    return _Written(f"{first.partition(f'/{SHARDS_FOLDER}')[0]}/", size_bytes)
 
 
 def _sum_of_shards(sizes: Mapping[str, int]) -> int:
@@ -233,7 +252,7 @@ def _run_job(session: Any, region: str, request: dict[str, Any], follow: _Follow
     from sagemaker.core.resources import OptimizationJob
 
     try:
-        job = _create(OptimizationJob, request, session, region)
+        job = _create(OptimizationJob, request, session, region, follow)
         try:
             follow.until_done(job)
         except BaseException:  # whatever ends the waiting, the job must not continue to cost money
@@ -246,7 +265,14 @@ def _run_job(session: Any, region: str, request: dict[str, Any], follow: _Follow
     status = job.optimization_job_status
     if status != "COMPLETED":
         reason = str(job.failure_reason or "") or "the service gave no reason"
-        raise explained(RunError(f"the optimization job {follow.job_name} is {status}: {reason}"))
+        log = read_job_log(session, follow.job_name)
+        raise explained(
+            RunError(
+                f"the optimization job {follow.job_name} is {status}: {reason}",
+                details=f"Its log: {log.where()}",
+            ),
+            log.lines,
+        )
     image = job.optimization_output.recommended_inference_image if job.optimization_output else None
     return _FinishedJob(
         created_s=job.creation_time.timestamp(),
@@ -255,18 +281,12 @@ def _run_job(session: Any, region: str, request: dict[str, Any], follow: _Follow
     )
 
 
-def _create(job_class: Any, request: dict[str, Any], session: Any, region: str) -> Any:
-    deadline_s = time.monotonic() + _ROLE_SETTLES_WITHIN_S
-    pause_s = 1.0
-    while True:
-        try:
-            return job_class.create(**request, session=session, region=region)
-        except ClientError as error:
-            # A new role is usable only after some seconds (IAM is eventually consistent).
-            if "assume role" not in str(error).lower() or time.monotonic() > deadline_s:
-                raise
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, 8)
+def _create(job_class: Any, request: dict[str, Any], session: Any, region: str, follow: _Follower) -> Any:
+    return repeat_for_new_role(
+        lambda: job_class.create(**request, session=session, region=region),
+        lambda words: follow.on_progress(Progress(words)),
+        may_repeat=lambda: follow.is_new_role,
+    )
 
 
 def _stop(job: Any) -> None:
@@ -287,6 +307,7 @@ class _Follower:
     written_bytes: Callable[[], int]
     on_progress: OnProgress
     clock: Callable[[], float]
+    is_new_role: bool = False
 
     def until_done(self, job: Any) -> None:
         """Poll until the job has ended: first after 0.2 s, then at intervals of 2 % of the time

@@ -59,7 +59,8 @@ def policy_document(bucket: str, account_id: str, region: str) -> dict[str, Any]
     """
     partition = partition_of(region) or "aws"
     bucket_arn = f"arn:{partition}:s3:::{bucket}"
-    logs = f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/sagemaker/OptimizationJobs"
+    # No public page names the group of these jobs, so its name is a pattern.
+    logs = f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/sagemaker/*ptimization*"
     return {
         "Version": "2012-10-17",
         "Statement": [

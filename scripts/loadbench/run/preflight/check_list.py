@@ -63,6 +63,8 @@ _ENTRIES = (
     _Entry("credentials", account.credentials, by_method=False, needs_account=True),
     _Entry("terraform", _terraform, by_method=False),
     _Entry("image", container.image),
+    _Entry("machine image", container.machine_image),
+    _Entry("quotes", container.quoted_options),
     _Entry("accelerators", container.accelerators),
     _Entry("model", weights.source),
     _Entry("memory", weights.memory),

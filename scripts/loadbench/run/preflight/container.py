@@ -15,6 +15,8 @@ from loadbench.load_paths import LOAD_PATHS, Loader, LoadPath
 from loadbench.partitions import image_registry, is_aws_account
 from loadbench.run.optimization.job import tensor_parallel_degree
 from loadbench.run.preflight.check_result import Check, CheckContext, error_code, is_denied
+from loadbench.run.terraform.install import locked_version
+from loadbench.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ _RULES: dict[Loader, _Rule] = {
         "Use vllm:server-sagemaker-cuda-v1.3 or later, which installs requirements.txt of the model data.",
     ),
 }
+_DROPS_QUOTES = re.compile(r"/vllm:server-sagemaker-cuda-v1\.[0-4](\D|$)")
 _IMAGE = re.compile(
     r"^(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<repository>[^:]+):(?P<tag>.+)$"
 )
@@ -144,6 +147,42 @@ def _in_registry(context: CheckContext, uri: str, found: re.Match[str]) -> Check
         f"the registry has no {uri}",
         "Check account, repository and tag in image_uri.",
     )
+
+
+def quoted_options(context: CheckContext) -> Iterator[Check]:
+    """No option of the vLLM server's image needs quotes: its older supervisors drop them.
+
+    docs/facts/aws-evidence.md#streamer-settings-as-json
+    """
+    for load_path, info in context.deployments():
+        for name, value in info.container_env_vars.items():
+            if name.startswith("SM_VLLM_") and '"' in value and _DROPS_QUOTES.search(info.image_uri):
+                yield Check(
+                    "quotes",
+                    "warning",
+                    f"{load_path}: {name} contains quotes, which images up to v1.4 drop before vLLM reads it",
+                    "Use an image after v1.4, or an option without quotes, such as"
+                    " RUNAI_STREAMER_CONCURRENCY=16 for the streamer's connections.",
+                )
+
+
+def machine_image(context: CheckContext) -> Iterator[Check]:
+    """The AWS provider accepts the machine image: version 5 refuses the newer ones of model-based endpoints.
+
+    docs/facts/aws-evidence.md#machine-image-names
+    """
+    version = locked_version(Workspace.here().terraform_root)
+    for load_path, info in context.deployments():
+        name = info.inference_ami_version
+        by_provider = context.config.endpoint_kind(load_path) == "model_based"
+        if name and by_provider and name.startswith("al2023-") and (version or "").startswith("5."):
+            yield Check(
+                "machine image",
+                "failure",
+                f"{load_path}: version {version} of Terraform's AWS provider refuses {name}",
+                "Set endpoint_kind: inference_component, whose machine image it does not check, or use"
+                " version 6 of the provider (docs/troubleshooting.md#another-version-of-the-aws-provider).",
+            )
 
 
 def accelerators(context: CheckContext) -> Iterator[Check]:
