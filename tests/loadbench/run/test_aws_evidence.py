@@ -26,6 +26,7 @@ from loadbench.run.deployment_plan import rendered_variables
 from loadbench.run.explain_failure import explained
 from loadbench.run.new_role import SETTLES_WITHIN_S, repeat_for_new_role
 from loadbench.run.optimization import job as job_module
+from loadbench.run.optimization import job_role
 from loadbench.run.optimization.job_log import JobLog, read_job_log
 from loadbench.run.preflight import container
 from loadbench.run.removal.remove_resources import find_resources, remove
@@ -83,13 +84,18 @@ class TestComponentMemory:
 class TestEndpointConfigByCloudControl:
     def test_right_one_without_a_model_is_created(self, aws_session: Any) -> None:
         variant = {"VariantName": "AllTraffic", "InstanceType": "ml.g5.2xlarge", "InitialInstanceCount": 1}
-        wanted = {"EndpointConfigName": "evidence", "ExecutionRoleArn": ROLE, "ProductionVariants": [variant]}
-        aws_session.client("cloudcontrol").create_resource(
-            TypeName="AWS::SageMaker::EndpointConfig", DesiredState=json.dumps(wanted)
-        )
         sagemaker = aws_session.client("sagemaker")
-        made = sagemaker.describe_endpoint_config(EndpointConfigName="evidence")
-        sagemaker.delete_endpoint_config(EndpointConfigName="evidence")
+        with job_role.provide(aws_session, None, "bucket", "123456789012", "evidence", {}) as role:
+            state = {
+                "EndpointConfigName": "evidence",
+                "ExecutionRoleArn": role,
+                "ProductionVariants": [variant],
+            }
+            aws_session.client("cloudcontrol").create_resource(
+                TypeName="AWS::SageMaker::EndpointConfig", DesiredState=json.dumps(state)
+            )
+            made = sagemaker.describe_endpoint_config(EndpointConfigName="evidence")
+            sagemaker.delete_endpoint_config(EndpointConfigName="evidence")
         assert "ModelName" not in made["ProductionVariants"][0]
 
     def test_wrong_the_refusal_names_the_second_way(self) -> None:
