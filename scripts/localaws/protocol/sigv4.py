@@ -107,6 +107,18 @@ def read_signature(request: Request) -> Signed:
     )
 
 
+def read_form_signature(fields: Mapping[str, str], now: datetime) -> Signed:
+    """The signature of a form upload's policy, by the names of its fields. Raises SignatureError."""
+    if fields["x-amz-algorithm"] != ALGORITHM:
+        raise SignatureError("malformed", "X-Amz-Algorithm must be AWS4-HMAC-SHA256.")
+    credential, timestamp = fields["x-amz-credential"], fields["x-amz-date"]
+    signed = _signed(credential, "", fields["x-amz-signature"], timestamp, _MAX_PRESIGNED_S)
+    if signed.service != "s3":
+        raise SignatureError("malformed", "The credential's service must be s3.")
+    _check_age(signed, now)
+    return signed
+
+
 def verify(
     signed: Signed, request: Request, secret_access_key: str, payload_hash: str, now: datetime
 ) -> None:

@@ -96,20 +96,16 @@ class Gateway:
         sent = sigv4.Request(request.method, path, raw_query, _headers(request))
         service = ""
         try:
-            older_key_id = sigv2.access_key_id(sent)
-            if older_key_id is not None:
+            if s3.is_form(sent):
                 service = "s3"
-                call = self._verified_older(sent, request, older_key_id)
+                response = await self._form_upload(request)
+            elif (older_key_id := sigv2.access_key_id(sent)) is not None:
+                service = "s3"
+                response = await self._answer(self._verified_older(sent, request, older_key_id), path)
             else:
                 signed = self._signed(sent, request)
                 service = signed.service
-                call = await self._verified(sent, request, signed)
-            self._recorder.note(call)
-            if service not in ("s3", "localaws"):  # S3 strikes itself; our own calls arm and disarm faults
-                self._strike(call)
-            if call.service in _NEED_ROLES:
-                await self._moto.load("iam")
-            response = await self._handler(call, path)(call)
+                response = await self._answer(await self._verified(sent, request, signed), path)
         except AwsError as error:
             response = self._failed(request, error, request_id, path, service)
         except (ConnectionError, asyncio.CancelledError):
@@ -130,6 +126,21 @@ class Gateway:
             what = _operation(request, b"") or request.method
             _log.info("%s %s %s %d %.1f ms", service or "?", what, path, response.status, elapsed_ms)
         return response
+
+    async def _form_upload(self, request: web.BaseRequest) -> web.StreamResponse:
+        upload = await s3.read_form_upload(self._emulator, request)
+        self._recorder.note(upload.call)
+        return await self._s3.handle_form(upload)
+
+    async def _answer(self, call: Call, path: str) -> web.StreamResponse:
+        """The service's response to a verified call."""
+        self._recorder.note(call)
+        # S3 strikes itself; our own calls arm and disarm faults.
+        if call.service not in ("s3", "localaws"):
+            self._strike(call)
+        if call.service in _NEED_ROLES:
+            await self._moto.load("iam")
+        return await self._handler(call, path)(call)
 
     def _of_system(self, error: OSError | sqlite3.OperationalError, request_id: str) -> AwsError:
         """The error that a client gets for an error of the operating system."""

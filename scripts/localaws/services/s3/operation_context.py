@@ -12,7 +12,7 @@ from ...protocol.body import read_body
 from ...settings import FaultKind, FaultSpec
 from . import checksums
 from .index import Index, sequence_of
-from .receive import Received, receive
+from .receive import Received, RequestBody, receive
 from .records import NULL_VERSION, Bucket, Extent, Object
 from .request import S3Request, check_conditions
 
@@ -149,7 +149,8 @@ async def receive_file(storage: Storage, request: S3Request, operation: str) -> 
     call = request.call
     transfer = call.emulator.network.transfer(call.access_key_id, "from_client")
     reset = call.emulator.faults.take("connection_reset", **match(request, operation))
-    received = await receive(call, path, storage.threads, transfer, reset)
+    source = request.file or RequestBody(call.request)
+    received = await receive(call, source, path, storage.threads, transfer, reset)
     return Extent(file_id, 0, received.size_bytes), received
 
 

@@ -6,10 +6,13 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
 
 from ...errors import AwsError
 from ...network import Transfer
@@ -42,14 +45,51 @@ class Received:
         return self.md5.hex()
 
 
+class Source(Protocol):
+    """Where an upload's bytes come from, and the headers that describe them."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Checksums, encodings and lengths."""
+
+    @property
+    def sizes_bytes(self) -> tuple[int, int] | None:
+        """The allowed sizes; None where the headers tell the exact one."""
+
+    async def next_chunk(self) -> bytes:
+        """The next bytes, empty at the end."""
+
+
+@dataclass(frozen=True)
+class RequestBody:
+    """The body of a request as a source."""
+
+    request: web.BaseRequest
+    sizes_bytes: tuple[int, int] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers."""
+        return self.request.headers
+
+    async def next_chunk(self) -> bytes:
+        """The next bytes of the body."""
+        return await next_chunk(self.request)
+
+
 async def receive(
-    call: Call, path: Path, threads: ThreadPoolExecutor, transfer: Transfer, reset: FaultSpec | None = None
+    call: Call,
+    source: Source,
+    path: Path,
+    threads: ThreadPoolExecutor,
+    transfer: Transfer,
+    reset: FaultSpec | None = None,
 ) -> Received:
     """Write the body to a new file. Raises AwsError, leaving no file, if its size or a checksum is wrong.
 
     `reset` cuts the connection after its number of bytes.
     """
-    sink = _Sink(call, path)
+    sink = _Sink(call, source, path)
     loop = asyncio.get_running_loop()
     writing: asyncio.Future[None] | None = None
     batch: list[bytes] = []
@@ -58,7 +98,7 @@ async def receive(
     try:
         await transfer.begin()
         await accept_body(call.request)
-        while chunk := await next_chunk(call.request):
+        while chunk := await source.next_chunk():
             await transfer.admit(len(chunk))
             received_bytes += len(chunk)
             if reset is not None and received_bytes >= reset.after_bytes:
@@ -92,12 +132,17 @@ async def receive(
 class _Sink:
     """Decodes, hashes and writes; all methods but the constructor may run in any thread, one at a time."""
 
-    def __init__(self, call: Call, path: Path) -> None:
-        headers = call.request.headers
+    def __init__(self, call: Call, source: Source, path: Path) -> None:
+        headers = source.headers
         self._promised = headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)
         self._decoder = _decoder(call, self._promised)
         self._size_bytes = 0
-        self._expected_bytes = _expected_bytes(headers.get, self._decoder is not None)
+        self._allowed_bytes = source.sizes_bytes
+        self._expected_bytes = (
+            _expected_bytes(headers.get, self._decoder is not None)
+            if self._allowed_bytes is None
+            else self._allowed_bytes[1]
+        )
         self._content_md5 = headers.get("Content-MD5")
         self._md5 = checksums.new("md5")
         is_hashed = self._decoder is None and self._promised != UNSIGNED_PAYLOAD
@@ -114,7 +159,7 @@ class _Sink:
             for piece in self._decoder.feed(data) if self._decoder else (memoryview(data),):
                 self._size_bytes += len(piece)
                 if self._size_bytes > self._expected_bytes:
-                    raise AwsError("IncompleteBody", "The body is longer than its headers promise.")
+                    raise self._too_long()
                 self._md5.update(piece)
                 if self._sha256 is not None:
                     self._sha256.update(piece)
@@ -126,7 +171,11 @@ class _Sink:
     def finish(self) -> Received:
         if self._decoder is not None:
             self._decoder.finish()
-        if self._size_bytes != self._expected_bytes:
+        if self._allowed_bytes is not None:
+            if self._size_bytes < self._allowed_bytes[0]:
+                text = "Your proposed upload is smaller than the minimum allowed size"
+                raise AwsError("EntityTooSmall", text)
+        elif self._size_bytes != self._expected_bytes:
             raise AwsError(
                 "IncompleteBody",
                 "You did not provide the number of bytes specified by the Content-Length HTTP header.",
@@ -140,6 +189,11 @@ class _Sink:
         if self._content_md5 is not None and self._content_md5 != checksums.encoded(md5):
             raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.")
         return Received(self._size_bytes, md5, self._checked())
+
+    def _too_long(self) -> AwsError:
+        if self._allowed_bytes is not None:
+            return AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        return AwsError("IncompleteBody", "The body is longer than its headers promise.")
 
     def close(self) -> None:
         os.close(self._file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from ...errors import AwsError
 from ...protocol.call import Call
 from ...protocol.sigv4 import parse_query, split_target
+from .receive import Source
 
 _MAX_KEY_BYTES = 1024
 _MAX_METADATA_BYTES = 2048
@@ -38,6 +39,9 @@ class S3Request:
     query: Mapping[str, str]
     # Names match in any case. A presigned address may carry x-amz-… headers as parameters.
     headers: Mapping[str, str]
+    # A form upload's file and fields; other uploads are the request's body.
+    file: Source | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     def number(self, name: str, low: int, high: int, default: int | None = None) -> int:
         """A number from the query. Raises InvalidArgument for anything else."""
@@ -60,14 +64,19 @@ def read_request(call: Call) -> S3Request:
         bucket = unquote_to_bytes(bucket).decode()
     except UnicodeDecodeError as error:
         raise AwsError("InvalidURI", "Couldn't parse the specified URI.") from error
-    if len(key.encode()) > _MAX_KEY_BYTES:
-        raise AwsError("KeyTooLongError", "Your key is too long")
+    check_key_length(key)
     query = dict(parse_query(raw_query))
     headers: Mapping[str, str] = call.request.headers
     moved = {name: value for name, value in query.items() if name.startswith("x-amz-")}
     if moved:
         headers = CIMultiDict({**headers, **moved})
     return S3Request(call, bucket, key, query, headers)
+
+
+def check_key_length(key: str) -> None:
+    """Raise KeyTooLongError for a key that S3 cannot store."""
+    if len(key.encode()) > _MAX_KEY_BYTES:
+        raise AwsError("KeyTooLongError", "Your key is too long")
 
 
 def check_bucket_name(name: str) -> None:

@@ -14,6 +14,7 @@ from .get_object_attributes import get_object_attributes
 from .index import Index
 from .operation_context import Storage, check_owner, find_bucket, strike
 from .operations import identify, refuse
+from .post_form import form_response
 from .request import S3Request, check_bucket_name, read_request
 from .supported_members import check_members
 
@@ -31,6 +32,14 @@ class ObjectStore:
     def close(self) -> None:
         """Wait for writes in progress."""
         self._storage.threads.shutdown()
+
+    async def handle_form(self, request: S3Request) -> web.StreamResponse:
+        """Run the upload that a form asks for."""
+        check_bucket_name(request.bucket)
+        check_members(request, "PutObject")
+        strike(request, "PutObject")
+        _check_region(request, find_bucket(self._storage, request.bucket).region)
+        return form_response(request, await objects.put_object(self._storage, request))
 
     async def handle(self, call: Call) -> web.StreamResponse:
         """Run the requested operation."""
