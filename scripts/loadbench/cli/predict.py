@@ -1,4 +1,4 @@
-"""The command that answers before anything is paid for: `predict`."""
+"""The command `predict`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class _Names(click.ParamType):  # type: ignore[type-arg]
-    """Names with commas between them, each once."""
+    """Names separated by commas, without duplicates."""
 
     name = "names"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """The names; a usage error where there is none."""
+        """The names. A usage error if there is none."""
         names = list(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
         if not names:
             self.fail("names nothing", param, ctx)
@@ -37,14 +37,19 @@ class _Names(click.ParamType):  # type: ignore[type-arg]
 @click.command()
 @config_options
 @click.option(
-    "--paths", type=_Names(), metavar="METHOD,METHOD", help="Loading methods; the first is compared with."
+    "--paths",
+    type=_Names(),
+    metavar="METHOD,METHOD",
+    help="Loading methods; each is compared with the first.",
 )
 @click.option("--instance-type", "instance_types", type=_Names(), metavar="TYPE,TYPE", help="Instance types.")
 @click.option("--model", metavar="ID", help="Model of every loading method: a hub id or a folder.")
 @click.option("--weights-gb", type=click.FloatRange(min=0, min_open=True), help="Size of the weights, in GB.")
-@click.option("--image-cached", is_flag=True, help="The image is on the instance, as at later scale-outs.")
-@click.option("--compile-cache-warm", is_flag=True, help="The engine's compile cache is filled.")
-@click.option("--check", is_flag=True, help="Predicted against measured, for every record.")
+@click.option(
+    "--image-cached", is_flag=True, help="The image is already on the instance, as in later scale-outs."
+)
+@click.option("--compile-cache-warm", is_flag=True, help="The engine's compile cache is warm.")
+@click.option("--check", is_flag=True, help="Compare predicted with measured for every record.")
 @click.option(
     "--all", "everything", is_flag=True, help="Show every phase, and every coefficient with its source."
 )
@@ -63,9 +68,9 @@ def predict(
     form: str,
     **options: Any,
 ) -> None:
-    """Predict cold starts and their cost before paying for one.
+    """Predict cold starts and their cost.
 
-    From published figures, moved by the records in results/. Creates nothing and calls no service. Records
+    From published figures, updated by the records in results/. Creates nothing and calls no service. Records
     of the embedded AWS and of AWS are never mixed. docs/prediction.md says how well it predicts.
 
     \b
@@ -171,7 +176,7 @@ def _check(known: dict[Any, list[KnownStart]], form: str) -> None:
         return
     rows = document.check_rows(checks)
     if not rows and form == "table":
-        click.echo("No successful start is recorded in this folder yet: there is nothing to check against.")
+        click.echo("No successful start is recorded in this folder yet: there is nothing to compare with.")
         return
     print_table(document.CHECK_COLUMNS, rows, form)
     if form != "csv":
@@ -185,7 +190,7 @@ def _print_sentences(sentences: Sequence[str], form: str) -> None:
 
 
 def _records() -> list[RunRecord]:
-    """Every record that can be read; the others are named."""
+    """All records that can be read; the others are reported."""
     from loadbench.results.run_record import find_records, load_record
 
     found = []
@@ -198,12 +203,12 @@ def _records() -> list[RunRecord]:
 
 
 def _engine(path: str, known: Sequence[KnownStart]) -> str | None:
-    """The engine that the newest start of this loading method had."""
+    """The engine of the newest start of this loading method."""
     return next((item.start.engine for item in reversed(known) if item.start.path == path), None)
 
 
 def _layers(model_id: str) -> int | None:
-    """Layers of the model, where its configuration is on this disk or its shape is known."""
+    """Layers of the model, if its configuration is on this disk or its shape is known."""
     from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
     from loadbench.run.models.synthetic import is_synthetic, shape_of
 
@@ -221,7 +226,7 @@ def _layers(model_id: str) -> int | None:
 def _size(
     config: Config, path: str, weights_gb: float | None, known: Sequence[KnownStart]
 ) -> tuple[float, str]:
-    """Bytes of the weights, and how they are known. UsageError where nothing tells."""
+    """Bytes of the weights, and their source. Raises UsageError if they are unknown."""
     from loadbench.predict.start import size_from_name
     from loadbench.run.models.checkpoint import inspect_headers
     from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
@@ -242,7 +247,7 @@ def _size(
     named = size_from_name(model_id, info.dtype)
     if named is None:
         raise UsageError(
-            f"the size of {model_id} is not known: no record, no local files, and its name does not tell",
+            f"the size of {model_id} is not known: no record, no local files, and no size in its name",
             remedy="Pass it: --weights-gb 16",
         )
     return named, "by the parameters in the model's name"

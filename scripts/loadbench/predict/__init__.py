@@ -1,1 +1,1 @@
-"""Cold starts before they are paid for: a physical model, its coefficients, and what records teach them."""
+"""Predicts cold starts: a physical model, its coefficients, and how they are learned from records."""

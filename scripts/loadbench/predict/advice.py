@@ -1,4 +1,6 @@
-"""The sentence that matters: what one loading method saves over another, by rules with stated conditions."""
+"""The conclusion of a prediction: what one loading method saves over another, by rules with stated
+conditions.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ from loadbench.predict.physics import Array
 from loadbench.results import formatting
 from loadbench.results.timeline import WEIGHTS_PHASES
 
-_NEARLY_ALWAYS = 0.9  # share of draws in which something has to hold to be said
-_NOTHING = 0.02  # of the total; a smaller saving is none
+_NEARLY_ALWAYS = 0.9  # share of draws in which a statement must hold to be printed
+_NOTHING = 0.02  # of the total; a smaller saving counts as none
 _DOMINATES = 0.5
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What a loading method saves over the first one, on the same instance type."""
+    """What a loading method saves compared with the first one, on the same instance type."""
 
     baseline: str
     path: str
@@ -33,7 +35,7 @@ class Advice:
 
 
 def advise(predictions: Sequence[Prediction], coefficients: Coefficients) -> list[Advice]:
-    """Each loading method against the first one of its instance type."""
+    """Compares each loading method with the first one of its instance type."""
     found = []
     for instance_type in dict.fromkeys(item.start.instance_type for item in predictions):
         first, *others = [item for item in predictions if item.start.instance_type == instance_type]
@@ -56,7 +58,9 @@ def _advice(base: Prediction, other: Prediction, coefficients: Coefficients) -> 
 
 
 def _hidden_by_pull(base: Prediction, other: Prediction, coefficients: Coefficients) -> Iterator[str]:
-    """The pull ends last in nearly every draw, so only what the download takes from it can be saved."""
+    """The pull ends last in nearly every draw, so a saving can only come from the bandwidth that the download
+    takes from it.
+    """
     pull = base.own_draws_s.get("image_pull")
     if base.start.loading != "download" or other.start.loading == "download" or pull is None:
         return
@@ -64,12 +68,12 @@ def _hidden_by_pull(base: Prediction, other: Prediction, coefficients: Coefficie
         return
     saved = interval(base.draws_s - other.draws_s)
     if saved.low > _NOTHING * base.total.median:
-        return  # a saving all the same, because pull and download share what the instance takes in
+        return  # there is a saving anyway, because pull and download share the instance's bandwidth
     cached = [predict(replace(item.start, image_cached=True), coefficients) for item in (base, other)]
     then = interval(cached[0].draws_s - cached[1].draws_s)
     what = "nothing" if saved.median <= _NOTHING * base.total.median else "nothing for sure"
     later = f" Then it saves {_span(then)} of {_s(cached[0].total.median)}." if then.low > 0 else ""
-    if base.emulated:  # the pull is simulated there; no start of it has the image cached
+    if base.emulated:  # the pull is simulated there, and no start has the image cached
         later = ""
     yield (
         f"The image pull hides the download: {other.start.path} saves {what} until the image is cached"
@@ -95,7 +99,7 @@ def _loses(base: Prediction, other: Prediction, _: Coefficients) -> Iterator[str
 
 
 def _unclear(base: Prediction, other: Prediction, _: Coefficients) -> Iterator[str]:
-    """The interval holds 0: what is known does not tell the two apart."""
+    """The interval contains 0: the known figures cannot distinguish the two."""
     saved = interval(base.draws_s - other.draws_s)
     yield (
         f"Whether {other.start.path} is faster than {base.start.path} cannot be concluded from what is known"
@@ -105,14 +109,16 @@ def _unclear(base: Prediction, other: Prediction, _: Coefficients) -> Iterator[s
 
 
 def bound_by(prediction: Prediction) -> str | None:
-    """What takes more than half of a cold start, where it is not the weights; else what bounds a loader."""
+    """The phase that takes more than half of a cold start, if it is not loading weights; otherwise the most
+    that a loader can save.
+    """
     total = prediction.total.median
     largest = max(prediction.phases, key=lambda phase: phase.own.median, default=None)
     if largest is None or total <= 0:
         return None
     share = largest.own.median / total
     weights_s = sum(phase.own.median for phase in prediction.phases if phase.name in WEIGHTS_PHASES)
-    if share > _DOMINATES and largest.name == "image_pull":  # a download beside it slows it down, too
+    if share > _DOMINATES and largest.name == "image_pull":  # a parallel download slows it down, too
         return f"Image pull is {100 * share:.0f} % of {prediction.start.path}."
     if share > _DOMINATES and largest.name not in WEIGHTS_PHASES:
         return (
@@ -132,7 +138,7 @@ def _break_even(other: Prediction, saved_s: Array, coefficients: Coefficients) -
 
 
 def _span(value: Interval) -> str:
-    """31-52 s, in whole seconds from ten on."""
+    """A range as 31-52 s, in whole seconds from 10 s."""
     digits = 0 if max(abs(value.low), abs(value.high)) >= 10 else 1
     low, high = (f"{end:,.{digits}f}".replace("-", formatting.MINUS) for end in (value.low, value.high))
     between = " to " if formatting.MINUS in low + high else "–"

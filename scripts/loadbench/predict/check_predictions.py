@@ -1,4 +1,4 @@
-"""Predicted against measured, for every record there is: each one predicted from all the others."""
+"""Compares predicted with measured: every record is predicted from all the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_GROUPS = 200  # more records are left out several at a time
 
 @dataclass(frozen=True)
 class CheckedStart:
-    """One record beside what the others predict for it."""
+    """One record and its prediction from the other records."""
 
     run_id: str
     start: StartSpec
@@ -26,7 +26,7 @@ class CheckedStart:
 
     @property
     def error(self) -> float:
-        """Measured over predicted, minus 1: +0.1 took ten per cent longer than predicted."""
+        """Measured / predicted - 1: +0.1 means that it took 10 % longer than predicted."""
         return self.measured_s / self.predicted.median - 1
 
     @property
@@ -37,7 +37,7 @@ class CheckedStart:
 
 @dataclass(frozen=True)
 class Check:
-    """All records of one population."""
+    """The checks of all records of one population."""
 
     population: Population
     starts: tuple[CheckedStart, ...]
@@ -54,7 +54,7 @@ class Check:
 
 
 def leave_one_out(known: Sequence[KnownStart], population: Population) -> Check:
-    """Predict every start from the other ones; above 200 from all but its two-hundredth part of them."""
+    """Predict every start from the others; with more than 200 starts, leave out one two-hundredth at a time."""
     groups = min(len(known), _MOST_GROUPS)
     found: dict[int, CheckedStart] = {}
     for group in range(groups):

@@ -1,4 +1,4 @@
-"""The coefficients of the model: published values from `data/start_coefficients.toml`, moved by records."""
+"""The coefficients of the model: published values from `data/start_coefficients.toml`, updated by records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_GROUP = ""
 
 
 class Published(BaseModel):
-    """One published coefficient: its value, the range that holds nine in ten, and who says so."""
+    """One published coefficient: its value, a range that contains nine values in ten, and its source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class Published(BaseModel):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What the records cover that coefficients were learned from."""
+    """The range of the records from which coefficients were learned."""
 
     records: int = 0
     paths: frozenset[str] = frozenset()
@@ -53,9 +53,9 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Every coefficient of one population, with the logarithms that records gave, by group.
+    """All coefficients of one population, with the logarithms of the recorded values by group.
 
-    Records of the embedded AWS and of AWS are different populations and never mixed.
+    Records of the embedded AWS and of AWS are different populations and are never mixed.
     """
 
     population: Population
@@ -66,13 +66,13 @@ class Coefficients:
     """How busy this machine was, for the embedded AWS; logs are free of it."""
 
     def belief(self, name: str, group: str = NO_GROUP) -> Belief:
-        """What a start's value is expected to be, at the usual pace. KeyError for an unknown name."""
+        """The expected value for a start at the usual pace. Raises KeyError for an unknown name."""
         known = self.published[name]
         prior = published(known.median, known.low, known.high)
         return of_group(prior, Spread(known.between, known.within), self.logs.get(name, {}), group)
 
     def count(self, name: str, group: str = NO_GROUP) -> int:
-        """How many measurements a group's value rests on."""
+        """The number of measurements behind a group's value."""
         return len(self.logs.get(name, {}).get(group, ()))
 
 

@@ -28,7 +28,7 @@ Prices = Mapping[str, Price | None]
 
 
 def rows(predictions: Sequence[Prediction], prices: Prices) -> list[list[str]]:
-    """A row a prediction."""
+    """One row per prediction."""
     return [
         [
             item.start.path,
@@ -46,7 +46,7 @@ def rows(predictions: Sequence[Prediction], prices: Prices) -> list[list[str]]:
 
 
 def phase_rows(predictions: Sequence[Prediction]) -> list[list[str]]:
-    """A row a phase of each prediction."""
+    """One row per phase of each prediction."""
     return [
         [
             item.start.path,
@@ -64,7 +64,7 @@ def phase_rows(predictions: Sequence[Prediction]) -> list[list[str]]:
 def sentences(
     predictions: Sequence[Prediction], advice: Sequence[Advice], coefficients: Coefficients
 ) -> list[str]:
-    """What matters first, then what it rests on and what lies outside of that."""
+    """The conclusion, then the records behind it, then what those records do not cover."""
     several = len({item.start.instance_type for item in predictions}) > 1
     found = [f"{item.instance_type}: {item.sentence}" if several else item.sentence for item in advice]
     if predictions and (bound := bound_by(predictions[0])):
@@ -101,7 +101,7 @@ def document(
     coefficients: Coefficients,
     prices: Prices,
 ) -> dict[str, Any]:
-    """Everything, for programs. Seconds are median, low and high of the 90 % interval."""
+    """The JSON document. Seconds are the median and the bounds of the 90 % interval."""
     emulated = coefficients.population == "local"
     return {
         "emulated": emulated,
@@ -128,7 +128,7 @@ def document(
 def coefficient_documents(
     predictions: Sequence[Prediction], coefficients: Coefficients
 ) -> list[dict[str, Any]]:
-    """Every coefficient of the population, once for each group that the predictions use."""
+    """All coefficients of the population, once per group that the predictions use."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for item in predictions:
         for name, value in coefficients.published.items():
@@ -149,7 +149,7 @@ def coefficient_documents(
 
 
 def coefficient_rows(predictions: Sequence[Prediction], coefficients: Coefficients) -> list[list[str]]:
-    """The same as rows of a table."""
+    """The coefficients as rows of a table."""
     return [
         [
             item["name"],
@@ -166,7 +166,7 @@ def coefficient_rows(predictions: Sequence[Prediction], coefficients: Coefficien
 
 
 def check_rows(checks: Sequence[Check]) -> list[list[str]]:
-    """A row a record."""
+    """One row per record."""
     return [
         [
             item.run_id,
@@ -185,7 +185,7 @@ def check_rows(checks: Sequence[Check]) -> list[list[str]]:
 
 
 def check_sentences(checks: Sequence[Check]) -> list[str]:
-    """A sentence a population."""
+    """One sentence per population."""
     found = []
     for check in checks:
         if check.median_error is None or check.coverage is None:
@@ -201,7 +201,7 @@ def check_sentences(checks: Sequence[Check]) -> list[str]:
 
 
 def check_document(checks: Sequence[Check]) -> dict[str, Any]:
-    """The check for programs, populations apart."""
+    """The check as JSON, by population."""
     return {
         "method": "leave one out",
         "populations": [

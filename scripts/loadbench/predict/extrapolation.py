@@ -1,4 +1,4 @@
-"""What a start has that no record had: named, and paid for with a wider interval."""
+"""Properties of a start that no record has: they are named, and widen the interval."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from loadbench.predict.coefficients import Coefficients
 from loadbench.predict.start import StartSpec
 from loadbench.results import formatting
 
-# Standard deviations of logarithms that are added, in squares, for each thing never measured.
+# Standard deviations of logarithms, added in quadrature, for each property that was never measured.
 _EXTRA = {"path": 0.15, "instance type": 0.10, "image": 0.10}
-_EXTRA_OF_SIZE = 0.15  # for each factor of e beyond the sizes that were measured
+_EXTRA_OF_SIZE = 0.15  # for each factor of e outside the measured sizes
 
 
 def unfamiliar(start: StartSpec, coefficients: Coefficients) -> tuple[tuple[str, ...], float]:
-    """Sentences about what lies outside of the records, and by how much the interval grows."""
+    """Sentences about what the records do not cover, and by how much the interval grows."""
     fitted = coefficients.fitted
     if not fitted.records:
         kind = "the embedded AWS" if start.emulated else "AWS"

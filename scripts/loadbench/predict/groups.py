@@ -1,4 +1,4 @@
-"""Which records tell of which start: the group within which a coefficient's values are alike."""
+"""Which records apply to which start: the group within which a coefficient has similar values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from loadbench.predict.start import StartSpec
 
 
 def group_of(coefficient: str, start: StartSpec) -> str:
-    """A coefficient's group of one start. On the embedded AWS every instance type is this machine."""
+    """The group of a start for a coefficient. On the embedded AWS every instance type is this machine."""
     rule = _LOCAL.get(coefficient) if start.emulated else _AWS.get(coefficient, "{instance_type}")
     return (rule or "").format(
         engine=start.engine,
@@ -18,7 +18,7 @@ def group_of(coefficient: str, start: StartSpec) -> str:
     )
 
 
-# The instance type says what machine it is; imports and readiness do not depend on how weights come.
+# The instance type determines the machine; imports and readiness do not depend on the loading method.
 _AWS = {
     "container_start_s": "{image}, {instance_type}",
     "image_bytes": "{image}",
@@ -32,7 +32,7 @@ _AWS = {
     "health_check_s": "{kind}",
     "optimization_job_s": "{model}, {instance_type}",
 }
-# Two cores do everything at once here, so what streams meanwhile slows the imports down.
+# Here the same cores do everything, so a stream during the imports slows them down.
 _LOCAL = {
     "container_start_s": "{engine}, {loading}",
     "engine_warmup_scale": "{engine}, {model}",

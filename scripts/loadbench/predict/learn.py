@@ -1,4 +1,4 @@
-"""What records teach: each span of a cold start is a measurement of one coefficient.
+"""Learns coefficients from records: each span of a cold start is a measurement of one coefficient.
 
 Only successful starts of the same population count, with an even clock and no restart. Where no span
 separates image pull and download from provisioning (AWS writes no line for them), their sum moves
@@ -23,16 +23,16 @@ from loadbench.predict.start import StartSpec, spec_of_record
 from loadbench.results.run_record import RunRecord
 from loadbench.results.timeline import Span
 
-# A transfer at less than this share of the network's limit was held up by something else: that is measured.
+# A transfer below this share of the network's limit was limited by something else, which it measures.
 _BOUND_BY_NETWORK = 0.7
-_LEAST_BYTES = 1e6  # smaller transfers measure delays, not rates
+_LEAST_BYTES = 1e6  # smaller transfers measure latency, not rates
 _LEAST_SECONDS = 1e-3
-_PROVISION_AT_LEAST_S = 5.0  # of the lump that has the pull in it
+_PROVISION_AT_LEAST_S = 5.0  # of the sum that includes the pull
 
 
 @dataclass(frozen=True)
 class KnownStart:
-    """A start that was measured."""
+    """A measured start."""
 
     start: StartSpec
     record: RunRecord
@@ -40,7 +40,7 @@ class KnownStart:
 
 
 def known_starts(records: Iterable[RunRecord], population: Population) -> list[KnownStart]:
-    """The records that can teach or check, oldest first."""
+    """The records that can be learned from or checked, oldest first."""
     found = []
     for record in sorted(records, key=lambda record: record.started_s):
         total_s = record.time_to_ready_s
@@ -54,12 +54,12 @@ def known_starts(records: Iterable[RunRecord], population: Population) -> list[K
 
 
 def learn(records: Iterable[RunRecord], population: Population) -> Coefficients:
-    """Coefficients of one population: published values, moved by these records."""
+    """Coefficients of one population: published values, updated by these records."""
     return learn_from(known_starts(records, population), population)
 
 
 def learn_from(known: Sequence[KnownStart], population: Population) -> Coefficients:
-    """The same from starts that are known already."""
+    """Coefficients from measured starts."""
     values = dict(published_values()[population])
     if not known:
         return Coefficients(population, values)
@@ -93,7 +93,7 @@ def learn_from(known: Sequence[KnownStart], population: Population) -> Coefficie
 
 
 def _pace(known: Sequence[KnownStart], measured: Sequence[Sequence[tuple[str, str, float]]]) -> Pace:
-    """How busy the machine was at each start that says how long its container took."""
+    """How busy the machine was, from each start with a measured container start."""
     found = [
         (item.record.started_s, group, value)
         for item, values in zip(known, measured, strict=True)
@@ -127,7 +127,9 @@ def _measurements(item: KnownStart, values: dict[str, Published]) -> Iterator[tu
 def _before_container(
     item: KnownStart, spans: dict[str, list[Span]], lump_s: float, values: dict[str, Published]
 ) -> Iterator[tuple[str, float]]:
-    """Provisioning, and the component's part of it; on AWS out of all that comes before the container."""
+    """Provisioning, and the component's part of it; on AWS derived from everything before the container
+    starts.
+    """
     start = item.start
     if start.emulated:
         placed = [span for span in spans["provision"] if span.clock == "service" and span.worker]
@@ -171,7 +173,9 @@ def _weights(
 
 
 def _transfer(start: StartSpec, spans: Sequence[Span], coefficient: str) -> Iterator[tuple[str, float]]:
-    """What a transfer measured: the network's share where that was the limit, else its own ceiling."""
+    """The coefficient that a transfer measured: the network's share if the network was the limit, else the
+    loader's maximum.
+    """
     rate, limit = _rate(spans), start.network_limit
     if not rate:
         return

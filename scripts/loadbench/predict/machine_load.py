@@ -1,4 +1,4 @@
-"""How busy this machine was: starts on the embedded AWS share its processors with whatever else runs.
+"""How busy this machine was: starts on the embedded AWS share its processors with other work.
 
 Each record says by how much its container took longer than its kind usually does; whatever else of that start
 is bound by processors took longer by as much. Records within minutes of each other agree, so a kernel over
@@ -23,13 +23,13 @@ PACED = frozenset(
         "weights_to_device_bytes_per_s",
     }
 )
-_MEMORY_S = 150.0  # a record this long ago counts 1/e of one at the same time
-_OWN_NOISE = 0.5  # variance of a single start around the pace, over the variance of the pace itself
+_MEMORY_S = 150.0  # a record this far away in time has the weight 1/e
+_OWN_NOISE = 0.5  # variance of a single start around the pace, relative to the variance of the pace
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Logarithms of how much longer than usual starts took, by when they were."""
+    """Logarithms of how much longer than usual starts took, by time."""
 
     points: tuple[tuple[float, float], ...] = ()
 
@@ -47,7 +47,7 @@ class Pace:
 
 
 def sign_of(coefficient: str) -> float:
-    """How a pace moves a coefficient: seconds grow with it, rates shrink, and most do not depend on it."""
+    """The sign with which a pace affects a coefficient: seconds grow, rates shrink, most do not depend on it."""
     return 0.0 if coefficient not in PACED else -1.0 if coefficient.endswith("_bytes_per_s") else 1.0
 
 

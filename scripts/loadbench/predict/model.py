@@ -1,4 +1,4 @@
-"""The prediction of one cold start: by phase and in all, with a 90 % interval, and what it rests on.
+"""The prediction of one cold start: by phase and in total, with a 90 % interval, and the records behind it.
 
     coefficients = learn(records, "aws")
     prediction = predict(start, coefficients)
@@ -25,7 +25,7 @@ from loadbench.results.timeline import PHASES, PhaseName
 
 DRAWS = 4000
 CONFIDENCE = 0.90
-_WIDEST = 6.0  # standard deviations; a Student t has tails that no start has
+_WIDEST = 6.0  # standard deviations; the tails of a Student t are longer than those of starts
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PhasePrediction:
-    """Seconds that a phase owns; `busy` counts what hides behind another phase as well."""
+    """Seconds attributed to a phase; `busy` includes overlaps with other phases."""
 
     name: PhaseName
     own: Interval
@@ -48,13 +48,13 @@ class PhasePrediction:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One cold start, before it is paid for."""
+    """One predicted cold start."""
 
     start: StartSpec
     total: Interval
     phases: tuple[PhasePrediction, ...]
     notes: tuple[str, ...]
-    """What lies outside of what the model was fitted on; the interval is wider for each."""
+    """Properties that no record covers; each widens the interval."""
     records: int
     """Records of the same population that the coefficients were learned from."""
     draws_s: Array
@@ -63,12 +63,12 @@ class Prediction:
 
     @property
     def emulated(self) -> bool:
-        """Whether these are seconds of the embedded AWS on this machine, and no AWS timings."""
+        """Whether these are seconds of the embedded AWS on this machine, not AWS timings."""
         return self.start.emulated
 
 
 def predict(start: StartSpec, coefficients: Coefficients) -> Prediction:
-    """The cold start's distribution. ValueError where the coefficients are of the other population."""
+    """The distribution of the cold start. Raises ValueError if the coefficients are of the other population."""
     if start.population != coefficients.population:
         raise ValueError(f"coefficients of {coefficients.population} for a start on {start.population}")
     drawn = phases(start, _drawing(start, coefficients))
@@ -90,16 +90,18 @@ def predict(start: StartSpec, coefficients: Coefficients) -> Prediction:
 
 
 def interval(draws: Array) -> Interval:
-    """Median and the middle 90 % of draws."""
+    """The median and the middle 90 % of draws."""
     edge = (1 - CONFIDENCE) / 2
     low, median, high = np.quantile(draws, [edge, 0.5, 1 - edge])
     return Interval(float(median), float(low), float(high))
 
 
 def _drawing(start: StartSpec, coefficients: Coefficients) -> Callable[[str], Array]:
-    """Draws of each coefficient. Starts of one group share them, so their difference is free of those."""
+    """Draws of each coefficient. Starts of one group share them, so common uncertainty cancels in a
+    difference.
+    """
     known: dict[str, Array] = {}
-    # One pace for all of a start: a busy machine slows down whatever is bound by processors.
+    # One pace per start: a busy machine slows down everything that is limited by processors.
     shift, spread = coefficients.pace.at(start.at_s)
     pace = shift + spread * _normal("pace")
 

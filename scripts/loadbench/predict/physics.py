@@ -22,20 +22,20 @@ from loadbench.results.timeline import PhaseName
 Array = NDArray[np.float64]
 Draw = Callable[[str], Array]
 
-# What the platform brings where the weights are streamed: configuration, tokenizer, the loader's index.
+# What the platform downloads if the weights are streamed: configuration, tokenizer, the loader's index.
 SMALL_FILES_BYTES = 3.3e6
 
 
 @dataclass(frozen=True)
 class PhaseDraws:
-    """Seconds that a phase owns, and how long it was busy, overlaps included."""
+    """Seconds attributed to a phase, and its duration including overlaps."""
 
     own_s: Array
     busy_s: Array
 
 
 def phases(start: StartSpec, draw: Draw) -> dict[PhaseName, PhaseDraws]:
-    """Every phase of the start. Their own seconds add up to the time from request to in service."""
+    """All phases of the start. Their attributed seconds add up to the time from request to in service."""
     provision_s = draw("provision_s") + start.simulated_provision_s
     if start.endpoint_kind == "inference_component":
         provision_s = provision_s + draw("component_s")
@@ -56,7 +56,7 @@ def phases(start: StartSpec, draw: Draw) -> dict[PhaseName, PhaseDraws]:
 
 
 def _arrival(start: StartSpec, draw: Draw) -> tuple[Array, Array]:
-    """Seconds of image pull and of the platform's download, which run side by side."""
+    """Seconds of the image pull and of the platform's download, which run in parallel."""
     size_bytes = start.weights_bytes if start.loading == "download" else SMALL_FILES_BYTES
     if start.emulated:
         rate = np.minimum(network_rate(start, draw), draw("disk_intake_bytes_per_s"))

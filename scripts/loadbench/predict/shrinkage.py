@@ -1,4 +1,4 @@
-"""From published to own: what measurements do to a coefficient.
+"""Shrinkage from published to own values: how measurements update a coefficient.
 
 A coefficient is log-normal. Its logarithm has the conjugate normal-inverse-gamma prior (Gelman et al.,
 Bayesian Data Analysis, 3rd ed., section 3.3), once between groups and once from run to run within a group:
@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-_PRIOR_FREEDOM = 6.0  # the assumed spread counts as much as this many measurements
+_PRIOR_FREEDOM = 6.0  # weight of the assumed spread, in measurements
 NORMAL_90 = 1.6449  # half a 90 % interval in standard deviations
 
 
 @dataclass(frozen=True)
 class Belief:
-    """A Student t of the logarithm: where it is, how wide, and on how many measurements it rests."""
+    """A Student t of the logarithm: location, scale and number of measurements."""
 
     centre: float
     scale: float
@@ -39,15 +39,15 @@ class Spread:
 
 
 def published(median: float, low: float, high: float) -> Belief:
-    """A published value with the range that holds nine in ten, as a belief of its logarithm."""
+    """A published value, with a range that contains nine values in ten, as a prior of its logarithm."""
     scale = (math.log(high) - math.log(low)) / (2 * NORMAL_90)
     return Belief(math.log(median), max(scale, 1e-6), freedom=30.0)
 
 
 def next_value(prior: Belief, spread: float, logs: Sequence[float]) -> Belief:
-    """What the next measurement will be, after `logs`, where single ones scatter by about `spread`."""
+    """The distribution of the next measurement after `logs`, with a run-to-run deviation of about `spread`."""
     count = len(logs)
-    weight = spread**2 / prior.scale**2  # of the prior's mean, in measurements
+    weight = spread**2 / prior.scale**2  # weight of the prior's mean, in measurements
     total = weight + count
     mean = fmean(logs) if logs else prior.centre
     squares = (
@@ -65,7 +65,9 @@ def next_value(prior: Belief, spread: float, logs: Sequence[float]) -> Belief:
 
 
 def of_group(prior: Belief, spread: Spread, groups: Mapping[str, Sequence[float]], group: str) -> Belief:
-    """The next measurement in `group`, from its own logarithms and the means of the other groups."""
+    """The distribution of the next measurement in `group`, from its own logarithms and the means of other
+    groups.
+    """
     if not any(groups.values()):
         return prior
     others = [fmean(logs) for name, logs in groups.items() if name != group and logs]

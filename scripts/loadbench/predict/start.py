@@ -1,4 +1,4 @@
-"""What one cold start depends on, from a configuration before it is made, or from a record after it."""
+"""What one cold start depends on: from a configuration before the start, or from a record after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BYTES_BY_DTYPE = {"fp32": 4, "fp8": 1}
 
 @dataclass(frozen=True)
 class StartSpec:
-    """One cold start, before or after it was made. Sizes in bytes, rates in bytes a second."""
+    """One cold start, planned or recorded. Sizes in bytes, rates in bytes per second."""
 
     path: LoadPath
     population: Population
@@ -39,24 +39,24 @@ class StartSpec:
     endpoint_kind: EndpointKind = "model_based"
     connections: int = 16
     network_bytes_per_s: float | None = None
-    """The instance's network; None: not shaped, as far as the machine goes."""
+    """The instance's network; None: not shaped, limited by this machine only."""
     connection_bytes_per_s: float | None = None
-    """What one connection to S3 brings; None where it is a coefficient (AWS) or not shaped."""
+    """The rate of one connection to S3; None if it is a coefficient (AWS) or not shaped."""
     simulated_provision_s: float = 0.0
     simulated_pull_s: float = 0.0
     image_cached: bool = False
-    """The image is on the instance, as at later starts of an endpoint: no pull."""
+    """The image is already on the instance, as in later starts of an endpoint: no pull."""
     compile_cache: Cache = "none"
     layers: int | None = None
-    """Layers of the model, which compilation grows with; None: as many as models of its size have."""
+    """Layers of the model, to which compilation is proportional; None: estimated from the size."""
     engine: str = "unknown"
     size_source: str = "recorded"
     at_s: float | None = None
-    """When, in seconds since the epoch: what a busy machine does to the embedded AWS depends on it."""
+    """Time in seconds since the epoch, because the load of this machine changes over time."""
 
     @property
     def emulated(self) -> bool:
-        """Whether the start is one of the embedded AWS, whose seconds are those of this machine."""
+        """Whether the start is on the embedded AWS, whose seconds are those of this machine."""
         return self.population == "local"
 
     @property
@@ -66,7 +66,7 @@ class StartSpec:
 
     @property
     def layer_share(self) -> float:
-        """Layers over the 32 of an 8B model; where they are not known, a quarter power of the size."""
+        """Layers relative to the 32 of an 8B model; if unknown, the fourth root of the relative size."""
         return self.layers / 32 if self.layers else (self.weights_gb / 16) ** 0.25
 
     @property
@@ -90,7 +90,7 @@ def spec_of_config(
     size_source: str,
     instance_type: str | None = None,
 ) -> StartSpec:
-    """The start that a configuration describes. ConfigError where it has no section for the path."""
+    """The start that a configuration describes. Raises ConfigError if it has no section for the load path."""
     info = config.deployment(path)
     return _spec(
         path,
@@ -111,7 +111,7 @@ def spec_of_config(
 
 
 def spec_of_record(record: RunRecord) -> StartSpec | None:
-    """The start that a record describes; None where it does not know the size of its weights."""
+    """The start that a record describes; None if the record does not have the size of the weights."""
     size_bytes = _moved_bytes(record) or record.model.size_bytes
     if not size_bytes:
         return None
@@ -189,7 +189,7 @@ def _spec(
 
 
 def _loading(path: LoadPath, weights_from: WeightsFrom) -> Loading:
-    """How the weights come: docs/decisions and `load_paths.py` say what each loading method does."""
+    """How the weights are loaded; `load_paths.py` has the traits of each loading method."""
     traits = LOAD_PATHS.get(path)
     if traits is not None and (traits.optimized or traits.weights_variable):
         return "stream_ahead"
@@ -199,7 +199,7 @@ def _loading(path: LoadPath, weights_from: WeightsFrom) -> Loading:
 
 
 def _connections(loading: Loading, environment: Mapping[str, Any]) -> int:
-    """As many as the environment asks of the streamer, else the loader's own number."""
+    """The number in the streamer's environment, otherwise the loader's default."""
     written = environment.get("RUNAI_STREAMER_CONCURRENCY", "")
     if not written:
         try:
@@ -233,7 +233,7 @@ def size_from_name(model_id: str, dtype: str = "auto") -> float | None:
 
 
 def _moved_bytes(record: RunRecord) -> float:
-    """The bytes that went into the engine, by the spans that moved them."""
+    """The bytes loaded into the engine, from the spans that moved them."""
     for names in (("weights_stream",), ("weights_to_host",), ("weights_to_device",)):
         moved = sum(span.size_bytes for span in record.spans if span.name in names)
         if moved:
