@@ -54,7 +54,7 @@ class Check:
 
 
 def leave_one_out(known: Sequence[KnownStart], population: Population) -> Check:
-    """Predict every start from the others; with more than 200 starts, leave out one two-hundredth at a time."""
+    """Predict every start from the others; above 200 starts, leave out one two-hundredth at a time."""
     groups = min(len(known), _MOST_GROUPS)
     found: dict[int, CheckedStart] = {}
     for group in range(groups):

@@ -47,7 +47,7 @@ class Pace:
 
 
 def sign_of(coefficient: str) -> float:
-    """The sign with which a pace affects a coefficient: seconds grow, rates shrink, most do not depend on it."""
+    """The sign with which a pace affects a coefficient: seconds grow, rates shrink, most are unaffected."""
     return 0.0 if coefficient not in PACED else -1.0 if coefficient.endswith("_bytes_per_s") else 1.0
 
 

@@ -68,7 +68,7 @@ class Prediction:
 
 
 def predict(start: StartSpec, coefficients: Coefficients) -> Prediction:
-    """The distribution of the cold start. Raises ValueError if the coefficients are of the other population."""
+    """The distribution of the cold start. Raises ValueError for coefficients of the other population."""
     if start.population != coefficients.population:
         raise ValueError(f"coefficients of {coefficients.population} for a start on {start.population}")
     drawn = phases(start, _drawing(start, coefficients))

@@ -45,7 +45,7 @@ def published(median: float, low: float, high: float) -> Belief:
 
 
 def next_value(prior: Belief, spread: float, logs: Sequence[float]) -> Belief:
-    """The distribution of the next measurement after `logs`, with a run-to-run deviation of about `spread`."""
+    """The distribution of the next measurement after `logs`, with run-to-run deviation of about `spread`."""
     count = len(logs)
     weight = spread**2 / prior.scale**2  # weight of the prior's mean, in measurements
     total = weight + count
