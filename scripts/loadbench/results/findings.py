@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from loadbench.instance_types import instance_types
 from loadbench.results import formatting
 from loadbench.results.run_record import RunRecord
 from loadbench.results.run_summary import RunSummary, point_of
@@ -17,6 +18,8 @@ MOST = 5
 _DOMINATES = 0.5
 _NOTABLE = 0.2
 _MUCH_S = 10.0
+_OVER_NETWORK = ("artifact_download", "weights_stream")
+_BYTES_PER_GBIT = 1e9 / 8
 
 Rule = Callable[[RunRecord, RunSummary, float], Iterator[str]]
 
@@ -71,6 +74,32 @@ def _weights(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str
         )
 
 
+def _network(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/facts/sagemaker.md#instance-figures: the network's rate at its burst, so a lower bound."""
+    took_s = sum(
+        share.busy_s for share in run.phases if share.name in _OVER_NETWORK and share.certainty == "measured"
+    )
+    rate_bytes_per_s, size_bytes = _network_bytes_per_s(record), record.model.size_bytes
+    if not rate_bytes_per_s or not size_bytes or took_s < max(_NOTABLE * total_s, _MUCH_S):
+        return
+    least_s = size_bytes / rate_bytes_per_s
+    if least_s <= took_s:
+        size, rate = formatting.size_bytes(size_bytes), f"{rate_bytes_per_s / _BYTES_PER_GBIT:.3g} Gbit/s"
+        took, least = formatting.seconds(took_s), formatting.seconds(least_s)
+        yield (
+            f"{size} of weights took {took} over the network; "
+            f"at the {rate} of {record.instance_type} they take at least {least}."
+        )
+
+
+def _network_bytes_per_s(record: RunRecord) -> float | None:
+    """The instance's limit: on the embedded AWS the configured one, if any."""
+    if record.target == "local":
+        return (record.network or {}).get("instance_bytes_per_s")
+    known = instance_types().get(record.instance_type)
+    return known.network_gbit_per_s * _BYTES_PER_GBIT if known else None
+
+
 def _largest(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
     """docs/method.md, rule 7."""
     measured = [
@@ -87,4 +116,4 @@ def _largest(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str
     yield f"{formatting.name(largest.name).capitalize()} is {part} of the cold start{most}."
 
 
-_RULES: tuple[Rule, ...] = (_restarts, _largest, _weights, _imports, _compilation)
+_RULES: tuple[Rule, ...] = (_restarts, _largest, _weights, _network, _imports, _compilation)

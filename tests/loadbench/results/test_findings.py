@@ -68,3 +68,28 @@ def test_a_crash_before_the_start_is_the_first_thing_said() -> None:
 def test_what_is_only_inferred_or_failed_makes_no_finding() -> None:
     assert findings(start(("provision", 0, 90), certainty="inferred")) == []
     assert findings(start(("container_start", 0, 80), status="failed")) == []
+
+
+def over_network(took_s: float, size_bytes: int, target: str = "aws", network: object = None) -> list[str]:
+    spans = (("container_start", 0, 10), ("weights_stream", 10, 10 + took_s))
+    record = start(*spans, network=network)
+    record.target = target  # type: ignore[assignment]
+    record.instance_type = "ml.g5.2xlarge"
+    record.model.size_bytes = size_bytes
+    return [text for text in findings(record) if "over the network" in text]
+
+
+def test_weights_that_take_long_are_set_against_the_network_of_their_instance() -> None:
+    assert over_network(60, 16_000_000_000) == [
+        "16.0 GB of weights took 60.0 s over the network; "
+        "at the 10 Gbit/s of ml.g5.2xlarge they take at least 12.8 s."
+    ]
+    shaped = {"instance_bytes_per_s": 1e9}
+    assert "8 Gbit/s" in over_network(60, 16_000_000_000, "local", network=shaped)[0]
+
+
+def test_no_network_is_named_where_its_rate_is_unknown_or_the_weights_took_little() -> None:
+    assert over_network(60, 16_000_000_000, "local", network=None) == []
+    assert over_network(15, 16_000_000_000) == []  # less than a fifth of the cold start
+    assert over_network(60, 0) == []
+    assert over_network(60, 160_000_000_000) == []  # faster than the instance can: not all of it was read

@@ -35,6 +35,7 @@ class ShownRun(_Model):
     ready_s: float
     spans: list[Span]
     series: list[Series]
+    findings: list[str] = Field(default_factory=list, description="conclusions from its phases, in words")
 
 
 class Side(_Model):

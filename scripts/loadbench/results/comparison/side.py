@@ -7,6 +7,7 @@ from statistics import fmean, median, median_low
 
 from loadbench.results.comparison.model import ShownRun, Side
 from loadbench.results.costs import Cost, OneTimeCost, cost_of
+from loadbench.results.findings import findings
 from loadbench.results.run_record import RunRecord, Series
 from loadbench.results.run_summary import Clocks, RunSummary
 from loadbench.results.statistics import outliers, summarize
@@ -68,6 +69,7 @@ def _shown(usable: Sequence[RunSummary], record_of: RecordOf) -> ShownRun | None
             )
             for series in record.usage.series
         ],
+        findings=findings(record),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from statistics import median
+from statistics import median, median_low
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from loadbench.results import formatting
+from loadbench.results.findings import findings
 from loadbench.results.run_record import RunRecord
 from loadbench.results.run_summary import RunSummary, point_of
 from loadbench.results.statistics import outliers
@@ -31,6 +32,7 @@ def render(records: Sequence[RunRecord]) -> RenderableType:
     parts: list[RenderableType] = [_starts(records, runs, far), "", _phases(runs)]
     if named := [record.run_id for record, is_far in zip(records, far, strict=True) if is_far]:
         parts += ["", Text(f"Outliers: {', '.join(named)}.")]
+    parts += _findings(records, runs)
     if sources := dict.fromkeys(
         record.deployment.request_source or "" for record in records if record.cause == "unknown"
     ):
@@ -44,6 +46,18 @@ def render(records: Sequence[RunRecord]) -> RenderableType:
             )
         ]
     return Group(*parts)
+
+
+def _findings(records: Sequence[RunRecord], runs: Sequence[RunSummary]) -> list[RenderableType]:
+    """Of the start at the median, so that an outlier does not speak for all."""
+    middle_s = median_low([run.time_to_ready_s or 0.0 for run in runs])
+    record = next(
+        record for record, run in zip(records, runs, strict=True) if (run.time_to_ready_s or 0.0) == middle_s
+    )
+    sentences = findings(record)
+    if sentences and len(records) > 1:
+        sentences = [f"The start at the median, {record.run_id}:", *sentences]
+    return ["", *(Text(sentence) for sentence in sentences)] if sentences else []
 
 
 def _starts(records: Sequence[RunRecord], runs: Sequence[RunSummary], far: Sequence[bool]) -> Table:

@@ -18,9 +18,10 @@ from loadbench.results.comparison.compare import compare
 from loadbench.results.comparison.model import Comparison, load_comparison
 from loadbench.results.reports import csv as raw_csv
 from loadbench.results.reports import html as report_page
-from loadbench.results.reports import markdown, text, write_reports, write_run_files
+from loadbench.results.reports import markdown, starts_screen, text, write_reports, write_run_files
 from loadbench.results.reports.terminal import print_comparison
 from loadbench.results.run_record import RunRecord, save_record
+from loadbench.results.timeline import Span
 from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, seed_records
 
 
@@ -302,3 +303,37 @@ def test_bytes_in_words(value: float, shown: str) -> None:
 )
 def test_dollars_in_words(value: float, shown: str) -> None:
     assert formatting.usd(value) == shown
+
+
+def test_the_page_has_the_findings_of_the_runs_that_it_draws() -> None:
+    records = seed_records()
+    start_s = records[0].deployment.request_s or 0.0
+    records[0].spans = [
+        Span(name="container_start", start_s=start_s, end_s=start_s + 500, clock="container"),
+        Span(name="imports", start_s=start_s, end_s=start_s + 400, clock="container"),
+    ]
+    page = report_page.render(of(records))
+    assert "<li>Imports take 400.0 s, 63 % of the cold start; no loader changes that.</li>" in page
+    # A run about which no rule is certain has no heading either.
+    for record in records:
+        record.spans = []
+    assert "Findings" not in report_page.render(of(records))
+
+
+def test_the_table_of_starts_has_the_findings_of_the_start_at_the_median() -> None:
+    records = []
+    for number, (ready_s, imports_s) in enumerate([(300.0, 200.0), (310.0, 250.0), (900.0, 20.0)]):
+        record = make_record("standard", number=number, ready_s=ready_s)
+        start_s = record.deployment.request_s or 0.0
+        record.spans = [
+            Span(name=name, start_s=start_s, end_s=start_s + imports_s, clock="container")
+            for name in ("container_start", "imports")
+        ]
+        records.append(record)
+    console = Console(width=120, record=True)
+    console.print(starts_screen.render(records))
+    shown = console.export_text()
+    assert f"The start at the median, {records[1].run_id}:" in shown
+    assert "Imports take 250.0 s" in shown
+    console.print(starts_screen.render(records[2:]))
+    assert "Imports" not in console.export_text()
