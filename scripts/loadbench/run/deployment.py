@@ -51,7 +51,7 @@ def apply(
     """Create everything and wait until it is in service; shows the output of Terraform and the service live.
 
     A role that this apply creates (`has_new_role`) may be refused at first: until the endpoint is requested,
-    the apply is repeated.
+    the apply is repeated. It ends early, with ServiceError, if the container's log shows a crash loop.
 
     Returns the duration by Terraform's clock: `terraform_start_s` is when it requested the endpoint,
     `terraform_end_s` when the last resource was complete. Raises RunError with the service's reason if there
@@ -76,6 +76,12 @@ def apply(
             clock["terraform_end_s"] = event.timestamp_s
         if event.message:
             show(_TERRAFORM, event.message)
+        if observer.crash_loop:
+            raise ServiceError(
+                f"the deployment was ended early: {observer.crash_loop}",
+                remedy="Read the container's last lines; the endpoint would stay in Creating until its health"
+                " check times out.",
+            )
 
     observer.on_status = lambda resource, status: show(resource, f"{resource} {status}")
     try:

@@ -98,6 +98,7 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
         clock=context.clock,
         secrets=[token] if (token := hugging_face_token()) else [],
         embedded=record.target == "local",
+        copies=record.instance_count,
     )
     try:
         with writer.step("deployment"), ui.step(f"{load_path}: deployment"):

@@ -17,6 +17,7 @@ from loadbench.load_paths import EndpointKind
 from loadbench.results.run_record import Deployment, ResourceNames, RunRecord, Usage
 from loadbench.results.timeline import Span
 from loadbench.run.observe import embedded
+from loadbench.run.observe.crash_loop import CrashLoop, find_crash_loop
 from loadbench.run.observe.engines import starts
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
@@ -48,12 +49,18 @@ class Observer:
         clock: Callable[[], float] = time.time,
         secrets: Sequence[str] = (),
         embedded: bool = True,
+        copies: int = 1,
     ) -> None:
-        """`embedded`: the target is the embedded AWS, which has an additional platform log."""
+        """`embedded`: the target is the embedded AWS, which has an additional platform log. `copies`: how
+        many containers start at once.
+        """
         if endpoint_kind == "model_based" and names.inference_component:
             names = names.model_copy(update={"inference_component": None})
         self.on_status: Callable[[str, str], None] = lambda resource, status: None
+        self.crash_loop: CrashLoop | None = None
+        """Set as soon as the log shows that the container will not come up."""
         self._names = names
+        self._copies = copies
         self._log_file = LogFile(folder / _LOG_FILE, secrets)
         logs = session.client("logs", config=_CLIENT_CONFIG)
         self._status = StatusPoller(
@@ -167,6 +174,8 @@ class Observer:
     def _fetch_logs(self) -> None:
         if self._container.fetch():
             self._tell_phases()
+            if not self._status.ready:
+                self.crash_loop = find_crash_loop(self._container.lines, self._copies)
         if self._platform:
             self._platform.fetch()
 
