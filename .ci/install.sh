@@ -1,15 +1,15 @@
 #!/bin/sh
 # Installs this checkout with the named extras into a virtual environment: .ci/install.sh PYTHON .venv local
 #
-# Fast and small: wheels only, the CPU build of torch (the default one for Linux brings 3 GB of CUDA packages), and uv
-# instead of pip where there is one. What a minute of silence would hide is shown: seconds and megabytes.
+# Fast and small: wheels only, the CPU build of torch (the default build for Linux brings 3 GB of CUDA packages), and uv
+# for all other packages. Seconds and megabytes are shown while a step runs.
 set -eu
 python=$1 venv=$2 extras=$3
 torch_index=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 
 size_mb() { du -sm "$venv" 2>/dev/null | cut -f1; }
 
-# Runs a command; meanwhile says how long it has taken and how much is there.
+# Runs a command and shows its duration and the size of the environment.
 shown() {
     title=$1
     shift
@@ -49,10 +49,21 @@ if ! "$venv/bin/python" -c 'import importlib.metadata as m; m.version("torch")' 
     shown "1/2 $torch" "$venv/bin/python" -m pip install --no-compile --no-deps --only-binary :all: $from "$torch"
 fi
 
-if uv=$(command -v "${UV:-uv}"); then
+with_pip() {
+    shown "2/2 other packages (pip)" "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile \
+        -c constraints.txt --only-binary :all: --no-binary python-terraform -e ".[$extras]"
+}
+
+with_uv() {
     shown "2/2 other packages (uv)" "$uv" pip install --python "$venv/bin/python" -c constraints.txt \
         --only-binary :all: --no-binary python-terraform --no-binary loadbench -e ".[$extras]"
-else
-    shown "2/2 other packages (pip; uv would be faster)" "$venv/bin/python" -m pip install \
-        --disable-pip-version-check --no-compile -c constraints.txt --only-binary :all: --no-binary python-terraform -e ".[$extras]"
+}
+
+# uv is several times as fast as pip, but does not read pip's configuration (a private index, for example): if it
+# fails, pip is used.
+if ! uv=$(command -v "${UV:-uv}"); then
+    uv=$venv/bin/uv
+    [ -x "$uv" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+        --only-binary :all: -c constraints.txt uv 2>/dev/null || true
 fi
+if [ -x "$uv" ] && with_uv; then :; else with_pip; fi
