@@ -42,6 +42,17 @@ def _restarts(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[st
         yield f"{lost} were spent on a server that ended before it was ready{why}: fix that first."
 
 
+def _streaming(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/method.md, rule 7: streaming is claimed only with evidence."""
+    if record.streaming is None or record.streaming.state == "shown":
+        return
+    why = record.streaming.evidence
+    if record.streaming.state == "contradicted":
+        yield f"The weights were not streamed past the disk, although the log says so: {why}."
+    else:
+        yield f"That the weights were streamed is inferred: {why}."
+
+
 def _imports(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
     """docs/facts/vllm.md#a-real-vllm-on-a-cpu: imports in API server, engine core and worker."""
     seconds = run.detail_in("container_start", "imports") or 0.0
@@ -116,4 +127,4 @@ def _largest(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str
     yield f"{formatting.name(largest.name).capitalize()} is {part} of the cold start{most}."
 
 
-_RULES: tuple[Rule, ...] = (_restarts, _largest, _weights, _network, _imports, _compilation)
+_RULES: tuple[Rule, ...] = (_restarts, _streaming, _largest, _weights, _network, _imports, _compilation)

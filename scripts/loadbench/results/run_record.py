@@ -171,6 +171,13 @@ class Restart(_Model):
     reason: str | None = Field(default=None, description="the last error in the log of the one that ended")
 
 
+class Streaming(_Model):
+    """Whether the weights were streamed past the disk, and how that is known."""
+
+    state: Literal["shown", "unproven", "contradicted"]
+    evidence: str
+
+
 class Layer(_Model):
     """Whether one layer was cached before the start, and how that is known."""
 
@@ -217,6 +224,9 @@ class RunRecord(_Model):
     spans: list[Span] = Field(default_factory=list)
     restarts: list[Restart] = Field(
         default_factory=list, description="servers that ended before they were ready"
+    )
+    streaming: Streaming | None = Field(
+        default=None, description="null: the log shows no streaming; unless it is shown, the span is inferred"
     )
     layers: list[Layer] = Field(default_factory=list, description="what was warm at this start")
     invocations: list[Invocation] = Field(default_factory=list)

@@ -181,10 +181,10 @@ def _owners(
 
 
 def weights_phases_of(spans: Iterable[Span]) -> tuple[PhaseName, ...]:
-    """The phases that moved weights in one run: if weights are streamed, SageMaker downloads only small
-    files.
+    """The phases that moved weights in one run: if weights are known to be streamed, SageMaker downloads only
+    small files.
     """
-    streamed = any(span.name == "weights_stream" for span in spans)
+    streamed = any(span.name == "weights_stream" and span.certainty != "inferred" for span in spans)
     return tuple(name for name in WEIGHTS_PHASES if not (streamed and name == "artifact_download"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loadbench.results.findings import MOST, findings
-from loadbench.results.run_record import Layer, Restart, RunRecord, load_record
+from loadbench.results.run_record import Layer, Restart, RunRecord, Streaming, load_record
 from loadbench.results.timeline import Span
 
 RECORD = Path(__file__).parent / "fixtures" / "run.v1.json"
@@ -93,3 +93,13 @@ def test_no_network_is_named_where_its_rate_is_unknown_or_the_weights_took_littl
     assert over_network(15, 16_000_000_000) == []  # less than a fifth of the cold start
     assert over_network(60, 0) == []
     assert over_network(60, 160_000_000_000) == []  # faster than the instance can: not all of it was read
+
+
+def test_streaming_that_nothing_proves_is_said_with_what_is_missing() -> None:
+    def said(state: str) -> str:
+        streaming = Streaming.model_validate({"state": state, "evidence": "0.10 GB were written to disk"})
+        return "\n".join(findings(start(("weights_stream", 0, 50), streaming=streaming)))
+
+    assert "That the weights were streamed is inferred: 0.10 GB were written" in said("unproven")
+    assert "were not streamed past the disk, although the log says so: 0.10 GB" in said("contradicted")
+    assert "0.10 GB" not in said("shown")

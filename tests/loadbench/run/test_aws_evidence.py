@@ -20,17 +20,22 @@ from botocore.exceptions import ClientError
 from loadbench.config import Config, load_config
 from loadbench.errors import RunError, ServiceError
 from loadbench.predict.coefficients import published_values
-from loadbench.results.run_record import Invocation, ResourceNames
+from loadbench.results.run_record import Invocation, ResourceNames, Usage
 from loadbench.run.capacity import Copies, Instances, Watch, counts_of
 from loadbench.run.deployment_plan import rendered_variables
 from loadbench.run.explain_failure import explained
+from loadbench.run.live_check.evidence import Seen, platform_names_the_artifact
 from loadbench.run.new_role import SETTLES_WITHIN_S, repeat_for_new_role
+from loadbench.run.observe.lines import parse_lines
+from loadbench.run.observe.spans import read_container
+from loadbench.run.observe.streaming_evidence import judge_streaming
 from loadbench.run.optimization import job as job_module
 from loadbench.run.optimization import job_role
 from loadbench.run.optimization.job_log import JobLog, read_job_log
 from loadbench.run.preflight import container
 from loadbench.run.removal.remove_resources import find_resources, remove
 from loadbench.run.requests.answer_check import check_answers, expected_words
+from tests.loadbench.results.builders import make_record
 from tests.loadbench.run.fake_account import FakeAccount, client_error
 from tests.loadbench.run.preflight import stubs
 from tests.loadbench.test_examples import context
@@ -144,6 +149,33 @@ class TestFirstFastFigure:
         ]
         assert quoting
         assert all("nothing about" in section for section in quoting)
+
+
+class TestPlatformNamesTheArtifact:
+    """What proves streaming: tests/loadbench/run/observe/test_streaming_evidence.py."""
+
+    FAST_LOG = Path(__file__).parent / "observe" / "fixtures" / "lmi-v14-fast.log"
+
+    def judged(self, written_bytes: float) -> tuple[str, str]:
+        """The certainty of the stream, and the answer of the live check."""
+        run = make_record("fast")
+        spans = read_container(parse_lines(self.FAST_LOG.read_text(encoding="utf-8").splitlines()))
+        usage = Usage(disk_write_bytes=written_bytes)
+        spans, run.streaming = judge_streaming(
+            spans, usage, instance_type=run.instance_type, weights_bytes=run.model.size_bytes
+        )
+        seen = Seen(None, Path(), runs={"fast": run})
+        seen.serving_properties = ("s3://mine/serving.properties", "option.load_format=fast")
+        verdict = platform_names_the_artifact(seen)
+        assert verdict is not None
+        (certainty,) = {span.certainty for span in spans if span.name == "weights_stream"}
+        return certainty, verdict.answer
+
+    def test_right_weights_that_never_lay_on_the_disk_were_streamed(self) -> None:
+        assert self.judged(0.1e9) == ("measured", "confirmed")
+
+    def test_wrong_weights_that_were_written_to_it_were_not_whatever_the_log_says(self) -> None:
+        assert self.judged(17e9) == ("inferred", "contradicted")
 
 
 class TestDtypeOfTheFastPath:

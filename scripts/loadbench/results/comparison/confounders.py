@@ -105,6 +105,13 @@ def _about_runs(side: Side) -> list[str]:
         texts.append(f"{refused} requests to {side.label} failed: latency is that of the successful ones.")
     if simulated := _simulated_phases(usable):
         texts.append(f"{side.label}: simulated phases, part of the cold start: {', '.join(simulated)}.")
+    if doubted := sorted(
+        {state for run in usable if (state := run.facts.get("streaming", "shown")) != "shown"}
+    ):
+        texts.append(
+            f"{side.label}: that the weights were streamed past the disk is {' or '.join(doubted)}, so their"
+            " phase is marked as inferred. The run's page (loadbench show RUN) says why."
+        )
     lost = _unattributed_share(usable)
     if lost > 1 - _ENOUGH_ATTRIBUTED:
         texts.append(

@@ -13,7 +13,7 @@ from loadbench.errors import LoadbenchError
 from loadbench.load_paths import LoadPath
 from loadbench.results.run_record import RunRecord
 from loadbench.results.timeline import partition
-from loadbench.run.live_check.facts import Verdict
+from loadbench.run.live_check.facts import Answer, Verdict
 from loadbench.run.observe.logs import container_group
 
 # The status is asked every 0.4 s; the rest is the way of the answer.
@@ -87,7 +87,7 @@ def cpu_cores_left_out(seen: Seen) -> Verdict | None:
 
 
 def platform_names_the_artifact(seen: Seen) -> Verdict | None:
-    """The job's own properties, and a log in which the container says that it streamed."""
+    """The job's own properties, and evidence that the weights were streamed."""
     if "fast" not in seen.runs or seen.runs["fast"].optimization is None:
         return None
     place, properties = seen.serving_properties
@@ -96,9 +96,11 @@ def platform_names_the_artifact(seen: Seen) -> Verdict | None:
     if "option.load_format" not in properties:
         return Verdict("contradicted", f"{place} names no option.load_format")
     words = "serving.properties names option.load_format"
-    if _measured(seen.runs["fast"], "weights_stream"):
-        return Verdict("confirmed", f"{words}, and the container's log says that it streamed")
-    return Verdict("could not tell", f"{words}; {_LOG_NAME} has no line of a fast loader that is known")
+    streaming = seen.runs["fast"].streaming
+    if streaming is None:
+        return Verdict("could not tell", f"{words}; {_LOG_NAME} has no line of a fast loader that is known")
+    answers: dict[str, Answer] = {"shown": "confirmed", "contradicted": "contradicted"}
+    return Verdict(answers.get(streaming.state, "could not tell"), f"{words}; {streaming.evidence}")
 
 
 def role_of_its_own(load_path: LoadPath) -> Callable[[Seen], Verdict | None]:

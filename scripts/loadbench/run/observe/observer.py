@@ -23,6 +23,7 @@ from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
 from loadbench.run.observe.spans import Seen, assemble, find_restarts, read_container
 from loadbench.run.observe.status import StatusPoller
+from loadbench.run.observe.streaming_evidence import judge_streaming
 from loadbench.run.observe.usage import read_usage
 from loadbench.run.observe.warm_layers import find_layers
 from loadbench.run.polling import LATE_LOG_LINES_TIMEOUT_S, LOG_INTERVAL_S, STATUS_INTERVAL_S
@@ -151,12 +152,19 @@ class Observer:
         self._fetch_late_lines()
         if engine := embedded.read_engine(self._container.lines):
             record.system["engine"] = engine
-        record.spans = [*self.spans(), *_first_response(record)]
-        record.restarts = find_restarts(self._container.lines)
-        record.layers = find_layers(self._container.lines, record.spans, new_endpoint=True, new_stream=True)
         clocks = record.deployment
         if clocks.request_s is not None and clocks.ready_s is not None:
             record.usage = self.usage(clocks.request_s, clocks.ready_s)
+        spans, record.streaming = judge_streaming(
+            self.spans(),
+            record.usage,
+            instance_type=record.instance_type,
+            weights_bytes=record.model.size_bytes,
+            instances=record.instance_count,
+        )
+        record.spans = [*spans, *_first_response(record)]
+        record.restarts = find_restarts(self._container.lines)
+        record.layers = find_layers(self._container.lines, record.spans, new_endpoint=True, new_stream=True)
 
     def _repeat(self, work: Callable[[], None], every_s: float) -> None:
         while not self._stop.wait(every_s):

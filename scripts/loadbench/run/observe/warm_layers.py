@@ -49,7 +49,13 @@ def _image(spans: Sequence[Span], *, new_endpoint: bool, new_stream: bool) -> La
 
 
 def _weights(spans: Sequence[Span], *, new_stream: bool) -> Layer:
-    moved = [span for span in spans if span.name in _MOVING and span.duration_s > 0]
+    # A stream that is only inferred may have come from a disk.
+    unproven = {("weights_stream", "inferred")}
+    moved = [
+        span
+        for span in spans
+        if span.name in _MOVING and span.duration_s > 0 and (span.name, span.certainty) not in unproven
+    ]
     if moved:
         return _layer(
             "weights", "cold", f"the log or the platform reports their {moved[0].name.replace('_', ' ')}"

@@ -9,7 +9,7 @@ from loadbench.results import formatting
 from loadbench.results.comparison.compare import compare
 from loadbench.results.comparison.model import Comparison
 from loadbench.results.costs import Price
-from loadbench.results.run_record import RunRecord
+from loadbench.results.run_record import RunRecord, Streaming
 from loadbench.results.timeline import Span
 from tests.loadbench.results.builders import EPOCH_S, make_pairs, make_record, seed_records
 
@@ -123,6 +123,21 @@ def test_weights_are_compared_by_how_long_they_moved_not_by_which_phase_owned_th
     assert comparison.weights.a_s == pytest.approx(46)  # download, host and device
     assert comparison.weights.b_s == pytest.approx(30)
     assert comparison.weights.difference_s == pytest.approx(-16)
+
+
+@pytest.mark.parametrize(("state", "certainty"), [("unproven", "inferred"), ("shown", "measured")])
+def test_streaming_without_evidence_is_marked_in_its_row_and_warned_about(state: str, certainty: str) -> None:
+    fast = make_record("fast")
+    fast.streaming = Streaming.model_validate({"state": state, "evidence": "nothing shows it"})
+    fast.spans = [
+        span.model_copy(update={"certainty": certainty}) if span.name == "weights_stream" else span
+        for span in fast.spans
+    ]
+    comparison = of([make_record("standard"), fast])
+    row = next(row for row in comparison.phases if row.name == "weights_stream")
+    assert row.b_certainty == comparison.weights.b_certainty == certainty
+    warned = [text for text in comparison.warnings if "streamed past the disk is unproven" in text]
+    assert len(warned) == (state == "unproven")
 
 
 def test_a_failed_run_counts_nowhere_and_is_listed_with_its_reason() -> None:

@@ -1,8 +1,8 @@
 """vLLM 0.6 and 0.7, the engines of LMI v13 and v14: phases are differences between lines.
 
 These versions log the size of the weights, not the duration. Reading from disk and copying to the device
-alternate tensor by tensor, so both are one phase here, `weights_to_device`; with the fast loader it is
-`weights_stream`. Times are the log service's milliseconds, not the line's own second.
+alternate tensor by tensor, so both are one phase here, `weights_to_device`; with the fast loader's load
+format it is `weights_stream`, inferred. Times are the log service's milliseconds, not the line's own second.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ def read(entries: Sequence[Entry]) -> list[Span]:
             start_s=loading_s,
             end_s=entry.timestamp_s,
             clock="container",
+            # The configured format is no proof: see streaming_evidence.py.
+            certainty="inferred" if fast else "measured",
             worker=entry.worker,
             size_bytes=round(float(found["size"]) * _UNIT_BYTES),
         )
