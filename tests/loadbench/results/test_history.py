@@ -61,17 +61,15 @@ def noisy(seed: int, count: int = 40, slower_from: int | None = None, factor: fl
 NOISE = [1.064, 0.932, 1.009, 1.022, 1.009, 0.969, 0.838, 1.101, 1.084]
 
 
-@pytest.mark.parametrize(("slower_from", "share"), [(12, 0.95), (20, 0.95), (30, 0.90)])
-def test_a_slowdown_of_15_per_cent_is_found_in_nineteen_of_twenty_histories(
-    slower_from: int, share: float
-) -> None:
+@pytest.mark.parametrize("slower_from", [12, 20, 30])
+def test_a_slowdown_of_15_per_cent_is_found_in_nineteen_of_twenty_histories(slower_from: int) -> None:
     """A rate, over a hundred histories: twenty alone would be won or lost by the draw of the seeds."""
     found, off = 0, []
     for seed in range(100):
         splits = find_changes(noisy(seed, slower_from=slower_from))
         found += bool(splits)
         off += [min(abs(split.index - slower_from) for split in splits)] if splits else []
-    assert found >= 100 * share
+    assert found >= 95
     assert median(off) <= 2
 
 
