@@ -18,6 +18,7 @@ from loadbench.results.run_record import (
     Deployment,
     Failure,
     Invocation,
+    Layer,
     Pair,
     RunRecord,
     RunStatus,
@@ -66,6 +67,7 @@ class ScaleOutRecord(_Model):
         default_factory=list, description="(epoch seconds, resource, status) as observed"
     )
     spans: list[Span] = Field(default_factory=list, description="of the added copy only")
+    layers: list[Layer] = Field(default_factory=list, description="what was warm before the copy's start")
     requests: list[Invocation] = Field(
         default_factory=list,
         description="requests sent to the endpoint from the request for a copy until it was in service",
@@ -138,6 +140,8 @@ def added_copy(run: RunRecord, scale_out: ScaleOutRecord) -> RunRecord:
                 status_history=scale_out.status_history,
             ),
             "spans": scale_out.spans,
+            "layers": scale_out.layers,
+            "restarts": [],
             "invocations": scale_out.requests,
             "usage": Usage(),
             "optimization": None,

@@ -29,6 +29,7 @@ from loadbench.results.scale_out_record import (
 from loadbench.run.active_runs import active_record
 from loadbench.run.capacity import Count, Watch, counts_of
 from loadbench.run.observe.added_copy import AddedCopy
+from loadbench.run.observe.warm_layers import find_layers
 from loadbench.run.removal.deployed_runs import deployed_by
 from loadbench.run.removal.remove_run import remove_runs
 from loadbench.run.removal.undo_on_failure import Attempt, undone_on_failure
@@ -158,6 +159,7 @@ def _measure(
             scale_out_file(context.workspace.results_dir, record, ".log"), [token] if token else []
         )
         record.spans = copy.spans(record)
+        record.layers = find_layers(copy.lines(), record.spans, new_endpoint=False, new_stream=True)
     for problem in copy.problems:
         context.ui.warn(f"not observed: {problem}")
     failed = [item for item in record.requests if not item.ok]

@@ -101,18 +101,6 @@ def test_phases_of_the_copy_add_up_to_its_own_time_not_to_the_deployments() -> N
     assert section.sentence.startswith("Inconclusive (1 scale-out each)")
 
 
-def test_repeated_scale_outs_are_pairs_with_an_interval() -> None:
-    section = section_of(
-        *(make_scale_out(STANDARD, number=n, ready_s=300 + 5 * n) for n in range(4)),
-        *(make_scale_out(FAST, number=n, ready_s=200 + 3 * n) for n in range(4)),
-    )
-    estimate = section.total.estimate
-    assert estimate is not None
-    assert (estimate.method, estimate.runs) == ("paired", 4)
-    assert "fast is faster" in section.sentence
-    assert "n = 4" in section.sentence
-
-
 def test_a_failed_scale_out_is_counted_and_its_reason_shown() -> None:
     failed = make_scale_out(FAST, number=1, status="failed", failed_requests=2)
     comparison = compare([STANDARD, FAST], created_s=EPOCH_S, scale_outs=[make_scale_out(STANDARD), failed])

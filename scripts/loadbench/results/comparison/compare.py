@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from loadbench.errors import UsageError
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.results import formatting
-from loadbench.results.comparison.confounders import find_differences, find_warnings
+from loadbench.results.comparison.confounders import find_differences, find_warnings, warm_against_cold
 from loadbench.results.comparison.model import Comparison, PhaseRow, Side
-from loadbench.results.comparison.rows import Match, match, measures, phase_rows, total_row, weights_row
+from loadbench.results.comparison.rows import (
+    Match,
+    dependent_groups,
+    match,
+    measures,
+    phase_rows,
+    total_row,
+    weights_row,
+)
 from loadbench.results.comparison.scale_out import make_section
 from loadbench.results.comparison.side import RecordOf, label_of, make_side
 from loadbench.results.comparison.verdict import judge
@@ -41,6 +49,7 @@ def compare(
         [point_of(record) for record in baseline],
         record_of=by_id.__getitem__,
         created_s=created_s,
+        endpoints={run_id: run.names.endpoint for run_id, run in by_id.items() if run.target == "aws"},
     )
     a, b = ((side.label, [by_id[run.run_id] for run in side.runs]) for side in (comparison.a, comparison.b))
     return comparison.model_copy(update={"scale_out": make_section(a, b, scale_outs)})
@@ -52,11 +61,16 @@ def compare_points(
     *,
     record_of: RecordOf,
     created_s: float,
+    endpoints: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """The same from run summaries; whole records are read only for the runs whose timeline is shown."""
+    """The same from run summaries; whole records are read only for the runs whose timeline is shown.
+
+    `endpoints` has the endpoint of each run on AWS, by its id; default: each run has its own.
+    """
     (label_a, points_a), (label_b, points_b) = _sides(points, baseline)
     a, b = make_side(label_a, points_a, record_of), make_side(label_b, points_b, record_of)
-    both = match(a, b)
+    groups = dependent_groups(a, b, endpoints or {})
+    both = match(a, b, groups=groups, comparable=not warm_against_cold(a.usable, b.usable))
     total = total_row(both)
     differences = find_differences(a.usable or a.runs, b.usable or b.runs)
     newest = record_of(_newest([*a.usable, *b.usable] or [*a.runs, *b.runs]).run_id)
@@ -65,7 +79,7 @@ def compare_points(
         created_s=created_s,
         a=a,
         b=b,
-        verdict=judge(a, b, total.estimate, baseline=bool(baseline)),
+        verdict=judge(a, b, total.estimate, baseline=bool(baseline), dependent=groups is not None),
         estimate=total.estimate,
         total=total,
         phases=phase_rows(both),

@@ -4,9 +4,10 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import geometric_mean
 
 from loadbench.results.comparison.model import DetailRow, Measure, MeasureGroup, PhaseRow, Side
 from loadbench.results.comparison.side import mean
@@ -28,28 +29,39 @@ Seconds = Callable[[RunSummary], float]
 
 @dataclass(frozen=True)
 class Match:
-    """Two sides and the pairs among their usable runs, as indexes into `a.usable` and `b.usable`."""
+    """Two sides and the pairs among their usable runs, as indexes into `a.usable` and `b.usable`.
+
+    `groups` names a group for each usable run of both sides, where runs of one group are not independent of
+    each other: then a group counts as one value, and there are no pairs. Sides that are not `comparable`
+    have figures, and no ratio.
+    """
 
     a: Side
     b: Side
     pairs: Sequence[tuple[int, int]]
+    groups: tuple[Sequence[str], Sequence[str]] | None = None
+    comparable: bool = True
 
     def estimate(self, a: Sequence[float | None], b: Sequence[float | None]) -> Estimate | None:
         """Ratio of the usable runs' values, from pairs if there are any.
 
         None if a value is missing or 0, and with one run of each, which gives no ratio.
         """
+        if not self.comparable:
+            return None
         if self.pairs:
             a, b = [a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs]
         first, second = _positive(a), _positive(b)
         if first is None or second is None:
             return None
+        if self.groups:
+            first, second = (_by_group(*side) for side in zip((first, second), self.groups, strict=True))
         found = paired_ratio(first, second) if self.pairs else unpaired_ratio(first, second)
         return found if found.low is not None else None  # one run of each gives no ratio
 
     def difference_interval(self, a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
         """95 % interval of b minus a; None with fewer than two pairs."""
-        if not self.pairs:
+        if not self.pairs or not self.comparable:
             return None
         return paired_difference([a[place] for place, _ in self.pairs], [b[place] for _, place in self.pairs])
 
@@ -71,15 +83,40 @@ class Match:
         return _known_phases(self.a), _known_phases(self.b)
 
 
-def match(a: Side, b: Side) -> Match:
+def match(
+    a: Side, b: Side, *, groups: tuple[Sequence[str], Sequence[str]] | None = None, comparable: bool = True
+) -> Match:
     """Find the pairs: runs of the same series and index. A pair with a failed run does not count."""
+    if groups:
+        return Match(a, b, (), groups, comparable)
     partners = {(run.pair.series_id, run.pair.index): place for place, run in enumerate(b.usable) if run.pair}
     keys = [(run.pair.series_id, run.pair.index) if run.pair else None for run in a.usable]
     return Match(
         a,
         b,
         [(place, partners[key]) for place, key in enumerate(keys) if key is not None and key in partners],
+        comparable=comparable,
     )
+
+
+def dependent_groups(
+    a: Side, b: Side, endpoints: Mapping[str, str]
+) -> tuple[Sequence[str], Sequence[str]] | None:
+    """The groups for `match` from the endpoint of each run; None if no endpoint has several runs.
+
+    SageMaker keeps an endpoint's image (docs/facts/sagemaker.md#image-cache), so its starts are not
+    independent (docs/method.md, rule 2). `endpoints` has no run of the embedded AWS, which has no such cache.
+    """
+    of_a, of_b = ([endpoints.get(run.run_id, run.run_id) for run in side.usable] for side in (a, b))
+    return (of_a, of_b) if any(len(set(own)) < len(own) for own in (of_a, of_b)) else None
+
+
+def _by_group(values: Sequence[float], groups: Sequence[str]) -> list[float]:
+    """One value for each group: the geometric mean, as for ratios."""
+    members: dict[str, list[float]] = {}
+    for value, group in zip(values, groups, strict=True):
+        members.setdefault(group, []).append(value)
+    return [geometric_mean(own) for own in members.values()]
 
 
 def _known_phases(side: Side) -> dict[str, Certainty]:

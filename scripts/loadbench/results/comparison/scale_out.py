@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loadbench.results import formatting
+from loadbench.results.comparison.confounders import warm_against_cold
 from loadbench.results.comparison.model import ScaleOutSection, Side
-from loadbench.results.comparison.rows import match, phase_rows, total_row, weights_row
+from loadbench.results.comparison.rows import dependent_groups, match, phase_rows, total_row, weights_row
 from loadbench.results.comparison.side import make_side
 from loadbench.results.run_record import RunRecord
 from loadbench.results.run_summary import point_of
@@ -23,12 +24,18 @@ def make_section(
     sides = [_side(label, runs, scale_outs) for label, runs in (a, b)]
     if not any(side.runs for side in sides):
         return None
-    both = match(*sides)
+    layers = warm_against_cold(sides[0].usable, sides[1].usable)
+    endpoint_of = {run.run_id: run.names.endpoint for run in (*a[1], *b[1]) if run.target == "aws"}
+    endpoints = {
+        item.scale_out_id: endpoint_of[item.run_id] for item in scale_outs if item.run_id in endpoint_of
+    }
+    groups = dependent_groups(sides[0], sides[1], endpoints)
+    both = match(sides[0], sides[1], groups=groups, comparable=not layers)
     total = total_row(both)
     return ScaleOutSection(
         a=sides[0],
         b=sides[1],
-        sentence=_sentence(sides[0], sides[1], total.estimate),
+        sentence=_sentence(sides[0], sides[1], total.estimate, layers, dependent=groups is not None),
         total=total,
         phases=phase_rows(both),
         weights=weights_row(both),
@@ -42,13 +49,28 @@ def _side(label: str, runs: Sequence[RunRecord], scale_outs: Sequence[ScaleOutRe
     return make_side(label, [point_of(copy) for copy in copies], of_id.__getitem__)
 
 
-def _sentence(a: Side, b: Side, estimate: Estimate | None) -> str:
+def _sentence(
+    a: Side,
+    b: Side,
+    estimate: Estimate | None,
+    layers: Sequence[str],
+    *,
+    dependent: bool,
+) -> str:
     known = [side for side in (a, b) if side.time_to_ready]
     if not known:
         return "No added copy reached service; the reasons are below."
     figures = f"One more copy was in service {', '.join(_figures(side) for side in known)}"
     if len(known) < 2:
         return f"{figures}."
+    if layers:
+        names = " and ".join(name.removesuffix(" before the start") for name in layers)
+        return f"Inconclusive (one side started warm, the other cold: {names}). {figures}."
+    if estimate is None and dependent:
+        return (
+            "Inconclusive (SageMaker keeps an endpoint's image, so scale-outs of one endpoint are not "
+            f"independent). {figures}. To settle it, repeat with new endpoints and compare all of these runs."
+        )
     if estimate is None:
         runs = "1 scale-out each" if {len(side.usable) for side in known} == {1} else "too few scale-outs"
         return f"Inconclusive ({runs}). {figures}. To settle it: make scale-out PAIRS=5"

@@ -17,10 +17,13 @@ USUAL_PAIRS = 5
 _MOST_PAIRS = 40  # a difference that needs more is too small to wait for
 
 
-def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False) -> Verdict:
+def judge(
+    a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False, dependent: bool = False
+) -> Verdict:
     """Say whether `b` is faster or slower than `a`, or that the runs are inconclusive and how to settle it.
 
-    Only an interval that excludes 1 is a claim; every other verdict begins with "Inconclusive".
+    Only an interval that excludes 1 is a claim; every other verdict begins with "Inconclusive". `dependent`:
+    several runs are of one endpoint.
     """
     if not a.usable or not b.usable:
         missing = " and ".join(side.label for side in (a, b) if not side.usable)
@@ -31,6 +34,8 @@ def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False
         )
     if layers := warm_against_cold(a.usable, b.usable):
         return _warm_and_cold(a, b, layers)
+    if (estimate is None or estimate.low is None) and dependent:
+        return _dependent(a, b)
     if estimate is None or estimate.low is None:
         return _too_few(a, b, baseline)
     runs = _runs(a, b, estimate)
@@ -48,11 +53,7 @@ def judge(a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False
 
 def _warm_and_cold(a: Side, b: Side, layers: Sequence[str]) -> Verdict:
     """Only figures: a difference between caches is not a difference between loading methods."""
-    figures = ", ".join(
-        f"{side.label} {formatting.seconds(side.time_to_ready.median)}"
-        for side in (a, b)
-        if side.time_to_ready
-    )
+    figures = _medians(a, b)
     names = " and ".join(name.removesuffix(" before the start") for name in layers)
     return Verdict(
         kind="figures_only",
@@ -61,15 +62,30 @@ def _warm_and_cold(a: Side, b: Side, layers: Sequence[str]) -> Verdict:
     )
 
 
-def _too_few(a: Side, b: Side, baseline: bool) -> Verdict:
-    """One run per side: seconds, and no ratio."""
-    counts = sorted({len(a.usable), len(b.usable)})
-    what = f"{counts[0]} run each" if counts == [1] else f"{len(a.usable)} and {len(b.usable)} runs"
-    figures = ", ".join(
+def _dependent(a: Side, b: Side) -> Verdict:
+    """Only figures: starts of one endpoint hardly tell more than one of them (docs/method.md, rule 2)."""
+    return Verdict(
+        kind="figures_only",
+        sentence="Inconclusive (starts of one endpoint are not independent): "
+        f"{formatting.COLD_START} {_medians(a, b)}.",
+        detail="SageMaker keeps an endpoint's image for its later starts. "
+        "Compare starts of at least two endpoints of each.",
+    )
+
+
+def _medians(a: Side, b: Side) -> str:
+    return ", ".join(
         f"{side.label} {formatting.seconds(side.time_to_ready.median)}"
         for side in (a, b)
         if side.time_to_ready
     )
+
+
+def _too_few(a: Side, b: Side, baseline: bool) -> Verdict:
+    """One run per side: seconds, and no ratio."""
+    counts = sorted({len(a.usable), len(b.usable)})
+    what = f"{counts[0]} run each" if counts == [1] else f"{len(a.usable)} and {len(b.usable)} runs"
+    figures = _medians(a, b)
     command, minutes = _settling(a, b, USUAL_PAIRS, baseline)
     return Verdict(
         kind="figures_only",

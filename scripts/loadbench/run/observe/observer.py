@@ -164,7 +164,14 @@ class Observer:
         )
         record.spans = [*spans, *_first_response(record)]
         record.restarts = find_restarts(self._container.lines)
-        record.layers = find_layers(self._container.lines, record.spans, new_endpoint=True, new_stream=True)
+        received, size_bytes = record.usage.network_receive_bytes, record.model.size_bytes
+        record.layers = find_layers(
+            self._container.lines,
+            record.spans,
+            new_endpoint=True,
+            new_stream=True,
+            received_share=received / size_bytes if received and size_bytes else None,
+        )
 
     def _repeat(self, work: Callable[[], None], every_s: float) -> None:
         while not self._stop.wait(every_s):

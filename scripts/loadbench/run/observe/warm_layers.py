@@ -17,21 +17,34 @@ _COMPILED_BEFORE = re.compile(
     r"^Directly load .*graph|[Rr]eusing AOT|loaded? .*from (?:the )?cache.*compil", re.IGNORECASE
 )
 _COMPILED_NOW = re.compile(r"^Compiling a graph for|^Cache the graph|^saved AOT compiled")
+_NEW_INSTANCE = "the first start of the endpoint: its instance is new"
+# Compression and protocols change the number of bytes a little.
+_ALL_WEIGHTS = 0.9
 _MOVING = ("artifact_download", "weights_stream")
 
 
 def find_layers(
-    lines: Sequence[LogLine], spans: Sequence[Span], *, new_endpoint: bool, new_stream: bool
+    lines: Sequence[LogLine],
+    spans: Sequence[Span],
+    *,
+    new_endpoint: bool,
+    new_stream: bool,
+    received_share: float | None = None,
 ) -> list[Layer]:
     """Four layers.
 
-    `new_endpoint`: the first start of its endpoint; `new_stream`: of its instance or copy.
+    `new_endpoint`: the first start of its endpoint; `new_stream`: of its instance or copy; `received_share`:
+    bytes that the instance's own counter received, as a share of the weights, None without such a counter.
     """
+    # The embedded AWS has platform events, and its instances share the disk and memory of one computer.
+    new_instance = new_endpoint and not any(span.clock == "platform" for span in spans)
     return [
         _image(spans, new_endpoint=new_endpoint, new_stream=new_stream),
-        _weights(spans, new_stream=new_stream),
+        _weights(
+            spans, new_instance=new_instance, new_stream=new_stream, received_share=received_share or 0.0
+        ),
         _compile_cache(lines),
-        _page_cache(new_stream=new_stream),
+        _page_cache(new_instance=new_instance, new_stream=new_stream),
     ]
 
 
@@ -48,7 +61,7 @@ def _image(spans: Sequence[Span], *, new_endpoint: bool, new_stream: bool) -> La
     return _layer("image", "unknown", "a later start of the endpoint: SageMaker may have cached its image")
 
 
-def _weights(spans: Sequence[Span], *, new_stream: bool) -> Layer:
+def _weights(spans: Sequence[Span], *, new_instance: bool, new_stream: bool, received_share: float) -> Layer:
     # A stream that is only inferred may have come from a disk.
     unproven = {("weights_stream", "inferred")}
     moved = [
@@ -62,6 +75,10 @@ def _weights(spans: Sequence[Span], *, new_stream: bool) -> Layer:
         )
     if not new_stream:
         return _layer("weights", "warm", "the same container had loaded them before")
+    if received_share >= _ALL_WEIGHTS:
+        return _layer("weights", "cold", f"the instance received {100 * received_share:.0f} % of their bytes")
+    if new_instance:
+        return _layer("weights", "cold", _NEW_INSTANCE)
     return _layer("weights", "unknown", "no log line about a download")
 
 
@@ -74,7 +91,9 @@ def _compile_cache(lines: Sequence[LogLine]) -> Layer:
     return _layer("compile_cache", "unknown", "no log line about compilation")
 
 
-def _page_cache(*, new_stream: bool) -> Layer:
+def _page_cache(*, new_instance: bool, new_stream: bool) -> Layer:
+    if new_instance:
+        return _layer("page_cache", "cold", _NEW_INSTANCE)
     if new_stream:
         return _layer("page_cache", "unknown", "the instance of a new stream may have read the files before")
     return _layer("page_cache", "warm", "the same container had read the files before")
