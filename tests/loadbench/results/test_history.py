@@ -83,9 +83,16 @@ def test_one_extreme_run_is_no_change_of_level() -> None:
     assert find_changes(values) == []
 
 
-def test_a_slowdown_that_was_taken_back_has_two_changes() -> None:
-    values = [value * (1.5 if 15 <= index < 30 else 1) for index, value in enumerate(noisy(4, count=45))]
-    assert [split.index for split in find_changes(values)] == pytest.approx([15, 30], abs=4)
+def test_a_slowdown_that_was_reverted_has_two_changes() -> None:
+    """In every history; each part is searched for further changes, with false alarms of its own."""
+    more = 0
+    for seed in range(40):
+        slowed = [1.5 if 15 <= index < 30 else 1 for index in range(45)]
+        values = [value * factor for value, factor in zip(noisy(seed, count=45), slowed, strict=True)]
+        splits = [split.index for split in find_changes(values)]
+        assert all(min(abs(split - change) for split in splits) <= 4 for change in (15, 30)), splits
+        more += len(splits) > 2
+    assert more <= 4
 
 
 def test_fewer_than_ten_runs_and_equal_runs_have_no_change() -> None:
