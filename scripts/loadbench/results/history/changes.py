@@ -25,8 +25,7 @@ FALSE_ALARM_RATE = 0.05
 FEWEST_RUNS = 10  # fewer have too few orders for that rate to be of use
 SHORTEST_LEVEL = 4  # runs; the newest change is seen after so many
 _ORDERS = 999
-_WHOLE, _HALF = 0.04, 0.005  # of that rate
-_PART = 0.01  # of a series in which a change was found
+_WHOLE, _PART = 0.04, 0.005  # of that rate: for the whole series, for a half or another part
 _LONGEST = 500  # newest runs that are searched, so that a long history takes seconds
 _SEED = 20261126
 
@@ -66,7 +65,7 @@ def _first_split(values: Array, rate: float) -> Split | None:
     if whole.p <= rate:
         return whole
     for start, half in ((middle, values[middle:]), (0, values[:middle])):
-        if len(half) >= FEWEST_RUNS and (found := _best_split(half)).p <= _HALF:
+        if len(half) >= FEWEST_RUNS and (found := _best_split(half)).p <= _PART:
             return Split(found.index + start, found.p)
     return None
 
