@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from loadbench.errors import RunError, ServiceError
@@ -17,10 +16,6 @@ from loadbench.run.terraform.render import Plan, render
 
 STATE_FILE = "terraform.tfstate"
 _TERRAFORM = "terraform"
-_RESOURCE_MESSAGE = re.compile(
-    r"(?:module\.[\w-]+(?:\[[^\]]*\])?\.)+(?P<resource>[\w.\-]+)(?:\[[^\]]*\])?: "
-    r"(?P<what>[^\[]*?) *(?:\[.*)?$"
-)
 
 
 def terraform_for(context: RunContext, run_id: str) -> Terraform:
@@ -60,8 +55,8 @@ def apply(
     messages: dict[str, str] = {}
     clock: dict[str, float] = {}
 
-    def show(who: str, what: str) -> None:
-        messages[who] = _short(what)
+    def show(who: str, what: str, shortened: str = "") -> None:
+        messages[who] = shortened or what
         # The service's status comes first: if the line is too long, Terraform's part is cut.
         ordered = sorted(messages, key=lambda name: name == _TERRAFORM)
         context.ui.detail(
@@ -75,7 +70,7 @@ def apply(
         if event.type == "apply_complete":
             clock["terraform_end_s"] = event.timestamp_s
         if event.message:
-            show(_TERRAFORM, event.message)
+            show(_TERRAFORM, event.message, event.short_message)
         if observer.crash_loop:
             raise ServiceError(
                 f"the deployment was ended early: {observer.crash_loop}",
@@ -100,14 +95,6 @@ def apply(
             f"the deployment failed: {observer.failure_reason}", details=details, remedy=error.remedy
         ) from error
     return clock
-
-
-def _short(message: str) -> str:
-    """Terraform's `module.a.type.name: Still creating... [10s elapsed]` as `type.name: still creating`."""
-    found = _RESOURCE_MESSAGE.match(message)
-    if not found:
-        return message
-    return f"{found['resource']}: {found['what'][:1].lower()}{found['what'][1:].rstrip('.')}"
 
 
 def price_of(context: RunContext, record: RunRecord) -> float | None:

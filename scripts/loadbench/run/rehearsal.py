@@ -74,7 +74,7 @@ def rehearse(context: RunContext, load_path: LoadPath) -> Rehearsal:
         resource_type = event.resource.split(".")[-2:][0]
         if event.type == "apply_complete" and resource_type in _NAMES:
             made.append(_NAMES[resource_type])
-        context.ui.detail(event.message)
+        context.ui.detail(event.short_message)
 
     with context.ui.step(f"{load_path}: rehearsal, free"), _model_data(context, load_path, record) as source:
         note_deployed(context.workspace, run)

@@ -117,7 +117,7 @@ def _by_terraform(context: RunContext, run: DeployedRun) -> str:
             return ""
         terraform = terraform_for(context, run.run_id)
         terraform.init(context.ui.progress)
-        terraform.destroy(variables, lambda event: context.ui.detail(event.message))
+        terraform.destroy(variables, lambda event: context.ui.detail(event.short_message))
     except StateLockedError as error:
         if run.adopted:
             raise LeftoverError(

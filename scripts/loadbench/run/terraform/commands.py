@@ -35,6 +35,12 @@ _STOPPING = "Stopping Terraform gracefully, so that its state is saved. This can
 _STILL_STOPPING = "Terraform is still stopping; a second signal is not sent, because it would lose the state."
 
 
+_RESOURCE_MESSAGE = re.compile(
+    r"(?:module\.[\w-]+(?:\[[^\]]*\])?\.)+(?P<resource>[\w.\-]+)(?:\[[^\]]*\])?: "
+    r"(?P<what>[^\[]*?) *(?:\[.*)?$"
+)
+
+
 @dataclass(frozen=True)
 class TerraformEvent:
     """One line of `terraform … -json`, or our own event `interrupting`."""
@@ -45,6 +51,14 @@ class TerraformEvent:
     resource: str = ""  # its address
     action: str = ""  # create, delete, …
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def short_message(self) -> str:
+        """`module.a.type.name: Still creating... [10s elapsed]` as `type.name: still creating`."""
+        found = _RESOURCE_MESSAGE.match(self.message)
+        if not found:
+            return self.message
+        return f"{found['resource']}: {found['what'][:1].lower()}{found['what'][1:].rstrip('.')}"
 
 
 OnEvent = Callable[[TerraformEvent], None]

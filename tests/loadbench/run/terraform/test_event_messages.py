@@ -1,10 +1,10 @@
-"""What Terraform says of a resource is short enough for one line of a terminal."""
+"""Terraform's messages about a resource fit on one line of a terminal."""
 
 from __future__ import annotations
 
 import pytest
 
-from loadbench.run.deployment import _short
+from loadbench.run.terraform.commands import TerraformEvent
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ from loadbench.run.deployment import _short
     ],
 )
 def test_an_address_is_cut_to_type_and_name(message: str, shown: str) -> None:
-    assert _short(message) == shown
+    assert TerraformEvent(0.0, "apply_progress", message).short_message == shown
