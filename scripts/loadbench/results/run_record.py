@@ -186,6 +186,14 @@ class Layer(_Model):
     evidence: str
 
 
+class ReadinessEdge(_Model):
+    """One moment on the way to readiness, epoch seconds, and what showed it."""
+
+    name: Literal["port_open", "ping_ok", "model_listed", "first_token"]
+    at_s: float
+    source: str
+
+
 class RunRecord(_Model):
     """Everything that is known about one run of one load path."""
 
@@ -227,6 +235,9 @@ class RunRecord(_Model):
     )
     streaming: Streaming | None = Field(
         default=None, description="null: the log shows no streaming; unless it is shown, the span is inferred"
+    )
+    readiness: list[ReadinessEdge] = Field(
+        default_factory=list, description="only the moments that a log line or a request of loadbench shows"
     )
     layers: list[Layer] = Field(default_factory=list, description="what was warm at this start")
     invocations: list[Invocation] = Field(default_factory=list)

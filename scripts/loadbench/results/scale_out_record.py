@@ -142,6 +142,7 @@ def added_copy(run: RunRecord, scale_out: ScaleOutRecord) -> RunRecord:
             "spans": scale_out.spans,
             "layers": scale_out.layers,
             "restarts": [],
+            "readiness": [],
             "invocations": scale_out.requests,
             "usage": Usage(),
             "optimization": None,

@@ -53,6 +53,11 @@ def render(record: RunRecord) -> RenderableType:
                     label, seconds = formatting.name(detail.name), formatting.seconds(detail.seconds)
                     table.add_row(f"    {label}", seconds, "", style="dim")
         table.add_row(formatting.WEIGHT_LOADING, formatting.seconds(run.weights_busy_s), "", style="italic")
+        for edge in record.readiness:
+            since_s = edge.at_s - (record.deployment.request_s or record.started_s)
+            table.add_row(
+                f"{formatting.name(edge.name).capitalize()} after", formatting.seconds(since_s), edge.source
+            )
         table.add_row("First response", formatting.seconds(run.first_response_s), "")
         table.add_row("Request latency", formatting.seconds(run.warm_latency_s), "median")
         parts += ["", table]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadbench.results.comparison.model import Comparison
-from loadbench.results.run_record import RunRecord, Series
+from loadbench.results.run_record import ReadinessEdge, RunRecord, Series
 from loadbench.results.timeline import Span
 
 _MICROSECONDS = 1e6
@@ -28,6 +28,7 @@ class _Process:
     ready_s: float | None
     spans: Sequence[Span]
     series: Sequence[Series]
+    edges: Sequence[ReadinessEdge] = ()
 
 
 def render_run(record: RunRecord) -> str:
@@ -38,6 +39,7 @@ def render_run(record: RunRecord) -> str:
         record.deployment.ready_s,
         record.spans,
         record.usage.series,
+        record.readiness,
     )
     return _render([process])
 
@@ -93,7 +95,11 @@ def _events(pid: int, process: _Process, shift_s: float) -> list[Event]:
             }
             for span in spans
         ]
-    moments = [("request", process.zero_s), ("in service", process.ready_s)]
+    moments = [
+        ("request", process.zero_s),
+        *((edge.name, edge.at_s) for edge in process.edges),
+        ("in service", process.ready_s),
+    ]
     events += [
         {"ph": "i", "s": "p", "name": name, "pid": pid, "tid": 0, "ts": microseconds(moment_s)}
         for name, moment_s in moments

@@ -20,6 +20,7 @@ from loadbench.run.existing.description import Description, Place, new_record
 from loadbench.run.observe import embedded
 from loadbench.run.observe.engines.starts import Start
 from loadbench.run.observe.lines import LogLine
+from loadbench.run.observe.readiness import find_readiness
 from loadbench.run.observe.spans import by_stream, cold_starts, read_cold_start
 from loadbench.run.observe.warm_layers import find_layers
 
@@ -122,6 +123,7 @@ def _past_start(
         Restart(stream=stream, at_s=following.began_s, reason=start.reason)
         for start, following in itertools.pairwise(attempts)
     ]
+    record.readiness = find_readiness(own)
     # An earlier component of the endpoint may have brought the image.
     new_endpoint = cause == "created" and description.kind == "model_based"
     record.layers = find_layers(

@@ -9,9 +9,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from loadbench.results.comparison.compare import compare
-from loadbench.results.reports import trace
+from loadbench.results.reports import run_screen, trace
+from loadbench.results.run_record import ReadinessEdge
 from loadbench.results.timeline import PHASES, Span
 from tests.loadbench.results.builders import EPOCH_S, make_record, seed_records
 
@@ -80,3 +82,15 @@ def test_every_track_has_a_name() -> None:
 def test_a_run_that_never_was_in_service_has_a_trace_too() -> None:
     marks = events(trace.render_run(make_record("standard", status="failed")), "i")
     assert [mark["name"] for mark in marks] == ["request"]
+
+
+def test_moments_of_readiness_are_marks_in_the_trace_and_rows_of_the_run() -> None:
+    record = make_record("fast")
+    request_s = record.deployment.request_s or 0.0
+    record.readiness = [ReadinessEdge(name="ping_ok", at_s=request_s + 40, source="the server's log line")]
+    marks = {event["name"]: event["ts"] for event in events(trace.render_run(record), "i")}
+    assert marks["ping_ok"] - marks["request"] == 40e6
+    console = Console(width=100, record=True)
+    console.print(run_screen.render(record))
+    row = next(line for line in console.export_text().splitlines() if "Ping ok after" in line)
+    assert row.split() == ["Ping", "ok", "after", "40.0", "s", "the", "server's", "log", "line"]
