@@ -117,6 +117,13 @@ def image_without_the_loader(deploy: Deployer) -> Words:
     return failed(deploy, deploy.config(name))
 
 
+def model_data_in_no_bucket(deploy: Deployer) -> Words:
+    name = deploy.name()
+    container = {"Image": IMAGE, "ModelDataUrl": "s3://no-such-bucket/model.tar.gz"}
+    deploy.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    return failed(deploy, deploy.config(name))
+
+
 def unreachable(deploy: Deployer) -> Words:
     client = boto3.client(
         "sagemaker",
@@ -174,7 +181,7 @@ PROVOKED: dict[str, Callable[[Deployer], Words]] = {
     "fastload": fault("container_exit", words=RECORDED["fastload"]),
     "access_denied": fault("access_denied", service="s3", key="standard/*"),
     "corrupt_weights": fault("flipped_byte", key="*.safetensors", after_bytes=5),
-    "model_data": lambda deploy: failed(deploy, deploy.config(deploy.model("nothing/"))),
+    "model_data": model_data_in_no_bucket,
     "assume_role": refusal("role_not_assumable", lambda deploy: deploy.model()),
     "out_of_memory": fault("container_exit", words=RECORDED["out_of_memory"]),
     "process_died": fault("container_exit"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import s5cmd
-from .s5cmd import DownloadError, RemoteObject, Started
+from .s5cmd import DownloadError, NothingFoundError, RemoteObject, Started
 
 FAST_LOADER_FOLDER = "sagemaker-fast-model-loader-"
 
@@ -39,7 +39,11 @@ async def fetch(url: str, folder: Path, environment: Mapping[str, str], started:
     if url.endswith(".tar.gz"):
         return await _fetch_archive(url, folder, environment, started)
     prefix = url if url.endswith("/") else f"{url}/"
-    objects = [item for item in await s5cmd.list_objects(prefix, environment, started) if item.name]
+    try:
+        objects = [item for item in await s5cmd.list_objects(prefix, environment, started) if item.name]
+    except NothingFoundError:
+        # The container may need none of it: whether it does is its own decision.
+        objects = []
     shards = sorted({found for item in objects if (found := _shard_folder(item)) is not None})
     wanted = [item for item in objects if _shard_folder(item) is None and not item.name.endswith("/")]
     folder.mkdir(parents=True, exist_ok=True)

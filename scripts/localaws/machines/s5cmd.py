@@ -21,8 +21,16 @@ _PART_MIB = 16
 _PARTS_AT_ONCE = 16
 
 
+# s5cmd's error for a listing without a result.
+_NOTHING = "no object found"
+
+
 class DownloadError(LocalAwsError):
     """A listing or a download failed; the text is s5cmd's own."""
+
+
+class NothingFoundError(DownloadError):
+    """No object is under the prefix; its bucket exists and can be read."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,11 @@ def executable() -> str:
 
 
 async def list_objects(prefix: str, environment: Mapping[str, str], started: Started) -> list[RemoteObject]:
-    """Every object under `s3://bucket/prefix/`. Raises DownloadError, also where there is none."""
-    lines = await _run(["--json", "ls", f"{_escaped(prefix)}*"], environment, started)
+    """Every object under `s3://bucket/prefix/`. Raises DownloadError: NothingFoundError if there is none."""
+    try:
+        lines = await _run(["--json", "ls", f"{_escaped(prefix)}*"], environment, started)
+    except DownloadError as error:
+        raise (NothingFoundError(str(error)) if _NOTHING in str(error) else error) from error
     found = []
     for entry in map(json.loads, lines):
         if entry.get("type") != "directory":

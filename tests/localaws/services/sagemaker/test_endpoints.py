@@ -163,12 +163,14 @@ def test_a_quota_is_refused_when_the_endpoint_is_asked_for(deploy: Deployer) -> 
     assert deploy.sagemaker.list_endpoints(NameContains="tiny")["Endpoints"] == []
 
 
-def test_model_data_that_is_not_there_is_named(deploy: Deployer) -> None:
+def test_a_container_that_needs_a_model_says_that_there_is_none(deploy: Deployer) -> None:
     name = deploy.endpoint(deploy.config(deploy.model("nothing/here/")))
 
     failed = deploy.endpoint_settled(name)
 
-    assert "s3://tiny-models/nothing/here/" in failed["FailureReason"]
+    assert "did not pass the ping health check" in failed["FailureReason"]
+    messages = [event["message"] for event in events(deploy, f"{LOG_GROUP}/{name}")]
+    assert any("the model folder is empty" in message for message in messages)
 
 
 @pytest.mark.slow
