@@ -15,6 +15,7 @@ from .index import Index
 from .operation_context import Storage, check_owner, find_bucket, strike
 from .operations import identify, refuse
 from .post_form import form_response
+from .public_objects import find_public
 from .request import S3Request, check_bucket_name, read_request
 from .supported_members import check_members
 
@@ -53,6 +54,10 @@ class ObjectStore:
             check_bucket_name(request.bucket)
         check_members(request, name)
         strike(request, name)
+        if self._storage.index.bucket(request.bucket) is None:
+            public = find_public(name, request.bucket, request.key)
+            if public is not None:
+                return public
         if request.bucket and name != "CreateBucket":
             _check_region(request, find_bucket(self._storage, request.bucket).region)
             check_owner(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import requests
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 from botocore.model import OperationModel
 
 from localaws.protocol.service_models import service_model
@@ -189,3 +191,17 @@ def test_the_walker_finds_what_is_refused_at_any_depth() -> None:
         "WebsiteConfiguration.RoutingRules.Redirect.HostName"
     ]
     assert supported_members.refused_in(shape, value, ("WebsiteConfiguration.*",)) == []
+
+
+def test_the_sagemaker_sdk_finds_a_list_without_its_model_in_the_jumpstart_bucket(aws: EmbeddedAws) -> None:
+    s3, bucket = aws.client("s3"), "jumpstart-cache-prod-us-west-2"
+    for key in ("models_manifest.json", "proprietary-sdk-manifest.json"):
+        answer = s3.get_object(Bucket=bucket, Key=key)
+        assert s3.head_object(Bucket=bucket, Key=key)["ETag"] == answer["ETag"]
+        (entry,) = json.loads(answer["Body"].read())
+        assert {"model_id", "version", "min_version", "spec_key"} <= set(entry)
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.get_object(Bucket=bucket, Key="hf_model_id_map_cache.json")
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.put_object(Bucket=bucket, Key="models_manifest.json", Body=b"")
+    assert bucket not in [item["Name"] for item in s3.list_buckets()["Buckets"]]

@@ -1,0 +1,38 @@
+"""Objects of AWS's own public buckets that clients read before they begin.
+
+Version 2 of the SageMaker Python SDK asks the JumpStart bucket of its region whether a model's name is one of
+JumpStart's. A list without models would end it with an IndexError (it looks for a similar name), so each list
+has one entry that no model has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from aiohttp import web
+
+_JUMPSTART_BUCKET = re.compile(r"jumpstart-cache-prod-[a-z0-9-]+")
+_MANIFESTS = ("models_manifest.json", "proprietary-sdk-manifest.json")
+_ENTRY = {
+    "model_id": "the-embedded-aws-has-no-jumpstart-models",
+    "version": "1.0.0",
+    "min_version": "2.0.0",
+    "spec_key": "none",
+}
+_CONTENT = json.dumps([_ENTRY]).encode()
+_MODIFIED = format_datetime(datetime(2025, 1, 1, tzinfo=UTC), usegmt=True)
+
+
+def find_public(operation: str, bucket: str, key: str) -> web.Response | None:
+    """The answer to a read of such an object; None for every other request."""
+    if operation not in ("GetObject", "HeadObject") or key not in _MANIFESTS:
+        return None
+    if not _JUMPSTART_BUCKET.fullmatch(bucket):
+        return None
+    etag = hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest()
+    headers = {"ETag": f'"{etag}"', "Last-Modified": _MODIFIED, "Content-Type": "application/json"}
+    return web.Response(body=_CONTENT, headers=headers)
