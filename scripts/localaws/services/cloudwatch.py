@@ -184,4 +184,6 @@ _OPERATIONS = {
     "ListTagsForResource": cloudwatch_alarms.list_tags,
     "PutMetricAlarm": cloudwatch_alarms.put_metric_alarm,
     "SetAlarmState": cloudwatch_alarms.set_alarm_state,
+    "TagResource": cloudwatch_alarms.tag_resource,
+    "UntagResource": cloudwatch_alarms.untag_resource,
 }

@@ -63,9 +63,10 @@ def put_metric_alarm(call: Call, request: Request) -> Request:
         text = f"Statistic and ComparisonOperator are of {', '.join((*STATISTICS, *_COMPARISONS))}."
         raise AwsError("InvalidParameterValue", text)
     kept = {name: request[name] for name in _KEPT if request.get(name) is not None}
-    call.emulator.store.put(
-        call.region, _KIND, request["AlarmName"], {**kept, "_tags": request.get("Tags") or [], "_set_s": 0.0}
-    )
+    known = find_alarm(call.emulator, call.region, request["AlarmName"])
+    # Tags of an alarm that exists are changed by TagResource only.
+    tags = known["_tags"] if known else _given_tags(request)
+    call.emulator.store.put(call.region, _KIND, request["AlarmName"], {**kept, "_tags": tags, "_set_s": 0.0})
     return {}
 
 
@@ -91,8 +92,48 @@ def describe_alarms(call: Call, request: Request) -> Request:
 
 def list_tags(call: Call, request: Request) -> Request:
     """ListTagsForResource of an alarm."""
-    alarm = find_alarm(call.emulator, call.region, str(request.get("ResourceARN")).rpartition(":")[2])
-    return {"Tags": alarm["_tags"] if alarm else []}
+    return {"Tags": _of_arn(call, request)["_tags"]}
+
+
+def tag_resource(call: Call, request: Request) -> Request:
+    """TagResource of an alarm."""
+    alarm = _of_arn(call, request)
+    tags = {tag["Key"]: tag for tag in [*alarm["_tags"], *_given_tags(request)]}
+    return _retagged(call, alarm, list(tags.values()))
+
+
+def untag_resource(call: Call, request: Request) -> Request:
+    """UntagResource of an alarm; keys that are not there are no error."""
+    alarm = _of_arn(call, request)
+    gone = [str(key) for key in _list(request, "TagKeys")]
+    return _retagged(call, alarm, [tag for tag in alarm["_tags"] if tag["Key"] not in gone])
+
+
+def _given_tags(request: Request) -> list[dict[str, str]]:
+    tags = _list(request, "Tags")
+    if not all(isinstance(tag, dict) and {"Key", "Value"} <= tag.keys() for tag in tags):
+        raise AwsError("InvalidParameterValue", "A tag has a Key and a Value.")
+    return tags
+
+
+def _list(request: Request, member: str) -> list[Any]:
+    value = request.get(member) or []
+    if not isinstance(value, list):
+        raise AwsError("InvalidParameterValue", f"{member} has the wrong type.")
+    return value
+
+
+def _of_arn(call: Call, request: Request) -> Document:
+    arn = str(request.get("ResourceARN"))
+    alarm = find_alarm(call.emulator, call.region, arn.rpartition(":alarm:")[2])
+    if alarm is None:
+        raise AwsError("ResourceNotFoundException", f"There is no alarm {arn}.", 404)
+    return alarm
+
+
+def _retagged(call: Call, alarm: Document, tags: list[dict[str, str]]) -> Request:
+    call.emulator.store.put(call.region, _KIND, alarm["AlarmName"], {**alarm, "_tags": tags})
+    return {}
 
 
 def delete_alarms(call: Call, request: Request) -> Request:

@@ -238,9 +238,16 @@ def test_older_clients_and_terraform_send_forms(metrics: Any, own_aws: EmbeddedA
     assert {name: described[name] for name in alarm} == alarm
     tags = query.list_tags_for_resource(ResourceARN=described["AlarmArn"])["Tags"]
     assert tags == [{"Key": "team", "Value": "a & b"}]
+    named = {"ResourceARN": described["AlarmArn"]}
+    query.tag_resource(**named, Tags=[{"Key": "team", "Value": "b"}, {"Key": "more", "Value": "c"}])
+    query.put_metric_alarm(**alarm, Tags=[{"Key": "ignored", "Value": "x"}])
+    metrics.untag_resource(**named, TagKeys=["more", "never"])
+    assert query.list_tags_for_resource(**named)["Tags"] == [{"Key": "team", "Value": "b"}]
     query.delete_alarms(AlarmNames=["busy"])
     with pytest.raises(ClientError, match="ResourceNotFound"):
         query.delete_alarms(AlarmNames=["busy"])
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        query.tag_resource(**named, Tags=[])
     with pytest.raises(ClientError, match="DescribeAnomalyDetectors is not served"):
         query.describe_anomaly_detectors()
 

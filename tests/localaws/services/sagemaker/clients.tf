@@ -69,10 +69,36 @@ resource "aws_sagemaker_endpoint_configuration" "model" {
   tags = { project = var.tag }
   lifecycle { create_before_destroy = true }
 }
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  alarm_name          = "${var.name}-errors"
+  alarm_description   = "an update rolls back on errors"
+  namespace           = "AWS/SageMaker"
+  metric_name         = "Invocation5XXErrors"
+  dimensions          = { EndpointName = "${var.name}-model", VariantName = "AllTraffic" }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 10
+  treat_missing_data  = "notBreaching"
+  tags                = { project = var.tag }
+}
 resource "aws_sagemaker_endpoint" "model" {
   name                 = "${var.name}-model"
   endpoint_config_name = aws_sagemaker_endpoint_configuration.model.name
-  tags                 = { project = var.tag }
+  deployment_config {
+    blue_green_update_policy {
+      traffic_routing_configuration {
+        type                     = "ALL_AT_ONCE"
+        wait_interval_in_seconds = 0
+      }
+      termination_wait_in_seconds = 0
+    }
+    auto_rollback_configuration {
+      alarms { alarm_name = aws_cloudwatch_metric_alarm.errors.alarm_name }
+    }
+  }
+  tags = { project = var.tag }
 }
 resource "aws_sagemaker_model" "shared" {
   name               = "${var.name}-shared"

@@ -150,6 +150,8 @@ def test_the_terraform_provider_creates_refreshes_updates_imports_and_destroys(
     assert len(deploy.processes(f"{name}-shared")) == 2
     described = deploy.sagemaker.describe_endpoint(EndpointName=f"{name}-model")
     assert described["EndpointConfigName"] == f"{name}-b"
+    rollback = described["LastDeploymentConfig"]["AutoRollbackConfiguration"]
+    assert rollback == {"Alarms": [{"AlarmName": f"{name}-errors"}]}
     arn = described["EndpointArn"]
     assert deploy.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "project", "Value": "changed"}]
 
@@ -157,6 +159,7 @@ def test_the_terraform_provider_creates_refreshes_updates_imports_and_destroys(
         "aws_sagemaker_model.model": f"{name}-model",
         "aws_sagemaker_endpoint_configuration.model": f"{name}-b",
         "aws_sagemaker_endpoint.model": f"{name}-model",
+        "aws_cloudwatch_metric_alarm.errors": f"{name}-errors",
     }
     for address, identifier in imported.items():
         terraform.run("state", "rm", address)
@@ -164,6 +167,9 @@ def test_the_terraform_provider_creates_refreshes_updates_imports_and_destroys(
     terraform.unchanged()
 
     terraform.planned("destroy", "-auto-approve")
+    assert (
+        deploy.aws.client("cloudwatch").describe_alarms(AlarmNames=[f"{name}-errors"])["MetricAlarms"] == []
+    )
     found = deploy.sagemaker.list_endpoints(NameContains=name)["Endpoints"]
     assert found == deploy.sagemaker.list_models(NameContains=name)["Models"] == []
     assert deploy.sagemaker.list_inference_components(NameContains=name)["InferenceComponents"] == []
