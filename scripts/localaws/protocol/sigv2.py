@@ -19,6 +19,8 @@ from . import sigv4
 
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _OWN = ("AWSAccessKeyId", "Signature", "Expires", "x-id")
+# botocore repeats these in the address; the signature covers the header alone, which the client has to send.
+_REPEATED = ("content-md5", "content-type")
 
 
 class _Signer(HmacV1Auth):  # type: ignore[misc]
@@ -43,8 +45,8 @@ def verify(request: sigv4.Request, key_id: str, secret_access_key: str) -> None:
     """Raise SignatureError unless the key pair's owner signed this address, and it has not expired."""
     pairs = sigv4.parse_query(request.raw_query)
     query = dict(pairs)
-    moved = {name: value for name, value in query.items() if _is_signed_header(name)}
-    unsigned = sorted(set(query) - {*_OWN, *HmacV1Auth.QSAOfInterest, *moved})
+    moved = {name: value for name, value in query.items() if name.startswith("x-amz-")}
+    unsigned = sorted(set(query) - {*_OWN, *_REPEATED, *HmacV1Auth.QSAOfInterest, *moved})
     if unsigned or len(query) != len(pairs):
         text = f"Signature Version 2 does not cover {', '.join(unsigned) or 'a parameter that comes twice'}."
         raise sigv4.SignatureError("malformed", text)
@@ -68,4 +70,4 @@ def verify(request: sigv4.Request, key_id: str, secret_access_key: str) -> None:
 
 
 def _is_signed_header(name: str) -> bool:
-    return name in ("content-md5", "content-type") or name.startswith("x-amz-")
+    return name in _REPEATED or name.startswith("x-amz-")

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ...errors import AwsError
 from . import object_lock
+from .lifecycle import check_rules
 from .model_xml import read_payload
 from .operation_context import Storage, read_document
 from .request import S3Request, check_tags
@@ -22,6 +23,8 @@ from .supported_members import check_document
 from .xml import Element, document, element_text
 
 Check = Callable[[Storage, str, dict[str, Any]], None]
+_MOST_CORS_RULES = 100
+PUBLIC_ACCESS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 _SIZE_HEADER = "x-amz-transition-default-minimum-object-size"
 
 
@@ -41,8 +44,6 @@ def _check_bucket_tags(storage: Storage, bucket: str, value: dict[str, Any]) -> 
     tags = [tag["Key"] for tag in value["TagSet"]]
     if len(set(tags)) != len(tags):
         raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key")
-    if any(key.lower().startswith("aws:") for key in tags):
-        raise AwsError("InvalidTag", "System tags cannot be added/updated by requester")
     check_tags({tag["Key"]: tag["Value"] for tag in value["TagSet"]}, most=50)
 
 
@@ -74,9 +75,29 @@ def _check_ownership(storage: Storage, bucket: str, value: dict[str, Any]) -> No
 
 
 def _check_lifecycle(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
-    ids = [rule["ID"] for rule in value["Rules"] if "ID" in rule]
-    if len(set(ids)) != len(ids):
-        raise AwsError("InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule")
+    check_rules(value["Rules"])
+
+
+def _check_cors(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
+    if not 1 <= len(value["CORSRules"]) <= _MOST_CORS_RULES:
+        raise AwsError("MalformedXML", f"A CORS configuration has 1 to {_MOST_CORS_RULES} rules.")
+    for method in (method for rule in value["CORSRules"] for method in rule["AllowedMethods"]):
+        if method not in ("GET", "PUT", "HEAD", "POST", "DELETE"):
+            text = f"Found unsupported HTTP method in CORS config. Unsupported method is {method[:50]}"
+            raise AwsError("InvalidRequest", text)
+
+
+def _check_public_access(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
+    if not value:
+        raise AwsError("InvalidRequest", "Must specify at least one configuration.")
+
+
+def _check_acceleration(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
+    if "Status" not in value:
+        raise AwsError("MalformedXML", "The Status element must be specified")
+    if "." in bucket:
+        text = "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names"
+        raise AwsError("InvalidRequest", text)
 
 
 KINDS = {
@@ -101,6 +122,7 @@ KINDS = {
             "PutPublicAccessBlock",
             "PublicAccessBlockConfiguration",
             ("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"),
+            _check_public_access,
         ),
         Kind(
             "encryption",
@@ -128,6 +150,7 @@ KINDS = {
             "PutBucketCors",
             "CORSConfiguration",
             ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
+            _check_cors,
         ),
         Kind("logging", "PutBucketLogging", "BucketLoggingStatus", "BucketLoggingStatus"),
         Kind(
@@ -151,6 +174,7 @@ KINDS = {
             "PutBucketAccelerateConfiguration",
             "AccelerateConfiguration",
             "AccelerateConfiguration",
+            _check_acceleration,
         ),
         Kind(
             "requestPayment",
@@ -181,12 +205,28 @@ async def put_setting(storage: Storage, request: S3Request) -> web.StreamRespons
     check_document(kind.put, kind.payload, value)
     if kind.check is not None:
         kind.check(storage, request.bucket, value)
-    storage.index.put_setting(request.bucket, kind.name, kept)
+    if kind.name != "accelerate" or _changes_acceleration(storage, request.bucket, value):
+        storage.index.put_setting(request.bucket, kind.name, _completed(kind.name, value, kept))
     headers = {}
     if kind.name == "lifecycle":
         headers[_SIZE_HEADER] = request.headers.get(_SIZE_HEADER, "all_storage_classes_128K")
         storage.index.put_setting(request.bucket, _SIZE_HEADER, headers[_SIZE_HEADER])
     return web.Response(headers=headers)
+
+
+def _changes_acceleration(storage: Storage, bucket: str, value: dict[str, Any]) -> bool:
+    """Suspending what was never enabled does nothing."""
+    return value["Status"] == "Enabled" or storage.index.setting(bucket, "accelerate") is not None
+
+
+def _completed(kind: str, value: dict[str, Any], kept: str) -> str:
+    """The document with the elements that S3 returns even where a client left them out."""
+    if kind == "publicAccessBlock":
+        given = [(name, str(value.get(name, False)).lower()) for name in PUBLIC_ACCESS]
+        return element_text("PublicAccessBlockConfiguration", given)
+    if kind == "encryption" and "BucketKeyEnabled" not in value["Rules"][0]:
+        return kept.replace("</Rule>", "<BucketKeyEnabled>false</BucketKeyEnabled></Rule>")
+    return kept
 
 
 async def get_setting(storage: Storage, request: S3Request) -> web.StreamResponse:

@@ -9,7 +9,9 @@ from aiohttp import web
 
 from ...errors import AwsError
 from ...protocol.service_models import service_model
+from ...protocol.sigv4 import known_regions
 from . import acl, listing, object_lock
+from .bucket_settings import PUBLIC_ACCESS
 from .model_xml import read_payload
 from .operation_context import Storage, find_bucket, read_document
 from .records import Bucket
@@ -51,10 +53,7 @@ def _first_settings(request: S3Request, tags: list[dict[str, str]]) -> dict[str,
     ownership = request.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
     if ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
         raise AwsError("InvalidArgument", "Invalid x-amz-object-ownership header")
-    blocked: list[Element] = [
-        (name, "true")
-        for name in ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    ]
+    blocked: list[Element] = [(name, "true") for name in PUBLIC_ACCESS]
     settings = {
         "ownershipControls": element_text("OwnershipControls", [("Rule", [("ObjectOwnership", ownership)])]),
         "publicAccessBlock": element_text("PublicAccessBlockConfiguration", blocked),
@@ -80,9 +79,14 @@ def _regions() -> list[str]:
 
 def _region(called: str, constraint: str | None) -> str:
     """The region of a new bucket. Raises AWS's errors where request and document disagree."""
-    if constraint is not None and constraint != "EU" and constraint not in _regions():
-        text = "The specified location-constraint is not valid"
-        raise AwsError("InvalidLocationConstraint", text, 400, {"LocationConstraint": constraint})
+    invalid = AwsError(
+        "InvalidLocationConstraint",
+        "The specified location-constraint is not valid",
+        400,
+        {"LocationConstraint": constraint or ""},
+    )
+    if constraint is not None and constraint != "EU" and constraint not in {*_regions(), *known_regions()}:
+        raise invalid
     region = "eu-west-1" if constraint == "EU" else constraint or "us-east-1"
     if called not in ("us-east-1", region):
         named = "unspecified" if constraint is None else constraint
@@ -91,6 +95,10 @@ def _region(called: str, constraint: str | None) -> str:
             "request was sent to."
         )
         raise AwsError("IllegalLocationConstraintException", text)
+    # The oldest region must not be named; regions of partitions that S3's model does not list may.
+    is_listed = constraint is None or constraint in (*_regions(), "EU")
+    if not is_listed and (constraint == "us-east-1" or constraint != called):
+        raise invalid
     return region
 
 
@@ -102,7 +110,8 @@ async def head_bucket(storage: Storage, request: S3Request) -> web.StreamRespons
 async def delete_bucket(storage: Storage, request: S3Request) -> web.StreamResponse:
     """DeleteBucket."""
     if not storage.index.delete_bucket(request.bucket):
-        raise AwsError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409)
+        members = {"BucketName": request.bucket}
+        raise AwsError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409, members)
     return web.Response(status=204)
 
 

@@ -80,7 +80,8 @@ def list_objects_v2(index: Index, request: S3Request) -> web.Response:
             ("Name", request.bucket),
             ("Prefix", text(prefix)),
             ("Delimiter", text(delimiter) if delimiter else None),
-            ("StartAfter", text(query["start-after"]) if "start-after" in query else None),
+            # A token takes its place.
+            ("StartAfter", text(query["start-after"]) if "start-after" in query and token is None else None),
             ("ContinuationToken", token),
             ("NextContinuationToken", _write_token(found.last) if found.truncated else None),
             ("KeyCount", len(found.objects) + len(found.prefixes)),
@@ -303,6 +304,8 @@ def _write_token(last: str) -> str:
 
 def _read_token(token: str) -> str:
     try:
+        if not token:
+            raise ValueError("an empty token")
         return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise AwsError("InvalidArgument", "The continuation token provided is incorrect") from error

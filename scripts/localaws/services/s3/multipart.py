@@ -15,7 +15,7 @@ from ...errors import AwsError
 from . import acl, checksums, listing
 from .index import Index, new_version
 from .model_xml import read_payload
-from .objects import check_write
+from .objects import check_write, checksum_of, linked
 from .operation_context import Storage, find_copy_source, read_document, receive_file, versioning
 from .records import Extent, Object, Part, Upload
 from .request import S3Request, object_headers, range_of, tags_of
@@ -90,7 +90,7 @@ async def upload_part(storage: Storage, request: S3Request) -> web.StreamRespons
 
 async def upload_part_copy(storage: Storage, request: S3Request) -> web.StreamResponse:
     """UploadPartCopy."""
-    find_upload(storage, request)
+    upload = find_upload(storage, request)
     number = part_number(request)
     source = find_copy_source(storage, request)
     wanted = range_of(request.headers.get("x-amz-copy-source-range"), source.size_bytes)
@@ -99,10 +99,18 @@ async def upload_part_copy(storage: Storage, request: S3Request) -> web.StreamRe
     # A whole object's MD5 is its ETag only if it came in one piece; for a copied part any unique tag is
     # valid.
     etag = source.etag if wanted is None and "-" not in source.etag else _tag_of(source, start, size_bytes)
-    part = Part(number, size_bytes, etag, time.time(), storage.index.link(extents))
+    found: dict[str, str] = {}
+    if (algorithm := upload.checksum_algorithm) is not None:
+        found = {f"{checksums.HEADER_PREFIX}{algorithm}": await checksum_of(storage, algorithm, extents)}
+    part = Part(number, size_bytes, etag, time.time(), linked(storage, extents), found)
     _record(storage, request, part)
     return document(
-        "CopyPartResult", [("ETag", f'"{part.etag}"'), ("LastModified", iso_time(part.modified_s))]
+        "CopyPartResult",
+        [
+            ("ETag", f'"{part.etag}"'),
+            ("LastModified", iso_time(part.modified_s)),
+            *listing.checksum_elements(part.checksums),
+        ],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from email.utils import formatdate
 
@@ -30,7 +30,7 @@ from .operation_context import (
 from .records import Extent, Object
 from .request import S3Request, check_conditions, check_tags, object_headers, range_of, tags_of
 from .send import pieces, send
-from .stored_headers import encryption_headers, metadata_of, stored_attributes, written
+from .stored_headers import changes_attributes, encryption_headers, metadata_of, stored_attributes, written
 from .supported_members import check_document
 from .xml import Element, document, iso_time
 
@@ -117,11 +117,10 @@ async def copy_object(storage: Storage, request: S3Request) -> web.StreamRespons
     retagged = _directive(request, "x-amz-tagging-directive")
     attributes = stored_attributes(storage, request)
     is_same = (source.bucket, source.key) == (request.bucket, request.key)
-    names_new = {name for name in attributes if name in request.headers}
     if (
         is_same
         and not replaced
-        and not names_new
+        and not changes_attributes(storage, request, source)
         and "?versionId=" not in request.headers["x-amz-copy-source"]
     ):
         text = (
@@ -146,7 +145,7 @@ async def copy_object(storage: Storage, request: S3Request) -> web.StreamRespons
     # The source and the destination may have changed while a checksum was computed.
     find_bucket(storage, request.bucket)
     check_write(storage, request)
-    made = replace(made, extents=_linked(storage, source))
+    made = replace(made, extents=linked(storage, source.extents))
     storage.index.put(made)
     answer = document(
         "CopyObjectResult",
@@ -171,21 +170,31 @@ async def _copied_checksums(storage: Storage, request: S3Request, source: Object
         return source.checksums
     if algorithm not in checksums.ALGORITHMS:
         raise AwsError("InvalidRequest", "Checksum algorithm provided is unsupported.")
-    files = [(storage.index.path(part.file_id), part.offset, part.size_bytes) for part in source.extents]
-    try:
-        value = await asyncio.get_running_loop().run_in_executor(
-            storage.threads, checksums.of_files, algorithm, files
-        )
-    except FileNotFoundError as error:
-        raise AwsError("NoSuchKey", "The copy's source was removed meanwhile.", 404) from error
+    value = await checksum_of(storage, algorithm, source.extents)
     return {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
 
 
-def _linked(storage: Storage, source: Object) -> tuple[Extent, ...]:
+async def checksum_of(storage: Storage, algorithm: str, extents: Sequence[Extent]) -> str:
+    """The checksum of stored bytes that are being copied. Raises NoSuchKey if they are gone."""
+    files = [(storage.index.path(part.file_id), part.offset, part.size_bytes) for part in extents]
     try:
-        return storage.index.link(source.extents)
+        return await asyncio.get_running_loop().run_in_executor(
+            storage.threads, checksums.of_files, algorithm, files
+        )
     except FileNotFoundError as error:
-        raise AwsError("NoSuchKey", "The copy's source was removed meanwhile.", 404) from error
+        raise _source_gone() from error
+
+
+def linked(storage: Storage, extents: Sequence[Extent]) -> tuple[Extent, ...]:
+    """Stored bytes for a copy. Raises NoSuchKey if they are gone."""
+    try:
+        return storage.index.link(extents)
+    except FileNotFoundError as error:
+        raise _source_gone() from error
+
+
+def _source_gone() -> AwsError:
+    return AwsError("NoSuchKey", "The copy's source was removed meanwhile.", 404)
 
 
 def _directive(request: S3Request, header: str) -> bool:

@@ -64,6 +64,7 @@ def find_object(storage: Storage, bucket: str, key: str, version_id: str | None 
         if version_id is None:
             raise AwsError("NoSuchKey", "The specified key does not exist.", 404, {"Key": key}, headers)
         text = "The specified method is not allowed against this resource."
+        headers["Allow"] = "DELETE"
         raise AwsError("MethodNotAllowed", text, 405, {"ResourceType": "DeleteMarker"}, headers)
     return found
 

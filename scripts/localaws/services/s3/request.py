@@ -112,6 +112,8 @@ def check_tags(tags: Mapping[str, str], most: int = 10) -> None:
     """Raise InvalidTag where there are too many tags, or one is too long."""
     if len(tags) > most or any(not 1 <= len(name) <= 128 or len(value) > 256 for name, value in tags.items()):
         raise AwsError("InvalidTag", f"{most} tags at most, names of 1 to 128, values up to 256 characters")
+    if any(name.lower().startswith("aws:") for name in tags):
+        raise AwsError("InvalidTag", "System tags cannot be added/updated by requester")
 
 
 def range_of(header: str | None, size_bytes: int) -> tuple[int, int] | None:

@@ -35,6 +35,17 @@ def stored_attributes(storage: Storage, request: S3Request) -> dict[str, str]:
     }
 
 
+def changes_attributes(storage: Storage, request: S3Request, source: Object) -> bool:
+    """Whether a copy to the same key is allowed: it names an attribute, or its encryption becomes another.
+
+    A bucket with a default encryption of its own counts as naming one.
+    """
+    if any(name in request.headers for name in (_CLASS, _ENCRYPTION, _REDIRECT)):
+        return True
+    has_default = storage.index.setting(request.bucket, "encryption") is not None
+    return has_default or encryption_headers(source.headers)[_ENCRYPTION] != "AES256"
+
+
 def metadata_of(found: Object) -> dict[str, str]:
     """The headers that a copy inherits: metadata, but no storage attributes."""
     return {

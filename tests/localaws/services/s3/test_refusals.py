@@ -1,0 +1,178 @@
+"""What S3 refuses or completes, found by running other projects' tests against this store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+from ...conftest import EmbeddedAws
+
+BUCKET = "refusals"
+RULE = {"ID": "a", "Filter": {"Prefix": ""}, "Status": "Enabled", "Expiration": {"Days": 7}}
+
+
+@pytest.fixture
+def s3(aws: EmbeddedAws) -> Iterator[Any]:
+    client = aws.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    listed = client.list_object_versions(Bucket=BUCKET)
+    for item in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+        client.delete_object(Bucket=BUCKET, Key=item["Key"], VersionId=item["VersionId"])
+    client.delete_bucket(Bucket=BUCKET)
+
+
+def without(rule: dict[str, Any], *names: str, **changes: Any) -> dict[str, Any]:
+    return {**{name: value for name, value in rule.items() if name not in names}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        (RULE, None),
+        (without(RULE, "Filter", Prefix="logs/"), None),
+        (without(RULE, Filter={"And": {"Prefix": "a", "Tags": [{"Key": "b", "Value": "c"}]}}), None),
+        (without(RULE, "Filter"), "MalformedXML"),
+        (without(RULE, Filter={"Prefix": "a", "Tag": {"Key": "b", "Value": "c"}}), "MalformedXML"),
+        (without(RULE, "Expiration"), "InvalidRequest"),
+        (without(RULE, Expiration={"Days": 7, "ExpiredObjectDeleteMarker": False}), "MalformedXML"),
+        (without(RULE, Transitions=[{"Days": 1}]), "MalformedXML"),
+        (without(RULE, NoncurrentVersionTransitions=[{"StorageClass": "GLACIER"}]), "MalformedXML"),
+        (without(RULE, AbortIncompleteMultipartUpload={}), "MalformedXML"),
+    ],
+)
+def test_a_lifecycle_rule_is_whole_or_refused(s3: Any, rule: dict[str, Any], code: str | None) -> None:
+    configuration = {"Rules": [rule]}
+    if code is None:
+        s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=configuration)
+        return
+    with pytest.raises(ClientError, match=code):
+        s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=configuration)
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)
+
+
+def test_other_documents_are_checked_and_completed(s3: Any) -> None:
+    def cors(*methods: str, rules: int = 1) -> None:
+        rule = {"AllowedOrigins": ["*"], "AllowedMethods": list(methods)}
+        s3.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [rule] * rules})
+
+    with pytest.raises(ClientError, match="Unsupported method is TRACE"):
+        cors("GET", "TRACE")
+    for rules in (0, 101):
+        with pytest.raises(ClientError, match="MalformedXML"):
+            cors("GET", rules=rules)
+    with pytest.raises(ClientError, match="at least one configuration"):
+        s3.put_public_access_block(Bucket=BUCKET, PublicAccessBlockConfiguration={})
+    s3.put_public_access_block(Bucket=BUCKET, PublicAccessBlockConfiguration={"BlockPublicAcls": True})
+    block = s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]
+    assert (len(block), [name for name, value in block.items() if value]) == (4, ["BlockPublicAcls"])
+    suspended = {"Status": "Suspended"}
+    s3.put_bucket_accelerate_configuration(Bucket=BUCKET, AccelerateConfiguration=suspended)
+    assert "Status" not in s3.get_bucket_accelerate_configuration(Bucket=BUCKET)
+    default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [default]})
+    kept = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]
+    assert kept["Rules"] == [{**default, "BucketKeyEnabled": False}]
+    with pytest.raises(ClientError, match="System tags"):
+        s3.put_object(Bucket=BUCKET, Key="key", Body=b"", Tagging="aws:a=b")
+
+
+def test_a_dotted_bucket_is_not_accelerated(aws: EmbeddedAws) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="dotted.bucket")
+    with pytest.raises(ClientError, match="periods"):
+        s3.put_bucket_accelerate_configuration(
+            Bucket="dotted.bucket", AccelerateConfiguration={"Status": "Enabled"}
+        )
+    s3.delete_bucket(Bucket="dotted.bucket")
+
+
+def test_answers_name_what_clients_ask_them_for(s3: Any) -> None:
+    for key in "abc":
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"body")
+    with pytest.raises(ClientError) as caught:
+        s3.delete_bucket(Bucket=BUCKET)
+    assert caught.value.response["Error"]["BucketName"] == BUCKET
+    with pytest.raises(ClientError, match="continuation token"):
+        s3.list_objects_v2(Bucket=BUCKET, ContinuationToken="")
+    first = s3.list_objects_v2(Bucket=BUCKET, MaxKeys=1, StartAfter="a")
+    assert first["StartAfter"] == "a"
+    token = first["NextContinuationToken"]
+    second = s3.list_objects_v2(Bucket=BUCKET, StartAfter="a", ContinuationToken=token)
+    assert "StartAfter" not in second
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    marker = s3.delete_object(Bucket=BUCKET, Key="a")["VersionId"]
+    with pytest.raises(ClientError) as caught:
+        s3.head_object(Bucket=BUCKET, Key="a", VersionId=marker)
+    assert caught.value.response["ResponseMetadata"]["HTTPHeaders"]["allow"] == "DELETE"
+
+
+def test_a_copy_in_place_names_an_attribute_even_if_it_stays_the_same(s3: Any) -> None:
+    def copy(**attributes: str) -> None:
+        s3.copy_object(Bucket=BUCKET, Key="key", CopySource=f"{BUCKET}/key", **attributes)
+
+    s3.put_object(Bucket=BUCKET, Key="key", Body=b"body", ServerSideEncryption="aws:kms")
+    copy()  # its encryption becomes S3's own
+    with pytest.raises(ClientError, match="copy an object to itself"):
+        copy()
+    copy(StorageClass="STANDARD")
+    copy(ServerSideEncryption="AES256")
+
+
+def test_copied_parts_have_the_checksum_of_their_upload(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="source", Body=b"0123456789")
+    begun = s3.create_multipart_upload(Bucket=BUCKET, Key="key", ChecksumAlgorithm="SHA256")
+    names = {"Bucket": BUCKET, "Key": "key", "UploadId": begun["UploadId"]}
+    copied = s3.upload_part_copy(
+        **names, PartNumber=1, CopySource=f"{BUCKET}/source", CopySourceRange="bytes=2-5"
+    )
+    part = s3.put_object(Bucket=BUCKET, Key="part", Body=b"2345", ChecksumAlgorithm="SHA256")
+    assert copied["CopyPartResult"]["ChecksumSHA256"] == part["ChecksumSHA256"]
+    listed = [{"PartNumber": 1, "ETag": copied["CopyPartResult"]["ETag"]}]
+    done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": listed})
+    assert done["ChecksumSHA256"].endswith("-1")
+
+
+def test_a_region_is_named_where_it_may_be(aws: EmbeddedAws) -> None:
+    cases = [
+        ("us-west-2", "us-east-1", "IllegalLocationConstraintException"),
+        ("us-east-1", "us-east-1", "InvalidLocationConstraint"),
+        ("us-west-2", "nowhere-1", "InvalidLocationConstraint"),
+        ("us-isob-east-1", "us-isob-east-1", None),
+    ]
+    for called, constraint, code in cases:
+        s3 = boto3.client(
+            "s3",
+            region_name=called,
+            endpoint_url=aws.variables["AWS_ENDPOINT_URL"],
+            aws_access_key_id=aws.user.access_key_id,
+            aws_secret_access_key=aws.user.secret_access_key,
+        )
+        arguments: dict[str, Any] = {
+            "Bucket": "regions",
+            "CreateBucketConfiguration": {"LocationConstraint": constraint},
+        }
+        if code is None:
+            s3.create_bucket(**arguments)
+            s3.delete_bucket(Bucket="regions")
+        else:
+            with pytest.raises(ClientError, match=code):
+                s3.create_bucket(**arguments)
+
+
+def test_an_older_presigned_address_needs_the_content_type_that_it_was_signed_with(
+    aws: EmbeddedAws, s3: Any
+) -> None:
+    older = aws.client("s3", signature_version="s3")
+    named = {"Bucket": BUCKET, "Key": "key", "ContentType": "text/x-test"}
+    address = older.generate_presigned_url("put_object", named)
+    assert requests.put(address, data=b"body", timeout=10).status_code == 403
+    headers = {"Content-Type": "text/x-test"}
+    assert requests.put(address, data=b"body", headers=headers, timeout=10).status_code == 200
+    assert s3.head_object(Bucket=BUCKET, Key="key")["ContentType"] == "text/x-test"
