@@ -88,6 +88,23 @@ run "component_endpoint_has_a_configuration_without_a_model" {
   }
 }
 
+run "switches_the_data_cache_off_only_where_it_is_asked_to" {
+  command = plan
+
+  variables {
+    endpoint = merge(var.endpoint, { enable_caching = false })
+  }
+
+  module {
+    source = "./modules/endpoint"
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudcontrolapi_resource.component[0].desired_state).Specification.DataCacheConfig == { EnableCaching = false }
+    error_message = "The component's specification must switch it off: ${aws_cloudcontrolapi_resource.component[0].desired_state}"
+  }
+}
+
 run "asks_for_no_accelerator_where_there_is_none" {
   command = plan
 

@@ -53,6 +53,12 @@ def _streaming(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[s
         yield f"That the weights were streamed is inferred: {why}."
 
 
+def _data_cache(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
+    """docs/facts/aws-evidence.md#no-data-cache: it may be on by default on instances with accelerators."""
+    if record.deployment.caching:
+        yield "SageMaker's data cache was on: a later copy may find weights and image on its instance."
+
+
 def _imports(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
     """docs/facts/vllm.md#a-real-vllm-on-a-cpu: imports in API server, engine core and worker."""
     seconds = run.detail_in("container_start", "imports") or 0.0
@@ -127,4 +133,13 @@ def _largest(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str
     yield f"{formatting.name(largest.name).capitalize()} is {part} of the cold start{most}."
 
 
-_RULES: tuple[Rule, ...] = (_restarts, _streaming, _largest, _weights, _network, _imports, _compilation)
+_RULES: tuple[Rule, ...] = (
+    _restarts,
+    _streaming,
+    _data_cache,
+    _largest,
+    _weights,
+    _network,
+    _imports,
+    _compilation,
+)

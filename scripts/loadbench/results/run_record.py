@@ -138,9 +138,19 @@ class Deployment(_Model):
     terraform_start_s: float | None = None
     terraform_end_s: float | None = None
     poller_ready_s: float | None = None
+    caches: dict[str, bool | str | int] = Field(
+        default_factory=dict,
+        description="cache settings that Describe reports, by path; empty: it reports none",
+    )
     status_history: list[tuple[float, str, str]] = Field(
         default_factory=list, description="(epoch seconds, resource, status) as the poller saw them"
     )
+
+    @property
+    def caching(self) -> bool | None:
+        """Whether SageMaker's data cache was on; None if Describe does not report it."""
+        reported = [value for path, value in self.caches.items() if path.endswith("EnableCaching")]
+        return any(value is True for value in reported) if reported else None
 
 
 class Pair(_Model):

@@ -11,6 +11,7 @@ from pathlib import Path
 from loadbench.load_paths import LOAD_PATHS, OPTIMIZED_LOAD_PATH, LoadPath
 from loadbench.redaction import redacted_document
 from loadbench.results.run_record import ModelInfo, Optimization, Pair, RunRecord, new_run_id
+from loadbench.run.data_cache import requested_caching
 from loadbench.run.models import staging
 from loadbench.run.models.checksum_wheel import checksum_wheel
 from loadbench.run.models.plugin_data import stage_plugin_data
@@ -117,8 +118,10 @@ def run_optimization(context: RunContext, record: RunRecord, source: Source) -> 
     )
 
 
-def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, source: Source) -> Plan:
-    """The Terraform variables of a load path."""
+def make_plan(
+    context: RunContext, load_path: LoadPath, record: RunRecord, source: Source, *, calls_aws: bool = True
+) -> Plan:
+    """The Terraform variables of a load path; without `calls_aws` as far as they are known without a call."""
     config = context.config
     info = config.deployment(load_path)
     degree = tensor_parallel_degree(info)
@@ -151,6 +154,9 @@ def make_plan(context: RunContext, load_path: LoadPath, record: RunRecord, sourc
         readable_s3_uris=[uri for uri in (weights_uri, source.plugin_uri) if uri],
         use_hf_token=info.use_hf_token and weights_uri is None,
         accelerators=degree,
+        enable_caching=requested_caching(
+            context.account.session, record.endpoint_kind, asks_schema=calls_aws
+        ),
         tags=resource_tags(config, load_path, record.run_id, record.expires_at),
     )
 
@@ -175,7 +181,8 @@ def rendered_variables(context: RunContext, load_path: LoadPath) -> str:
     with tempfile.TemporaryDirectory() as folder:
         reads_by_plugin = uri is not None and LOAD_PATHS[load_path].weights_variable
         plugin_uri = f"s3://{bucket}/models/digest-plugin/" if reads_by_plugin else None
-        plan = make_plan(context, load_path, record, Source(None, uri, None, plugin_uri))
+        source = Source(None, uri, None, plugin_uri)
+        plan = make_plan(context, load_path, record, source, calls_aws=False)
         return render(plan, Path(folder)).read_text(encoding="utf-8")
 
 

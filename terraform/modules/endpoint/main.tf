@@ -10,6 +10,9 @@ locals {
   _variant       = "AllTraffic"
   _tags          = [for key, value in var.tags : { Key = key, Value = value }]
 
+  # Not every region's schema has this member, and one that it does not have is refused.
+  _caching = var.endpoint.enable_caching == null ? {} : { DataCacheConfig = { EnableCaching = var.endpoint.enable_caching } }
+
   _compute = {
     NumberOfAcceleratorDevicesRequired = var.endpoint.accelerators > 0 ? var.endpoint.accelerators : null
     MinMemoryRequiredInMb              = var.endpoint.min_memory_mib
@@ -89,14 +92,14 @@ resource "aws_cloudcontrolapi_resource" "component" {
     InferenceComponentName = var.endpoint.inference_component_name
     EndpointName           = var.endpoint.name
     VariantName            = local._variant
-    Specification = {
+    Specification = merge({
       ModelName                   = var.model_name
       ComputeResourceRequirements = { for key, value in local._compute : key => value if value != null }
       StartupParameters = {
         ContainerStartupHealthCheckTimeoutInSeconds = var.endpoint.health_check_timeout_s
         ModelDataDownloadTimeoutInSeconds           = var.endpoint.download_timeout_s
       }
-    }
+    }, local._caching)
     RuntimeConfig = { CopyCount = var.endpoint.instance_count }
     Tags          = local._tags
   })

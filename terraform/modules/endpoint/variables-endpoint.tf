@@ -8,6 +8,7 @@ variable "endpoint" {
     accelerators             = optional(number, 0) # of one copy of an inference component; 0 on instances without any
     configuration_name       = string
     download_timeout_s       = number           # that the platform may take to download the model
+    enable_caching           = optional(bool)   # SageMaker's data cache of an inference component; null: not requested
     health_check_timeout_s   = number           # that the container may take until /ping answers
     inference_ami_version    = optional(string) # machine image of the instances; null for SageMaker's default
     inference_component_name = optional(string) # null for a model-based endpoint

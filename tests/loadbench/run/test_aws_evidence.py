@@ -19,9 +19,12 @@ from botocore.exceptions import ClientError
 
 from loadbench.config import Config, load_config
 from loadbench.errors import RunError, ServiceError
+from loadbench.load_paths import EndpointKind
 from loadbench.predict.coefficients import published_values
+from loadbench.results.findings import findings
 from loadbench.results.run_record import Invocation, ResourceNames, Usage
 from loadbench.run.capacity import Copies, Instances, Watch, counts_of
+from loadbench.run.data_cache import described_caches, requested_caching
 from loadbench.run.deployment_plan import rendered_variables
 from loadbench.run.explain_failure import explained
 from loadbench.run.live_check.evidence import Seen, platform_names_the_artifact
@@ -29,6 +32,7 @@ from loadbench.run.new_role import SETTLES_WITHIN_S, repeat_for_new_role
 from loadbench.run.observe.lines import parse_lines
 from loadbench.run.observe.spans import read_container
 from loadbench.run.observe.streaming_evidence import judge_streaming
+from loadbench.run.observe.warm_layers import find_layers
 from loadbench.run.optimization import job as job_module
 from loadbench.run.optimization import job_role
 from loadbench.run.optimization.job_log import JobLog, read_job_log
@@ -207,6 +211,43 @@ class TestStandardPullsFromTheHub:
             model = variables(path, tmp_path)["model"]
             assert "HF_MODEL_ID" not in model["environment"]
             assert model["data_uri"].startswith("s3://mine/")
+
+
+class TestNoDataCache:
+    def requested(self, account: stubs.Account, kind: EndpointKind = "inference_component") -> bool | None:
+        return requested_caching(account, kind, asks_schema=True)
+
+    def schema(self, text: str) -> stubs.Account:
+        account = stubs.Account()
+        account.answers("cloudformation", "describe_type", {"Schema": text})
+        return account
+
+    def weights(self, specification: dict[str, Any]) -> tuple[str, str]:
+        """State of the weights' layer of a later copy, and what is said, where Describe reports this."""
+        run = make_record("fast", ready_s=100)
+        run.deployment.caches = described_caches({"Specification": {"ModelName": "m", **specification}})
+        run.layers = find_layers([], [], new_endpoint=False, new_stream=True, caching=run.deployment.caching)
+        (layer,) = (item for item in run.layers if item.name == "weights")
+        return layer.state, " ".join(findings(run))
+
+    def test_right_nothing_is_sent_where_the_setting_is_not_known(self) -> None:
+        assert self.requested(self.schema('{"properties": {}}')) is None
+        assert self.requested(stubs.Account(), "model_based") is None
+        denied = stubs.Account()
+        denied.refuses("cloudformation", "describe_type", "AccessDenied")
+        assert self.requested(denied) is None
+        assert self.weights({})[0] == "unknown"
+
+    def test_wrong_it_is_switched_off_and_what_describe_reports_is_recorded(self, tmp_path: Path) -> None:
+        assert self.requested(self.schema('{"DataCacheConfig": {"type": "object"}}')) is False
+        assert variables("fast", tmp_path)["endpoint"]["enable_caching"] is False
+        assert variables("standard", tmp_path)["endpoint"]["enable_caching"] is None
+        assert self.weights({"DataCacheConfig": {"EnableCaching": False}})[0] == "cold"
+
+    def test_wrong_a_cache_that_is_on_all_the_same_is_said(self) -> None:
+        state, said = self.weights({"DataCacheConfig": {"EnableCaching": True}})
+        assert state == "unknown"
+        assert "data cache was on" in said
 
 
 class TestEndpointRemoval:

@@ -29,6 +29,7 @@ _WHY = {
     "target": "one side ran on the embedded AWS, the other on a real account",
     "S3 shaping": "S3 was not equally fast for both sides",
     "data cache": "a warm cache skips work of a cold start",
+    "SageMaker's data cache": "it keeps model files and image on an instance",
     "image before the start": "a cached image is not pulled",
     "weights before the start": "cached weights are not downloaded",
     "compile cache before the start": "cached graphs are loaded instead of compiled",

@@ -173,6 +173,7 @@ class Observer:
             new_endpoint=True,
             new_stream=True,
             received_share=received / size_bytes if received and size_bytes else None,
+            caching=clocks.caching,
         )
 
     def _repeat(self, work: Callable[[], None], every_s: float) -> None:

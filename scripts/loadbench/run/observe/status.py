@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadbench.results.run_record import Deployment, ResourceNames
+from loadbench.run.data_cache import Caches, described_caches
 
 OnStatus = Callable[[str, str], None]
 
@@ -40,6 +41,7 @@ class StatusPoller:
     ready_seen_s: float | None = field(default=None, init=False)
     failure_reason: str | None = field(default=None, init=False)
     problems: list[str] = field(default_factory=list, init=False)
+    caches: Caches = field(default_factory=dict, init=False)
     _last: dict[str, str] = field(default_factory=dict, init=False)
 
     @property
@@ -68,6 +70,7 @@ class StatusPoller:
             request_s=self.endpoint.created_s,
             ready_s=ready_s,
             poller_ready_s=self.ready_seen_s,
+            caches=dict(self.caches),
             status_history=list(self.history),
         )
 
@@ -95,6 +98,7 @@ class StatusPoller:
             times.created_s = answer["CreationTime"].timestamp()
         if status == IN_SERVICE and times.in_service_s is None:
             times.in_service_s = answer["LastModifiedTime"].timestamp()
+        self.caches |= described_caches(answer)
         if reason := answer.get("FailureReason"):
             self.failure_reason = reason
         self._change(resource, status)

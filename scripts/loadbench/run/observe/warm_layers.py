@@ -30,18 +30,24 @@ def find_layers(
     new_endpoint: bool,
     new_stream: bool,
     received_share: float | None = None,
+    caching: bool | None = None,
 ) -> list[Layer]:
     """Four layers.
 
     `new_endpoint`: the first start of its endpoint; `new_stream`: of its instance or copy; `received_share`:
-    bytes that the instance's own counter received, as a share of the weights, None without such a counter.
+    bytes that the instance's own counter received, as a share of the weights, None without such a counter;
+    `caching`: whether SageMaker's data cache was on, None if that is not known.
     """
     # The embedded AWS has platform events, and its instances share the disk and memory of one computer.
     new_instance = new_endpoint and not any(span.clock == "platform" for span in spans)
     return [
         _image(spans, new_endpoint=new_endpoint, new_stream=new_stream),
         _weights(
-            spans, new_instance=new_instance, new_stream=new_stream, received_share=received_share or 0.0
+            spans,
+            new_instance=new_instance,
+            new_stream=new_stream,
+            received_share=received_share or 0.0,
+            caching=caching,
         ),
         _compile_cache(lines),
         _page_cache(new_instance=new_instance, new_stream=new_stream),
@@ -61,7 +67,14 @@ def _image(spans: Sequence[Span], *, new_endpoint: bool, new_stream: bool) -> La
     return _layer("image", "unknown", "a later start of the endpoint: SageMaker may have cached its image")
 
 
-def _weights(spans: Sequence[Span], *, new_instance: bool, new_stream: bool, received_share: float) -> Layer:
+def _weights(
+    spans: Sequence[Span],
+    *,
+    new_instance: bool,
+    new_stream: bool,
+    received_share: float,
+    caching: bool | None,
+) -> Layer:
     # A stream that is only inferred may have come from a disk.
     unproven = {("weights_stream", "inferred")}
     moved = [
@@ -79,6 +92,10 @@ def _weights(spans: Sequence[Span], *, new_instance: bool, new_stream: bool, rec
         return _layer("weights", "cold", f"the instance received {100 * received_share:.0f} % of their bytes")
     if new_instance:
         return _layer("weights", "cold", _NEW_INSTANCE)
+    if caching is False:
+        return _layer("weights", "cold", "SageMaker's data cache was off, and the instance or copy was new")
+    if caching:
+        return _layer("weights", "unknown", "no log line about a download, and SageMaker's data cache was on")
     return _layer("weights", "unknown", "no log line about a download")
 
 

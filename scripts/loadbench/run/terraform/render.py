@@ -44,6 +44,7 @@ class Plan:
     readable_s3_uris: Sequence[str]
     use_hf_token: bool
     accelerators: int
+    enable_caching: bool | None  # SageMaker's data cache; None: nothing is requested
     tags: Mapping[str, str]
 
 

@@ -120,6 +120,23 @@ def test_the_services_reason_for_a_failure_is_kept() -> None:
     assert watching.deployment().ready_s is None
 
 
+def test_cache_settings_that_describe_reports_are_kept_by_their_path() -> None:
+    on = {"Specification": {"ModelName": "m", "DataCacheConfig": {"EnableCaching": True}}}
+    service = Service(
+        [answer("Endpoint", "InService", 1.0, 2.0)],
+        [
+            answer("InferenceComponent", "Creating", 1.0, 1.0),
+            answer("InferenceComponent", "InService", 1.0, 2.0, **on),
+        ],
+    )
+    watching = poller(service, names(component=True), lambda: 1.0)
+    watching.poll()
+    assert watching.deployment().caching is None
+    watching.poll()
+    assert watching.deployment().caches == {"Specification.DataCacheConfig.EnableCaching": True}
+    assert watching.deployment().caching is True
+
+
 def test_a_call_that_is_refused_is_reported_and_retried() -> None:
     service = Service([refused("ThrottlingException"), answer("Endpoint", "InService", 1.0, 2.0)])
     watching = poller(service, names(), lambda: 1.0)

@@ -60,6 +60,7 @@ def make_plan(**changes: Any) -> Plan:
         readable_s3_uris=["s3://models/digest/"],
         use_hf_token=False,
         accelerators=1,
+        enable_caching=None,
         tags={"loadbench:project": "loadbench"},
     )
     return dataclasses.replace(plan, **changes)
@@ -145,6 +146,7 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
         ),
         role_arn="arn:aws:iam::123456789012:role/mine",
         endpoint_kind="inference_component",
+        enable_caching=False,
         use_hf_token=True,
     )
     assert json.loads(render(plan, tmp_path).read_text()) == {
@@ -153,6 +155,7 @@ def test_every_value_of_the_plan_arrives_under_its_name(tmp_path: Path) -> None:
             "accelerators": 1,
             "configuration_name": "c",
             "download_timeout_s": 1800,
+            "enable_caching": False,
             "health_check_timeout_s": 600,
             "inference_component_name": "i",
             "kind": "inference_component",

@@ -141,6 +141,7 @@ def begin(embedded: Embedded, private_dir: Path, path: LoadPath, kind: EndpointK
         readable_s3_uris=[PREFIX],
         use_hf_token=False,
         accelerators=1,
+        enable_caching=None,
         tags={
             "loadbench:project": "loadbench",
             "loadbench:run-id": run_id,
