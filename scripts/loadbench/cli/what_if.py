@@ -1,4 +1,4 @@
-"""The command that simulates a scaling policy: `what-if`."""
+"""The command `what-if`: simulates a scaling policy."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ def _traffic_options(command: Any) -> Any:
             type=click.Choice(["poisson", "even"]),
             default="poisson",
             show_default=True,
-            help="How requests are spread: at random, or evenly.",
+            help="Arrival process: random or evenly spaced.",
         ),
-        click.option("--hours", type=_ABOVE_ZERO, help="How long. Default: 24, of a trace all of it."),
-        click.option("--trace", type=click.Path(path_type=Path), help="Traffic from a CSV file, see below."),
+        click.option("--hours", type=_ABOVE_ZERO, help="Simulated time. Default: 24, or the whole trace."),
+        click.option(
+            "--trace", type=click.Path(path_type=Path), help="Traffic from a CSV file, described above."
+        ),
         click.option(
             "--burst-every-seconds",
             type=_ABOVE_ZERO,
             default=7200.0,
             show_default=True,
-            help="A burst ends every interval of this length.",
+            help="Interval of bursts; each interval ends with one.",
         ),
         click.option(
-            "--burst-seconds", type=_ABOVE_ZERO, default=900.0, show_default=True, help="How long a burst is."
+            "--burst-seconds", type=_ABOVE_ZERO, default=900.0, show_default=True, help="Length of a burst."
         ),
-        click.option("--burst-rate", type=_ABOVE_ZERO, metavar="R", help="Requests a second in a burst."),
-        click.option("--rate", type=click.FloatRange(0, 1e6), metavar="R", help="Requests a second."),
+        click.option("--burst-rate", type=_ABOVE_ZERO, metavar="R", help="Requests per second in a burst."),
+        click.option("--rate", type=click.FloatRange(0, 1e6), metavar="R", help="Requests per second."),
     )
 
 
@@ -55,35 +57,35 @@ def _serving_options(command: Any) -> Any:
             type=_ABOVE_ZERO,
             default=60.0,
             show_default=True,
-            help="A request fails after that, as InvokeEndpoint does.",
+            help="Timeout of a request; InvokeEndpoint has 60.",
         ),
         click.option(
             "--routing",
             type=click.Choice(["least-outstanding", "random"]),
             default="least-outstanding",
             show_default=True,
-            help="To the copy with the fewest requests, or to any.",
+            help="Routing to the copy with the fewest requests, or to a random one.",
         ),
         click.option(
             "--concurrency",
             type=click.IntRange(1, 10_000),
             default=1,
             show_default=True,
-            help="Requests that a copy answers at once.",
+            help="Concurrent requests per copy.",
         ),
         click.option(
             "--request-seconds",
             "requests",
             multiple=True,
             metavar="[METHOD=]SECONDS",
-            help="How long an answer takes. Default: recorded warm requests.",
+            help="Response time. Default: recorded warm requests.",
         ),
         click.option(
             "--cold-start",
             "cold_starts",
             multiple=True,
             metavar="[METHOD=]SECONDS",
-            help="How long a copy takes to start. Default: recorded runs.",
+            help="Time to start a copy. Default: recorded runs.",
         ),
     )
 
@@ -96,33 +98,39 @@ def _scaling_options(command: Any) -> Any:
             type=click.FloatRange(0, 1e6),
             default=300.0,
             show_default=True,
-            help="Seconds from a change to a scale-in.",
+            help="Cooldown before a scale-in, in seconds.",
         ),
         click.option(
             "--scale-out-cooldown",
             type=click.FloatRange(0, 1e6),
             default=300.0,
             show_default=True,
-            help="Seconds from a change to a scale-out.",
+            help="Cooldown before a scale-out, in seconds.",
         ),
-        click.option("--period-seconds", type=_ABOVE_ZERO, help="Default: 60, of concurrency 10."),
-        click.option("--max-copies", type=_COUNT, help="Default: 10."),
-        click.option("--min-copies", type=_COUNT, default=1, show_default=True, help="0: scale to zero."),
-        click.option("--step", "steps", multiple=True, metavar="VALUE:CHANGE", help="Such as 60:+2."),
-        click.option("--target-value", type=_ABOVE_ZERO, help="What target tracking keeps the metric at."),
+        click.option(
+            "--period-seconds", type=_ABOVE_ZERO, help="Metric period. Default: 60; 10 for concurrency."
+        ),
+        click.option("--max-copies", type=_COUNT, help="Most copies. Default: 10."),
+        click.option(
+            "--min-copies", type=_COUNT, default=1, show_default=True, help="Fewest copies; 0 scales to zero."
+        ),
+        click.option(
+            "--step", "steps", multiple=True, metavar="VALUE:CHANGE", help="Scaling step, for example 60:+2."
+        ),
+        click.option("--target-value", type=_ABOVE_ZERO, help="Target of the metric (target tracking)."),
         click.option(
             "--metric",
             type=click.Choice(["invocations", "concurrency"]),
             default="invocations",
             show_default=True,
-            help="A copy's requests a minute, or its requests at once.",
+            help="Requests per minute and copy, or concurrent requests per copy.",
         ),
         click.option(
             "--scaling",
             type=click.Choice(["none", "target-tracking", "step"]),
             default="none",
             show_default=True,
-            help="The policy.",
+            help="Scaling policy.",
         ),
     )
 
@@ -132,22 +140,22 @@ def _scaling_options(command: Any) -> Any:
 @_traffic_options
 @_serving_options
 @_scaling_options
-@click.option("--paths", metavar="METHOD,METHOD", help="Only these loading methods of the recorded runs.")
+@click.option("--paths", metavar="METHOD,METHOD", help="Only recorded runs of these loading methods.")
 @click.option("--model", metavar="ID", help="Only recorded runs of this model.")
-@click.option("--instance-type", metavar="TYPE", help="Only recorded runs of this type; its price otherwise.")
-@click.option("--usd-per-hour", type=click.FloatRange(0, 1e6), help="Price of a copy's instance.")
+@click.option("--instance-type", metavar="TYPE", help="Only recorded runs of this type; also sets the price.")
+@click.option("--usd-per-hour", type=click.FloatRange(0, 1e6), help="Hourly price of a copy's instance.")
 @click.option(
     "--target-p99-wait-seconds",
     type=click.FloatRange(0, 1e6),
     metavar="SECONDS",
-    help="Find the smallest minimum of copies for which 99 of 100 wait no longer.",
+    help="Find the smallest --min-copies with a p99 wait within this.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31),
     default=0,
     show_default=True,
-    help="Draws arrivals, answers and cold starts.",
+    help="Random seed for arrivals, response times and cold starts.",
 )
 @click.option(
     "--repeat",
@@ -155,15 +163,15 @@ def _scaling_options(command: Any) -> Any:
     type=click.IntRange(1, 1000),
     default=5,
     show_default=True,
-    help="Simulations, each with a seed of its own; intervals come from them.",
+    help="Number of simulations, each with its own seed; several give intervals.",
 )
 @FORMAT_OPTION
-@click.option("--chart", type=click.Path(path_type=Path), help="Write the first simulation's chart (SVG).")
+@click.option("--chart", type=click.Path(path_type=Path), help="Write a chart of the first simulation (SVG).")
 @click.option(
     "--export",
     "export_to",
     type=click.Path(path_type=Path),
-    help="Write mean and deviation of the loading delay, for other simulators (JSON).",
+    help="Write mean and standard deviation of the loading delay, for other simulators (JSON).",
 )
 @verbosity_options
 def what_if(
@@ -179,12 +187,12 @@ def what_if(
 ) -> None:
     """Simulate traffic and scaling with each method's cold starts.
 
-    Nothing is deployed. Cold starts and answering times are those of the recorded RUNS (default: all that are
-    like the newest one), or what --cold-start and --request-seconds say: seconds, several of them
-    (95,120,110: each as likely), lognormal:MEAN,DEVIATION or exponential:MEAN.
+    Nothing is deployed. Cold starts and response times are taken from the recorded RUNS (default: all that
+    match the newest one) or from --cold-start and --request-seconds: one number of seconds, several
+    (95,120,110: equally likely), lognormal:MEAN,STDDEV or exponential:MEAN.
 
-    A trace is a CSV file with a heading: time_s alone (a row a request), or time_s,requests_per_s (the rate
-    from then on).
+    A trace is a CSV file with a header line: time_s (one row per request), or time_s,requests_per_s (the rate
+    from that time on).
 
     \b
     Examples:
@@ -234,17 +242,19 @@ def what_if(
 
 
 def _notice(known: list[Recorded]) -> str:
-    """What the figures are not."""
+    """The limits of the figures."""
     if not known:
-        return "Simulated from figures that were given, not measured."
-    where = ", of the embedded AWS and not of AWS" if any(item.is_local for item in known) else ""
+        return "Simulated from given figures, not from measurements."
+    where = " on the embedded AWS, not on AWS" if any(item.is_local for item in known) else ""
     return f"Simulated from recorded runs{where}."
 
 
 def _check_paths(paths: str | None) -> None:
     unknown = [name for name in (paths or "").split(",") if paths and name.strip() not in LOAD_PATHS]
     if unknown:
-        raise click.BadParameter(f"unknown loading method {unknown[0]!r}; known are {', '.join(LOAD_PATHS)}")
+        raise click.BadParameter(
+            f"unknown loading method {unknown[0]!r}; known methods: {', '.join(LOAD_PATHS)}"
+        )
 
 
 def _price_of(instance_type: str) -> float | None:

@@ -1,1 +1,1 @@
-"""What a scaling policy does with a traffic: simulated, before anything is paid for (docs/what-if.md)."""
+"""Simulation of a scaling policy under a given traffic, without deploying anything (docs/what-if.md)."""

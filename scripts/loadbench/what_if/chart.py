@@ -1,4 +1,4 @@
-"""Traffic, copies and waiting over the simulated time, one line a loading method."""
+"""Traffic, copies and waiting over the simulated time, one curve per loading method."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ Points = list[tuple[float, float]]
 
 
 def timeline(days: Sequence[Day], width: int = WIDE) -> Drawing:
-    """Requests, copies, waiting and failures, below one another on one time axis."""
+    """Panels for requests, copies, waiting and failures on a shared time axis."""
     names = [outcome.load_path for outcome, _ in days]
     traces = [trace for _, trace in days]
     duration_s = max(trace.duration_s for trace in traces)
     across = Scale(0, duration_s, _LEFT, width - 16)
     panels = [
-        ("requests a second", [("plain", _rate(traces[0]))]),
+        ("requests per second", [("plain", _rate(traces[0]))]),
         ("copies in service", _curves(_copies, traces)),
-        ("longest wait in seconds, of answered requests", _curves(_longest_wait, traces)),
-        ("requests that fail, a minute", _curves(_failures, traces)),
+        ("longest wait of answered requests, in seconds", _curves(_longest_wait, traces)),
+        ("failed requests per minute", _curves(_failures, traces)),
     ]
     bottom = _TOP + len(panels) * (_PANEL + _GAP)
     drawing = Drawing(
         width,
         bottom + 26,
         "Requests, copies, waiting and failures over the simulated time",
-        f"{', '.join(names)}: the table has the figures.",
+        f"{', '.join(names)}. The table lists the figures.",
     )
     _legend(drawing, names)
     for number, (title, curves) in enumerate(panels, 1):
@@ -56,7 +56,7 @@ def _curves(points_of: Callable[[Trace], Points], traces: Sequence[Trace]) -> li
 def _panel(
     drawing: Drawing, title: str, curves: Sequence[tuple[str, Points]], across: Scale, bottom: float
 ) -> None:
-    """One quantity on its own scale, from zero."""
+    """One quantity on its own scale, starting at zero."""
     highest = max((value for _, curve in curves for _, value in curve), default=0) or 1.0
     up = Scale(0, highest * 1.08, bottom, bottom - _PANEL)
     drawing.text(0, bottom - _PANEL - 8, title, "head plain")
@@ -90,7 +90,7 @@ def _copies(trace: Trace) -> Points:
 
 
 def _longest_wait(trace: Trace) -> Points:
-    """The longest wait of the requests that came in each part of the time and were answered."""
+    """The longest wait of answered requests, by the interval in which they arrived."""
     waits_s, edges = np.where(np.isfinite(trace.waits_s), trace.waits_s, 0.0), _edges(trace)
     places = np.searchsorted(trace.arrivals_s, edges).tolist()
     longest_s = [float(waits_s[first:last].max(initial=0.0)) for first, last in itertools.pairwise(places)]
@@ -103,7 +103,7 @@ def _failures(trace: Trace) -> Points:
 
 
 def _stairs(starts_s: Sequence[float], values: Sequence[float], end_s: float) -> Points:
-    """A value until the next one begins."""
+    """A step curve: each value holds until the next one starts."""
     ends_s = [*starts_s[1:], end_s]
     return [
         (at_s, value)

@@ -1,4 +1,4 @@
-"""How long something takes, as a distribution that can be drawn from: cold starts, requests."""
+"""Distributions of durations (cold starts, requests) that samples are drawn from."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from loadbench.errors import UsageError
 
 Seconds = NDArray[np.float64]
-_WRITTEN = "Write 95, or 95,120,110 (each as likely), lognormal:MEAN,DEVIATION, exponential:MEAN, constant:S."
+_WRITTEN = "Use 95, 95,120,110 (equally likely), lognormal:MEAN,STDDEV, exponential:MEAN or constant:SECONDS."
 
 
 class Distribution(BaseModel):
-    """Seconds of one kind; `values` are drawn again as they are, each as likely as the others."""
+    """A distribution of seconds; recorded values (`values_s`) are resampled with equal probability."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,27 +29,27 @@ class Distribution(BaseModel):
     source: str = "as given"
 
     def draw(self, generator: np.random.Generator, count: int) -> Seconds:
-        """So many independent draws, in seconds."""
+        """`count` independent draws, in seconds."""
         if self.kind == "exponential":
             return generator.exponential(self.mean_s, count)
         if self.kind == "lognormal":
-            # The parameters of the logarithm that give this mean and deviation (log-normal moments).
+            # Parameters of the logarithm that give this mean and standard deviation (log-normal moments).
             variance = math.log1p((self.deviation_s / self.mean_s) ** 2)
             return generator.lognormal(math.log(self.mean_s) - variance / 2, math.sqrt(variance), count)
         return generator.choice(np.asarray(self.values_s), count)
 
     @property
     def words(self) -> str:
-        """What it is, for people."""
+        """Human-readable description."""
         if self.kind != "values":
-            return f"{self.kind}, mean {self.mean_s:.4g} s, deviation {self.deviation_s:.3g} s"
+            return f"{self.kind}, mean {self.mean_s:.4g} s, standard deviation {self.deviation_s:.3g} s"
         if len(self.values_s) == 1:
             return f"{self.mean_s:.4g} s"
         return f"mean {self.mean_s:.4g} s of {len(self.values_s)} values"
 
 
 def from_values(values_s: Sequence[float], source: str = "as given") -> Distribution:
-    """The values themselves. The deviation is the sample's, 0 of a single value."""
+    """An empirical distribution with the sample standard deviation (0 for a single value)."""
     deviation_s = float(np.std(values_s, ddof=1)) if len(values_s) > 1 else 0.0
     return Distribution(
         kind="values",
@@ -61,14 +61,14 @@ def from_values(values_s: Sequence[float], source: str = "as given") -> Distribu
 
 
 def parse_distribution(text: str) -> Distribution:
-    """A distribution as it is written on the command line. UsageError where it is none."""
+    """Parse a distribution given on the command line. Raises UsageError if it is invalid."""
     kind, numbers = re.fullmatch(r"(?:([a-z]+):)?(.*)", text.strip(), re.S).groups()  # type: ignore[union-attr]
     try:
         values = [float(part) for part in numbers.split(",")]
     except ValueError:
         values = []
     if not values or not all(0 <= value < 1e7 for value in values):
-        raise UsageError(f"{text!r} is no distribution of seconds", remedy=_WRITTEN)
+        raise UsageError(f"{text!r} is not a valid distribution of seconds", remedy=_WRITTEN)
     match kind, values:
         case None, _:
             return from_values(values)
@@ -78,4 +78,4 @@ def parse_distribution(text: str) -> Distribution:
             return Distribution(kind="exponential", mean_s=mean_s, deviation_s=mean_s)
         case "lognormal", [mean_s, deviation_s] if mean_s > 0:
             return Distribution(kind="lognormal", mean_s=mean_s, deviation_s=deviation_s)
-    raise UsageError(f"{text!r} is no distribution of seconds", remedy=_WRITTEN)
+    raise UsageError(f"{text!r} is not a valid distribution of seconds", remedy=_WRITTEN)

@@ -1,4 +1,4 @@
-"""Figures of simulated days: waiting, failures, copies, money; the smallest number of warm copies."""
+"""Results of simulations: waiting, failures, copies and cost; the smallest number of warm copies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Model(BaseModel):
 
 
 class Figure(_Model):
-    """A mean over the repeats with its 95 % interval; the value is None if requests of that rank fail."""
+    """A mean over the repeats with its 95 % interval; `value` is None if requests of that rank fail."""
 
     value: float | None
     low: float | None = None
@@ -34,7 +34,7 @@ class Figure(_Model):
 
 
 class Outcome(_Model):
-    """What one loading method gives. A request that fails counts as one that waits for ever."""
+    """The result of one loading method. A failed request counts as an infinite wait."""
 
     load_path: str
     cold_start: Distribution
@@ -43,22 +43,24 @@ class Outcome(_Model):
     requests_per_day: Figure
     timed_out_per_day: Figure
     without_copy_per_day: Figure
-    waited_share: Figure = Field(description="requests that waited for a millisecond and more, or failed")
-    mean_wait_s: Figure = Field(description="of the requests that were answered")
-    wait_s: dict[str, Figure] = Field(description="p50, p90, p95, p99: nearest rank")
-    mean_copies: Figure = Field(description="paid for: in service, starting or stopping")
+    waited_share: Figure = Field(
+        description="share of requests that waited at least one millisecond or failed"
+    )
+    mean_wait_s: Figure = Field(description="mean wait of answered requests")
+    wait_s: dict[str, Figure] = Field(description="p50, p90, p95 and p99, by nearest rank")
+    mean_copies: Figure = Field(description="copies paid for: in service, starting or stopping")
     most_copies: int
     cold_starts_per_day: Figure
-    usd_per_day: Figure | None = Field(description="None where no price is known")
+    usd_per_day: Figure | None = Field(description="null if no price is known")
 
     @property
     def failed_per_day(self) -> float:
-        """Requests that were not answered."""
+        """Requests per day that were not answered."""
         return (self.timed_out_per_day.value or 0.0) + (self.without_copy_per_day.value or 0.0)
 
 
 class Needed(_Model):
-    """The smallest minimum of copies with a 99th percentile of waiting within the target; None: no number."""
+    """The smallest minimum number of copies whose p99 wait is within the target; None if there is none."""
 
     load_path: str
     target_p99_wait_s: float
@@ -67,7 +69,7 @@ class Needed(_Model):
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that the loading methods have in common."""
+    """What all loading methods of a simulation share."""
 
     traffic: Traffic
     arrivals: Arrivals
@@ -79,7 +81,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Loading:
-    """One loading method: how long its copies take to start, and its requests where they are its own."""
+    """One loading method: its cold starts, its response times and the price of its instance."""
 
     load_path: str
     cold_start: Distribution
@@ -91,9 +93,9 @@ Day = tuple[Outcome, Trace]
 
 
 def play(scenario: Scenario, loading: Loading) -> Day:
-    """Every repeat of a scenario with one loading method; the first one's trace, for the chart.
+    """Simulate every repeat of a scenario with one loading method; keeps the first trace for the chart.
 
-    The same seed gives every method the same arrivals. ValueError where no request comes.
+    The same seed gives every method the same arrivals. Raises ValueError if no request arrives.
     """
     traces = []
     serving = replace(scenario.serving, request=loading.request)
@@ -115,9 +117,9 @@ def find_min_copies(
     target_p99_wait_s: float,
     meets: Callable[[Outcome], bool] | None = None,
 ) -> Needed:
-    """The smallest minimum of copies that meets the target, by bisection on the same seeds.
+    """Find the smallest minimum number of copies that meets the target, by bisection on the same seeds.
 
-    Bisection takes for granted that more copies never make the waiting longer.
+    Bisection assumes that more copies never increase waiting.
     """
     meets = meets or (lambda outcome: meets_target(outcome, target_p99_wait_s))
 
@@ -125,7 +127,7 @@ def find_min_copies(
         policy = scenario.policy.model_copy(update={"min_copies": count})
         return play(replace(scenario, policy=policy), loading)[0]
 
-    low, high = 0, scenario.policy.max_copies  # one more than `low` may do, `high` does if any does
+    low, high = 0, scenario.policy.max_copies  # the answer is above `low`, and at most `high` if there is one
     best = outcome_of(high)
     if not meets(best):
         return Needed(load_path=loading.load_path, target_p99_wait_s=target_p99_wait_s, outcome=None)
@@ -140,7 +142,7 @@ def find_min_copies(
 
 
 def meets_target(outcome: Outcome, target_p99_wait_s: float) -> bool:
-    """Whether 99 of 100 requests wait no longer, those that fail counted as waiting for ever."""
+    """Whether the p99 wait is within the target; failed requests count as infinite waits."""
     value = outcome.wait_s["p99"].value
     return value is not None and value <= target_p99_wait_s
 
@@ -174,7 +176,7 @@ def _outcome(scenario: Scenario, loading: Loading, traces: Sequence[Trace]) -> O
 
 
 def _at_rank(sorted_s: Seconds, share: float) -> float:
-    """The value that this share of the requests does not exceed (nearest rank); 0 of none."""
+    """The percentile by nearest rank; 0 if there are no values."""
     return float(sorted_s[math.ceil(share * len(sorted_s)) - 1]) if len(sorted_s) else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Cold starts and requests of the runs that are recorded, a loading method at a time."""
+"""Cold starts and response times of recorded runs, by loading method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadbench.what_if.distributions import Distribution, from_values
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the runs of one loading method say; `request` is None if none was answered."""
+    """Recorded figures of one loading method; `request` is None if no request was answered."""
 
     load_path: str
     cold_start: Distribution
@@ -34,10 +34,10 @@ def recorded_loading(
     model: str | None,
     instance_type: str | None,
 ) -> list[Recorded]:
-    """Of the runs named, or without names of all that are like the newest one: same model and instance type.
+    """Figures of the named runs, by default of all with the newest run's model, instance type and target.
 
-    Where copies were added to a run's endpoint, their times are taken: that is what scaling out waits for.
-    UsageError where there is none.
+    If copies were added to a run's endpoint, their times are used, because scaling out waits for those.
+    Raises UsageError if there are no such runs.
     """
     if names:
         points = [point_of(record) for record in recorded_runs(results_dir, names)]
@@ -53,14 +53,14 @@ def recorded_loading(
     ]
     if not usable:
         raise UsageError(
-            "no recorded run says how long a cold start takes here",
-            remedy="Make one with `make compare`, or say it: --cold-start standard=632 --cold-start fast=590",
+            "no recorded runs match, so there are no cold starts to simulate",
+            remedy="Record some with `make compare`, or pass --cold-start standard=632 --cold-start fast=590",
         )
     newest = max(usable, key=lambda point: point.started_s)
     alike = [point for point in usable if names or _likeness(point) == _likeness(newest)]
     if len({_likeness(point) for point in alike}) > 1:
         raise UsageError(
-            "the runs named are of several models, instance types or targets",
+            "the named runs have different models, instance types or targets",
             remedy="Choose with --model or --instance-type, or name other runs.",
         )
     found = dict.fromkeys(point.path for point in alike)

@@ -1,4 +1,4 @@
-"""What a simulation found: rows side by side, JSON, and what other simulators take."""
+"""The result of a simulation as a table and as JSON, and the export for other simulators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAILS = "fails"  # instead of a waiting time
 
 
 class WhatIf(BaseModel):
-    """A finished simulation. Everything that is shown is made from this."""
+    """A finished simulation, the source of every output format."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,14 +29,14 @@ class WhatIf(BaseModel):
     repeats: int
     outcomes: list[Outcome]
     needed: list[Needed] = Field(default_factory=list)
-    notice: str = Field(description="what the figures are not")
+    notice: str = Field(description="limits of the figures")
 
 
 def assumptions(result: WhatIf) -> list[str]:
-    """What was simulated, a line each."""
+    """The simulated scenario, one assumption per line."""
     hours = f"{result.duration_s / 3600:.4g} h"
     repeats = (
-        f"{result.repeats} times with seeds from {result.seed} on"
+        f"{result.repeats} times with seeds starting at {result.seed}"
         if result.repeats > 1
         else f"seed {result.seed}"
     )
@@ -45,48 +45,49 @@ def assumptions(result: WhatIf) -> list[str]:
         f"Scaling: {result.policy}. {result.serving}.",
     ]
     lines += [
-        f"{outcome.load_path}: a copy starts in {outcome.cold_start.words} ({outcome.cold_start.source}), "
-        f"a request takes {outcome.request.words} ({outcome.request.source})."
+        f"{outcome.load_path}: cold start {outcome.cold_start.words} ({outcome.cold_start.source}), "
+        f"response time {outcome.request.words} ({outcome.request.source})."
         for outcome in result.outcomes
     ]
     return [*lines, result.notice]
 
 
 def columns(result: WhatIf) -> list[str]:
-    """The heading: what, then every loading method."""
+    """Column headings: one column for the labels, then one per loading method."""
     return ["", *(outcome.load_path for outcome in result.outcomes)]
 
 
 def rows(result: WhatIf) -> list[list[str]]:
-    """A row a figure, all loading methods side by side."""
+    """One row per figure, one column per loading method."""
     found = result.outcomes
     table = [
-        _row("requests a day", found, lambda o: _count(o.requests_per_day)),
-        _row("fail: no copy in service", found, lambda o: _count(o.without_copy_per_day)),
-        _row("fail: not answered in time", found, lambda o: _count(o.timed_out_per_day)),
-        _row("wait at a copy", found, lambda o: f"{100 * (o.waited_share.value or 0):.2f} %"),
+        _row("requests per day", found, lambda o: _count(o.requests_per_day)),
+        _row("failed per day: no copy in service", found, lambda o: _count(o.without_copy_per_day)),
+        _row("failed per day: timed out", found, lambda o: _count(o.timed_out_per_day)),
+        _row("requests that wait or fail", found, lambda o: f"{100 * (o.waited_share.value or 0):.2f} %"),
         _row("mean wait", found, lambda o: _wait(o.mean_wait_s)),
     ]
     for name in found[0].wait_s if found else ():
-        table.append(_row(f"wait, {name[1:]} of 100 within", found, _wait_at(name)))
+        table.append(_row(f"{name} wait", found, _wait_at(name)))
     table += [
-        _row("cold starts a day", found, lambda o: _count(o.cold_starts_per_day)),
-        _row("copies, mean", found, lambda o: _number(o.mean_copies)),
-        _row("copies, most", found, lambda o: f"{o.most_copies:,}"),
-        _row("USD a day", found, lambda o: _usd(o.usd_per_day)),
+        _row("cold starts per day", found, lambda o: _count(o.cold_starts_per_day)),
+        _row("mean copies", found, lambda o: _number(o.mean_copies)),
+        _row("maximum copies", found, lambda o: f"{o.most_copies:,}"),
+        _row("USD per day", found, lambda o: _usd(o.usd_per_day)),
     ]
     if result.needed:
         target = f"{result.needed[0].target_p99_wait_s:g} s"
         best = [item.outcome for item in result.needed]
         table.append(
-            [f"minimum of copies for {target}", *(f"{o.min_copies:,}" if o else "none" for o in best)]
+            [f"minimum copies for p99 wait ≤ {target}", *(f"{o.min_copies:,}" if o else "none" for o in best)]
         )
-        table.append(["its USD a day", *(_usd(o.usd_per_day) if o else formatting.MISSING for o in best)])
+        costs = [_usd(o.usd_per_day) if o else formatting.MISSING for o in best]
+        table.append(["USD per day with that minimum", *costs])
     return table
 
 
 def export(result: WhatIf) -> str:
-    """The loading delay as other simulators take it: mean and standard deviation in seconds, by method."""
+    """Mean and standard deviation of the loading delay in seconds, by method (JSON for other simulators)."""
     delays = [
         {
             "load_path": outcome.load_path,

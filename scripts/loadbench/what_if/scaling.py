@@ -1,9 +1,10 @@
-"""When a policy changes the number of copies, as Application Auto Scaling does. Pure functions of figures.
+"""When a policy changes the number of copies, modelled on Application Auto Scaling. Pure computation.
 
-Target tracking: the metric above its target in three periods in a row scales out to what the target needs;
-below nine tenths of it in fifteen, it scales in (docs/facts/sagemaker.md#application-auto-scaling). Steps: an
-alarm on the same metric adds or takes away a fixed number. No change begins while another one is under way,
-nor before the cooldown since the last one began. From zero copies, a request that found none adds one.
+Target tracking: after three consecutive periods with the metric above its target, it scales out to the
+number of copies that the target needs; after fifteen below nine tenths of the target, it scales in
+(docs/facts/sagemaker.md#application-auto-scaling). Step policies: an alarm on the same metric adds or
+removes a fixed number of copies. A change starts only if none is in progress and the cooldown, counted from
+the start of the last change, has passed. With zero copies, a request that finds no copy adds one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PERIODS_S: dict[Metric, float] = {"invocations": 60.0, "concurrency": 10.0}
 
 
 class Step(BaseModel):
-    """So many copies more from this value of the metric on; fewer (a negative change) up to this value."""
+    """Adds `change` copies at or above `value` of the metric; a negative change removes at or below it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +35,7 @@ class Step(BaseModel):
 
 
 class Policy(BaseModel):
-    """A scaling policy. `invocations`: requests a copy and minute; `concurrency`: those at a copy at once."""
+    """A scaling policy. Its metric is invocations per minute and copy, or concurrent requests per copy."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,10 +51,11 @@ class Policy(BaseModel):
 
     @property
     def words(self) -> str:
-        """What it does, for people."""
+        """Human-readable description."""
         if self.kind == "none":
-            return f"always {self.min_copies} copies"
-        what = "requests a minute and copy" if self.metric == "invocations" else "requests at a copy at once"
+            return f"none, copies: {self.min_copies}"
+        invocations = self.metric == "invocations"
+        what = "requests per minute and copy" if invocations else "concurrent requests per copy"
         rule = (
             f"{self.target_value:g} {what}"
             if self.kind == "target-tracking"
@@ -63,7 +65,7 @@ class Policy(BaseModel):
 
 
 class Scaler:
-    """What a policy has seen since its last change, and when that was."""
+    """The metric values since the last change, and the time of that change."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -71,9 +73,10 @@ class Scaler:
         self._changed_s = -math.inf
 
     def wanted(self, now_s: float, copies: int, per_copy: float, failed: int, *, busy: bool) -> int:
-        """How many copies there are to be after a period that has just ended.
+        """The desired number of copies after the period that has just ended.
 
-        `per_copy` is its metric, `failed` the requests that found no copy, `busy` a change that is under way.
+        `per_copy` is the period's metric, `failed` the number of requests that found no copy, `busy` whether
+        a change is in progress.
         """
         policy = self._policy
         self._values.append(per_copy)
@@ -85,7 +88,7 @@ class Scaler:
         if wanted == copies or now_s - self._changed_s < cooldown_s:
             return copies
         self._changed_s = now_s
-        self._values.clear()  # figures per copy say nothing of another number of copies
+        self._values.clear()  # values per copy are not comparable after a change of the number of copies
         return wanted
 
     def _asked(self, copies: int, failed: int) -> int:
@@ -104,7 +107,7 @@ class Scaler:
         return copies
 
     def _step(self, high: float, low: float) -> int:
-        """The change of the furthest step that the metric has passed, 0 for none."""
+        """The change of the most extreme step whose threshold is crossed, 0 if there is none."""
         up = [step for step in self._policy.steps if step.change > 0 and high >= step.value]
         down = [step for step in self._policy.steps if step.change < 0 and low <= step.value]
         if up:

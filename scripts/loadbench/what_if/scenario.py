@@ -1,4 +1,4 @@
-"""From the options of the command to a scenario: all that is wrong is said at once."""
+"""Builds a scenario from the command's options, and reports all invalid options together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS_PER_HOUR = 3600
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line said. None if nothing was said and the default depends on something else."""
+    """The command's options. None: not given, and the default depends on other options."""
 
     rate: float | None
     burst_rate: float | None
@@ -52,12 +52,12 @@ class Options:
 
 @dataclass
 class Problems:
-    """Everything that is wrong with the options, found in one go."""
+    """Collects the errors of all options, to raise them together."""
 
     found: list[LoadbenchError] = field(default_factory=list)
 
     def attempt(self, make: Callable[[], _Made]) -> _Made | None:
-        """What `make` makes; None, and the error kept, where it raises one."""
+        """Return the result of `make()`; if it raises, keep the error and return None."""
         try:
             return make()
         except LoadbenchError as error:
@@ -65,11 +65,11 @@ class Problems:
             return None
 
     def add(self, message: str, remedy: str) -> None:
-        """One more."""
+        """Add an error."""
         self.found.append(UsageError(message, remedy=remedy))
 
     def raise_any(self) -> None:
-        """UsageError with all of them, a line each."""
+        """Raise a UsageError with one line per error, if there are any."""
         if not self.found:
             return
         remedies = dict.fromkeys(error.remedy for error in self.found if error.remedy)
@@ -81,9 +81,9 @@ class Problems:
 def make_scenario(
     options: Options, recorded: Callable[[], Sequence[Recorded]]
 ) -> tuple[Scenario, list[Loading]]:
-    """What is simulated, and the loading methods; `recorded` is asked for what the options leave open.
+    """The scenario and its loading methods; calls `recorded` if the options do not give all durations.
 
-    Raises UsageError with everything that is wrong.
+    Raises UsageError with every invalid option.
     """
     problems = Problems()
     traffic = problems.attempt(lambda: _traffic(options))
@@ -94,7 +94,7 @@ def make_scenario(
     if "" in cold_starts:
         given["copy"] = cold_starts[""]
     known: Sequence[Recorded] = ()
-    # Without records the command uses only its options; without either there is nothing to simulate.
+    # Records are read only if the options leave something open; raises if neither gives the durations.
     if not problems.found and (not given or not requests):
         known = problems.attempt(recorded) or ()
     loadings = [
@@ -109,11 +109,12 @@ def make_scenario(
 
 
 def serving_words(serving: Serving) -> str:
-    """How a copy serves, for people."""
-    routing = "to the copy with the fewest" if serving.routing == "least-outstanding" else "to any copy"
+    """Human-readable description of how a copy serves requests."""
+    least = serving.routing == "least-outstanding"
+    routing = "the copy with the fewest requests" if least else "a random copy"
     return (
-        f"A copy answers {serving.concurrency} at once; a request goes {routing}, waits there and fails "
-        f"after {serving.timeout_s:g} s"
+        f"Concurrent requests per copy: {serving.concurrency}. A request is sent to {routing}, waits there "
+        f"and fails after {serving.timeout_s:g} s"
     )
 
 
@@ -122,19 +123,20 @@ def _traffic(options: Options) -> Traffic:
     if options.trace is not None:
         if options.rate is not None or options.burst_rate is not None:
             raise UsageError(
-                "--trace goes with neither --rate nor --burst-rate", remedy="Leave one of them out."
+                "--trace cannot be combined with --rate or --burst-rate", remedy="Remove one of them."
             )
         return read_trace(options.trace, duration_s)
     if options.rate is None:
         raise UsageError(
-            "the traffic is missing", remedy="Say --rate 2 (requests a second), or --trace FILE.csv."
+            "no traffic is given", remedy="Pass --rate 2 (requests per second) or --trace FILE.csv."
         )
     duration_s = duration_s or 24 * SECONDS_PER_HOUR
     if options.burst_rate is None:
         return constant(options.rate, duration_s)
     if options.burst_seconds > options.burst_every_seconds:
         raise UsageError(
-            f"a burst of {options.burst_seconds:g} s does not fit into {options.burst_every_seconds:g} s",
+            f"--burst-seconds {options.burst_seconds:g} is longer than its interval, "
+            f"--burst-every-seconds {options.burst_every_seconds:g}",
             remedy="Shorten --burst-seconds or lengthen --burst-every-seconds.",
         )
     return bursts(
@@ -146,19 +148,21 @@ def _policy(options: Options) -> Policy:
     most = options.max_copies if options.max_copies is not None else max(10, options.min_copies)
     if most < options.min_copies or most < 1:
         raise UsageError(
-            f"at most {most} copies and at least {options.min_copies} do not go together",
+            f"the maximum of {most} copies is below the minimum of {max(1, options.min_copies)}",
             remedy="Raise --max-copies or lower --min-copies.",
         )
     if options.scaling == "target-tracking" and options.target_value is None:
         raise UsageError(
-            "target tracking needs a target",
-            remedy="Say --target-value 30, in requests a minute and copy (concurrency: at once).",
+            "--scaling target-tracking requires --target-value",
+            remedy="Pass --target-value 30 (requests per minute and copy; with --metric concurrency: "
+            "concurrent requests per copy).",
         )
     if (options.scaling == "step") != bool(options.steps):
-        raise UsageError("--scaling step and --step go together", remedy=_STEP)
+        raise UsageError("--scaling step and --step require each other", remedy=_STEP)
     if options.scaling == "none" and options.min_copies == 0:
         raise UsageError(
-            "no copy and no scaling: every request fails", remedy="Raise --min-copies or say --scaling."
+            "with --min-copies 0 and no scaling policy, every request fails",
+            remedy="Raise --min-copies or pass --scaling.",
         )
     return Policy(
         kind=options.scaling,
@@ -174,29 +178,29 @@ def _policy(options: Options) -> Policy:
 
 
 _STEP = (
-    "Write --step 60:+1 --step 120:+3 --step 10:-1: the metric's value, and how many copies more or fewer."
+    "Use --step VALUE:CHANGE (metric value, copies to add or remove): --step 60:+1 --step 120:+3 --step 10:-1"
 )
 
 
 def _step(text: str) -> Step:
     found = re.fullmatch(r"(\d+(?:\.\d+)?):([+-]\d{1,6})", text)
     if found is None or int(found[2]) == 0:
-        raise UsageError(f"--step {text}: no value and change", remedy=_STEP)
+        raise UsageError(f"--step {text}: not of the form VALUE:CHANGE", remedy=_STEP)
     return Step(value=float(found[1]), change=int(found[2]))
 
 
 def _named(texts: Sequence[str], option: str) -> dict[str, Distribution]:
-    """`NAME=SECONDS` texts by name; '' for one without a name. All that are wrong are named."""
+    """Parse `NAME=SECONDS`; the key is '' if no name is given. Raises UsageError with all invalid texts."""
     problems, found = Problems(), dict[str, Distribution]()
     for text in texts:
         name, _, numbers = text.rpartition("=")
         value = problems.attempt(lambda numbers=numbers: parse_distribution(numbers))  # type: ignore[misc]
         if name in found:
-            problems.add(f"{option} {text}: {name or 'this'} was given before", "Give each once.")
+            problems.add(f"{option} {text}: {name or 'the value'} is given twice", "Pass each name once.")
         if value is not None:
             found[name] = value
     if "" in found and len(found) > 1 and option == "--cold-start":
-        problems.add(f"{option}: one without a name among several", f"Write {option} NAME=SECONDS for each.")
+        problems.add(f"{option}: a value has no name", f"With several values, use {option} NAME=SECONDS.")
     problems.raise_any()
     return found
 
@@ -212,8 +216,8 @@ def _loading(
     request = requests.get(name) or requests.get("") or (record.request if record else None)
     if request is None:
         raise UsageError(
-            f"{name}: nothing says how long a request takes",
-            remedy="Say --request-seconds 1.5 (or NAME=…), or record runs with warm requests.",
+            f"{name}: no response time is given or recorded",
+            remedy="Pass --request-seconds 1.5 (or NAME=1.5), or record runs with warm requests.",
         )
     cold_start = cold_starts.get(name) or (record.cold_start if record else None)
     assert cold_start is not None

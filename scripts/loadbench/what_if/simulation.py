@@ -1,7 +1,7 @@
-"""One span of time by its events: requests, copies that start and stop, a policy that looks every period.
+"""Discrete-event simulation: requests, copies that start and stop, a policy evaluated every period.
 
-The events lie in heaps of the standard library. A general framework (SimPy 4.1) was measured at a tenth of
-the requests a second, too slow for ten thousand copies and a day: docs/what-if.md#speed.
+Events are kept in `heapq` heaps. A general framework (SimPy 4.1) was measured at a tenth of the requests per
+second, too slow for a day with ten thousand copies: docs/what-if.md#speed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from loadbench.what_if.distributions import Distribution, Seconds
 from loadbench.what_if.scaling import SECONDS_PER_MINUTE, Policy, Scaler
 
 Routing = Literal["least-outstanding", "random"]
-_CHUNK = 100_000  # requests whose figures are Python numbers at once
+_CHUNK = 100_000  # requests converted to Python numbers at a time
 _COPY_BITS = 22
 _MOST_COPIES = (1 << _COPY_BITS) - 1
 _FOREVER_S = 1e12
-# A departure is one whole number, its time in units of a microsecond before its copy: a heap of these is five
-# times as fast as one of pairs. It decides where requests are sent; waiting times are exact.
+# A departure is encoded as one integer, time (about microseconds) in the high bits, copy in the low bits: a
+# heap of integers is five times as fast as one of pairs. The rounding affects routing only; waits are exact.
 _UNITS_PER_S = 1 << 20
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How a copy serves: `concurrency` requests at once, the others wait at it, each until its time is up."""
+    """How a copy serves: up to `concurrency` requests concurrently; others wait at it until they time out."""
 
     request: Distribution
     concurrency: int = 1
@@ -40,7 +40,7 @@ class Serving:
 
 @dataclass
 class Trace:
-    """What happened. `waits_s` is in the order of the arrivals, infinite for a request that failed."""
+    """The result of a simulation. `waits_s` is in order of arrival, infinite for a failed request."""
 
     duration_s: float
     arrivals_s: Seconds
@@ -50,18 +50,18 @@ class Trace:
     copy_seconds: float
     cold_starts: int
     counts: list[tuple[float, int, int]] = field(repr=False)
-    """(seconds, copies in service, copies that are paid for), each from then on."""
+    """(seconds, copies in service, copies paid for); each entry holds until the next."""
 
 
 def simulate(
     arrivals_s: Seconds, serving: Serving, loading: Distribution, policy: Policy, duration_s: float, seed: int
 ) -> Trace:
-    """Serve the arrivals until `duration_s`, the policy's minimum of copies in service from the start."""
+    """Serve the arrivals until `duration_s`, starting with the policy's minimum of copies in service."""
     return _Simulation(arrivals_s, serving, loading, policy, duration_s, seed).run()
 
 
 class _Simulation:
-    """Copies are numbered as they start. `_load[copy]`: how many requests are at it, -1 once removed."""
+    """Copies are numbered in order of start. `_load[copy]`: the number of its requests, -1 once removed."""
 
     def __init__(
         self,
@@ -74,34 +74,34 @@ class _Simulation:
     ) -> None:
         self._arrivals_s, self._serving, self._policy = arrivals_s, serving, policy
         self._loading, self._duration_s = loading, duration_s
-        # Of their own, so that the same requests come to every policy and every loading method.
+        # Separate generators, so that every policy and loading method gets the same requests.
         request_seed, loading_seed, routing_seed = np.random.SeedSequence(seed).spawn(3)
         self._request_generator = np.random.default_rng(request_seed)
         self._loading_generator = np.random.default_rng(loading_seed)
         self._routing_generator = np.random.default_rng(routing_seed)
         self._scaler = Scaler(policy)
 
-        self._free_s: list[list[float]] = []  # a heap a copy: when each of its places is free
+        self._free_s: list[list[float]] = []  # one heap per copy: when each of its slots is free
         self._load: list[int] = []
-        self._by_load: list[list[int]] = [[]]  # copies in service with so many requests
-        self._place: list[int] = []  # where a copy stands in its list of `_by_load`
-        self._departures: list[int] = []  # time and copy of each as one number, see _UNITS_PER_S
+        self._by_load: list[list[int]] = [[]]  # copies in service, indexed by their number of requests
+        self._place: list[int] = []  # index of a copy in its list of `_by_load`
+        self._departures: list[int] = []  # encoded time and copy, see _UNITS_PER_S
         self._waits_s = array("d")
-        self._next = 0  # arrival
+        self._next = 0  # index of the next arrival
         self._chunk: tuple[list[float], list[float]] = ([], [])
         self._chunk_start = self._chunk_end = 0
 
-        self._events: list[tuple[float, int]] = []  # seconds, what
+        self._events: list[tuple[float, int]] = []  # (seconds, kind of event)
         self._ready = self._starting = self._draining = 0
         self._timed_out = self._without_copy = self._cold_starts = 0
         self._copy_seconds, self._paid_since_s, self._counts = 0.0, 0.0, [(0.0, 0, 0)]
-        self._period_s = 0.0  # when it began
-        self._at_copies = 0  # requests, at its beginning
+        self._period_s = 0.0  # start of the period
+        self._at_copies = 0  # requests at copies, at the start of the period
         self._came = self._left = self._failed = 0
-        self._came_s = self._left_s = 0.0  # sums of times since its beginning
+        self._came_s = self._left_s = 0.0  # sums of arrival and departure times in the period
 
     def run(self) -> Trace:
-        """From the first event to the last."""
+        """Process all events."""
         for _ in range(self._policy.min_copies):
             self._put_in_service(0.0)
         self._counts = [(0.0, self._ready, self._ready)]
@@ -138,7 +138,7 @@ class _Simulation:
         heapq.heappush(self._events, (time_s, what))
 
     def _serve(self, until_s: float) -> None:
-        """Every arrival and departure before `until_s`; the copies in service stay the same until then."""
+        """Process arrivals and departures before `until_s`; the copies in service stay the same."""
         while self._next < self._chunk_end or self._fill_chunk():
             times_s, requests_s = self._chunk
             first = self._next - self._chunk_start
@@ -157,11 +157,11 @@ class _Simulation:
         self._depart(until_s)
 
     def _admit(self, times_s: list[float], requests_s: list[float]) -> None:
-        """Send each request to a copy, where its turn is known at once: no later one goes before it."""
+        """Send each request to a copy. Copies serve in order of arrival, so its start is known at arrival."""
         load, by_load, place, free_s = self._load, self._by_load, self._place, self._free_s
         departures, waits_s, timeout_s = self._departures, self._waits_s, self._serving.timeout_s
         is_random = self._serving.routing == "random"
-        least = 0  # no copy has fewer requests
+        least = 0  # lower bound of the requests at any copy
         for now_s, request_s in zip(times_s, requests_s, strict=True):
             if departures and departures[0] <= int(now_s * _UNITS_PER_S) << _COPY_BITS | _MOST_COPIES:
                 self._depart(now_s)
@@ -184,7 +184,7 @@ class _Simulation:
             if begins_s < now_s:
                 begins_s = now_s
             ends_s = begins_s + request_s
-            if ends_s - now_s > timeout_s:  # given up by then, and worked on until then
+            if ends_s - now_s > timeout_s:  # the client has timed out, the copy is occupied until the timeout
                 self._timed_out += 1
                 waits_s.append(math.inf)
                 ends_s = now_s + timeout_s
@@ -195,7 +195,7 @@ class _Simulation:
             heapq.heappush(departures, int(ends_s * _UNITS_PER_S) << _COPY_BITS | copy)
 
     def _depart(self, until_s: float) -> None:
-        """Requests that leave their copies by `until_s`."""
+        """Process the departures up to `until_s`."""
         departures, load, by_load, place = self._departures, self._load, self._by_load, self._place
         until = int(until_s * _UNITS_PER_S) << _COPY_BITS | _MOST_COPIES
         left = left_units = 0
@@ -219,10 +219,10 @@ class _Simulation:
             if number < len(copies):
                 return copies[number]
             number -= len(copies)
-        raise AssertionError("every copy in service stands in a list")
+        raise AssertionError("a copy in service is in no list")
 
     def _fill_chunk(self) -> bool:
-        """The next requests; False when all have come."""
+        """Load the next chunk of requests; False if there are none left."""
         times_s = self._arrivals_s[self._next : self._next + _CHUNK]
         requests_s = self._serving.request.draw(self._request_generator, len(times_s))
         self._chunk = (times_s.tolist(), requests_s.tolist())
@@ -230,11 +230,11 @@ class _Simulation:
         return len(times_s) > 0
 
     def _end_period(self, now_s: float) -> None:
-        """Hand the period's figures to the policy, and do what it wants."""
+        """Evaluate the policy with the period's metric, and start the change that it requests."""
         length_s = now_s - self._period_s
         if self._policy.metric == "invocations":
             figure = self._came * SECONDS_PER_MINUTE / length_s
-        else:  # the mean number of requests at the copies, from the times at which they came and left
+        else:  # mean number of requests at the copies, from their arrival and departure times
             staying = self._at_copies + self._came - self._left
             figure = staying + (self._left_s - self._came_s) / length_s
         is_busy = self._starting > 0 or self._draining > 0
@@ -265,7 +265,7 @@ class _Simulation:
         self._by_load[0].append(len(self._load) - 1)
 
     def _remove(self, now_s: float) -> None:
-        """Take the copy with the fewest requests out of service; it answers what it was asked."""
+        """Take the copy with the fewest requests out of service; it still answers the requests it has."""
         copies = next(copies for copies in self._by_load if copies)
         copy = copies.pop()
         self._load[copy] = -1
@@ -274,7 +274,7 @@ class _Simulation:
         self._at(max(now_s, *self._free_s[copy]), _DRAINED)
 
     def _note_counts(self, now_s: float) -> None:
-        """From now on there are these copies, and these are paid for: those that start and stop, too."""
+        """Record the copies in service and those paid for, which include starting and stopping ones."""
         paid = self._ready + self._starting + self._draining
         self._copy_seconds += self._counts[-1][2] * (now_s - self._paid_since_s)
         self._paid_since_s = now_s
@@ -282,12 +282,12 @@ class _Simulation:
             self._counts.append((now_s, self._ready, paid))
 
 
-# What happens; at the same moment in this order.
+# Kinds of events, in the order in which simultaneous ones are processed.
 _READY, _DRAINED, _PERIOD = range(3)
 
 
 def _leave(by_load: list[list[int]], place: list[int], copy: int, count: int) -> None:
-    """Take a copy out of its list; the last one takes its place."""
+    """Remove a copy from its list by moving the last one to its index."""
     copies = by_load[count]
     last = copies.pop()
     if last != copy:

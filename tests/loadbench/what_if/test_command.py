@@ -97,22 +97,25 @@ def test_three_mistakes_are_three_sentences() -> None:
     )
     assert "'soon'" in error.message
     assert "'normal:1'" in error.message
-    assert "target tracking needs a target" in error.message
-    assert "the traffic is missing" in error.message
+    assert "requires --target-value" in error.message
+    assert "no traffic is given" in error.message
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--min-copies", "5", "--max-copies", "2"), "do not go together"),
+        (("--min-copies", "5", "--max-copies", "2"), "maximum of 2 copies is below the minimum of 5"),
         (("--min-copies", "0"), "every request fails"),
-        (("--scaling", "step"), "go together"),
-        (("--step", "3:+1"), "go together"),
-        (("--scaling", "step", "--step", "3:1"), "no value and change"),
-        (("--burst-rate", "3", "--burst-seconds", "900", "--burst-every-seconds", "60"), "does not fit"),
-        (("--trace", "t.csv"), "goes with neither"),
-        (("--cold-start", "standard=3"), "was given before"),
-        (("--cold-start", "3"), "without a name"),
+        (("--scaling", "step"), "require each other"),
+        (("--step", "3:+1"), "require each other"),
+        (("--scaling", "step", "--step", "3:1"), "not of the form VALUE:CHANGE"),
+        (
+            ("--burst-rate", "3", "--burst-seconds", "900", "--burst-every-seconds", "60"),
+            "is longer than its interval",
+        ),
+        (("--trace", "t.csv"), "cannot be combined"),
+        (("--cold-start", "standard=3"), "is given twice"),
+        (("--cold-start", "3"), "has no name"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments: tuple[str, ...], words: str) -> None:
