@@ -32,7 +32,7 @@ def confirm_cost(
     if yes:
         return
     click.echo(estimate.text, err=True)
-    confirm("Go on?", abort=True)
+    confirm("Continue?", abort=True)
 
 
 def confirm(question: str, *, abort: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""The command that says when cold starts got slower: `history`."""
+"""The command `history`: cold starts over time."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _DEFAULT_LIMIT_PERCENT = 10.0
     "limit_percent",
     type=click.FloatRange(min=0),
     metavar="PERCENT",
-    help="Exit 1 where a newest level is slower than the one before by more than this.",
+    help="Exit with 1 if a newest level is slower than the previous one by more than this.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page goes.  [default: results/history.html]",
+    help="Path of the page.  [default: results/history.html]",
 )
 @click.option("--openmetrics", is_flag=True, help="Print OpenMetrics text for a scraper.")
 @click.option(
@@ -60,8 +60,9 @@ def history(
 ) -> None:
     """Show cold starts over time, and since when they are slower.
 
-    Every configuration is a series: medians with intervals, versions as marks, changes of level with their
-    dates. Finding a change takes ten runs. The method and its false-alarm rate are in docs/history.md.
+    Every configuration is a series. The page shows medians with intervals, version changes, and changes of
+    level with their dates. Detecting a change takes ten runs. docs/history.md describes the method and its
+    false-alarm rate.
 
     \b
     Examples:
@@ -79,7 +80,7 @@ def history(
     from loadbench.results.run_record import write_atomically
 
     if as_json and openmetrics:
-        raise UsageError("--json and --openmetrics print two formats", remedy="Ask for one of them.")
+        raise UsageError("--json and --openmetrics cannot be combined", remedy="Remove one of them.")
     results_dir = Workspace.here().results_dir
     found, unreadable = history_of(results_dir)
     found = _chosen(found, path=path, model=model, instance_type=instance_type, target=target)
@@ -98,13 +99,13 @@ def history(
     else:
         _show(found, page)
     if in_browser and found.series and click.launch(str(page)) != 0:
-        click.echo(f"No browser could be started; open {page}", err=True)
+        click.echo(f"Could not start a browser; open {page}", err=True)
     if limit_percent is not None:
         _require_not_slower(found, limit_percent)
 
 
 def _chosen(found: History, **wanted: str | None) -> History:
-    """The series that the options ask for; comparisons are kept where they have that model and type."""
+    """The series that match the options, and the comparisons that match model and instance type."""
 
     def fits(series: Series) -> bool:
         has = {
@@ -127,7 +128,7 @@ def _chosen(found: History, **wanted: str | None) -> History:
     if found.series and not series:
         names = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in wanted.items() if value)
         raise UsageError(
-            f"no run in this folder has {names}", remedy="loadbench list --runs shows what is recorded."
+            f"no recorded run matches {names}", remedy="List recorded runs with loadbench list --runs."
         )
     return found.model_copy(update={"series": series, "comparisons": comparisons})
 
@@ -160,16 +161,16 @@ def _show(found: History, page: Path) -> None:
         if series.newest and series.newest.change:
             click.echo(f"\n{series.title}:\n  {series.words}")
     if any(series.emulated for series in found.series):
-        click.echo("\nemulated: local emulation, not AWS timings")
+        click.echo("\nemulated: timings of a local emulation, not of AWS")
     click.echo(f"\nPage with charts: {page}")
 
 
 def _require_not_slower(found: History, limit_percent: float) -> None:
-    """RunError where a series' newest level is slower than the one before by more than the limit."""
+    """Raises RunError if a series' newest level is slower than its previous one by more than the limit."""
     slower = [series for series in found.series if series.slowdown_percent > limit_percent]
     if slower:
         raise RunError(
             f"slower by more than --max-slowdown-percent {limit_percent:g}: "
             + "; ".join(f"{series.title}, {series.words}" for series in slower),
-            remedy="history.html shows the runs: compare some of before with some of after.",
+            remedy="history.html lists the runs; compare runs from before the change with runs after it.",
         )

@@ -87,7 +87,7 @@ def _confirm(context: RunContext, load_paths: list[LoadPath], deploy: bool, keep
     until = "until you remove it" if keep else "until it is removed minutes later"
     for load_path in load_paths:
         click.echo(f"{load_path}: {cost_of_copy(context, load_path)}, {until}.", err=True)
-    confirm("Go on?", abort=True)
+    confirm("Continue?", abort=True)
 
 
 def _show(scaled: list[ScaledRun], as_json: bool) -> None:

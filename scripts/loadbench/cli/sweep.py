@@ -1,4 +1,4 @@
-"""The command that runs many configurations: `sweep`."""
+"""The command `sweep`: runs many configurations."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
 def sweep(plan_file: Path, target: str | None, resume: bool, dry_run: bool, yes: bool, form: str) -> None:
     """Run many configurations within a budget, and rank them.
 
-    Loading methods x instance types x models x settings. PLAN is a YAML file, explained in docs/sweep.md.
-    Each cell is an ordinary run, removed again; it stops as soon as it is decided by a rule that is fixed
-    before. A run starts only if the budget is kept even at its worst.
+    Runs loading methods x instance types x models x settings. PLAN is a YAML file, described in
+    docs/sweep.md. Each run of a cell is an ordinary run, removed afterwards. A cell gets no further runs once
+    a stopping rule, fixed before the first run, has decided it. A run starts only if the budget allows its
+    worst case.
 
     \b
     Examples:
@@ -78,7 +79,7 @@ def sweep(plan_file: Path, target: str | None, resume: bool, dry_run: bool, yes:
     context = open_context(config, make_ui())
     if config.target == "aws" and not yes:
         click.echo(_describe(plan, record, cells), err=True)
-        confirm("Go on?", abort=True)
+        confirm("Continue?", abort=True)
     try:
         _run(context, plan, record, cells, target)
     finally:
@@ -89,7 +90,7 @@ def sweep(plan_file: Path, target: str | None, resume: bool, dry_run: bool, yes:
     if not any(item.times_s for item in result.ranked):
         raise RunError(
             f"no run of the sweep succeeded: {result.sweep.ended_because}",
-            remedy=f"Read {page.parent / 'runs'}.",
+            remedy=f"See the logs in {page.parent / 'runs'}.",
         )
 
 
@@ -126,7 +127,7 @@ def _run(
 @method_options
 @click.option("--pair", "pair_json", required=True)
 def sweep_run(load_path: str, pair_json: str, **options: Any) -> None:
-    """One run of a sweep: an ordinary run that is removed again. The sweep holds the locks.
+    """One run of a sweep: an ordinary run, removed afterwards. The sweep holds the locks.
 
     \b
     Examples:
@@ -158,7 +159,7 @@ def _new_record(plan: Plan, cells: dict[str, Cell], config: Config) -> SweepReco
 
 
 def _describe(plan: Plan, record: SweepRecord, cells: dict[str, Cell]) -> str:
-    """What will be run, in which order, and at most for how much."""
+    """The cells, the order of the first round and the worst-case cost."""
     from loadbench.run.sweep.execute import worst_of_all
     from loadbench.run.sweep.schedule import round_slots
 
@@ -166,13 +167,13 @@ def _describe(plan: Plan, record: SweepRecord, cells: dict[str, Cell]) -> str:
     order = round_slots(record, 0, [cell.name for cell in record.cells])
     place = "the embedded AWS, which charges nothing" if record.target == "local" else record.region
     lines = [
-        f"{len(cells)} cells on {place}, at most {plan.side_by_side} at once; the first round:",
+        f"{len(cells)} cells on {place}, concurrent runs: {plan.side_by_side}. First round:",
         *(f"  {number}. {slot.cell}" for number, slot in enumerate(order, 1)),
-        f"{plan.rule.least_rounds} to {plan.rule.most_rounds} rounds, until every cell is decided; controls:",
+        f"{plan.rule.least_rounds} to {plan.rule.most_rounds} rounds, until every cell is decided. Controls:",
         *(f"  {name}" for name in dict.fromkeys(cell.control for cell in record.cells)),
-        f"Budget: {plan.budget.usd:g} USD and {plan.budget.hours:g} h, never passed, even if a run "
-        "comes out at its worst.",
-        f"All rounds, every run at its worst: {worst.usd:.2f} USD, {worst.seconds / 3600:.1f} h in a row.",
+        f"Budget: {plan.budget.usd:g} USD and {plan.budget.hours:g} h; a run starts only if its worst case "
+        "fits.",
+        f"Worst case of all rounds: {worst.usd:.2f} USD, {worst.seconds / 3600:.1f} h without concurrency.",
     ]
     return "\n".join(lines)
 

@@ -45,7 +45,7 @@ def ask(target: str, answer: str, *, yes: bool = False) -> Result:
 def test_on_aws_the_cost_is_printed_and_a_yes_is_needed(answer: str, goes_on: bool) -> None:
     result = ask("aws", answer)
     assert "an endpoint with an inference component on 1 × ml.g5.2xlarge" in result.output
-    assert result.output.count("Go on?") == 1
+    assert result.output.count("Continue?") == 1
     assert ("goes on" in result.output) == goes_on
     assert (result.exit_code == 0) == goes_on
 

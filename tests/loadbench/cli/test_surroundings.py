@@ -39,7 +39,7 @@ def show():
 
 @command_line.cli.command()
 def ask():
-    click.echo(f"answer {{confirm('Go on?', abort=True)}}")
+    click.echo(f"answer {{confirm('Continue?', abort=True)}}")
 
 command_line.main()
 """

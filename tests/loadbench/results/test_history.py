@@ -126,7 +126,7 @@ def test_the_change_is_dated_and_stands_beside_the_version_that_came_with_it() -
 
 def test_a_change_without_a_version_says_so() -> None:
     series = one_series(nightly(noisy(5, count=30, slower_from=18, factor=1.3)))
-    assert series.words.endswith("no version that is recorded changed")
+    assert series.words.endswith("no recorded version changed")
 
 
 def test_failed_runs_are_counted_and_have_no_time() -> None:

@@ -64,9 +64,9 @@ def test_three_mistakes_are_three_sentences(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"models": "[]"}, "models"),
-        ({"models": "[a, a]"}, "a is there twice"),
+        ({"models": "[a, a]"}, "a is listed twice"),
         ({"paths": "[standard]", "instance_types": "[ml.g5.xlarge]"}, "nothing to compare"),
-        ({"rule": "{least_rounds: 5, most_rounds: 4}"}, "most_rounds is smaller"),
+        ({"rule": "{least_rounds: 5, most_rounds: 4}"}, "most_rounds must not be less"),
         ({"budget": "{usd: 1}"}, "hours: is missing"),
         ({"settings": "[{name: 'a b'}]"}, "settings"),
     ],

@@ -1,1 +1,1 @@
-"""Cold starts of one configuration over time: levels, changes of level, and the versions they came with."""
+"""Cold starts of a configuration over time: levels, changes of level, and versions that changed with them."""

@@ -1,4 +1,4 @@
-"""A badge for a page: the newest level of one series, and how it changed."""
+"""An SVG badge with the newest level of one series and its change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLOURS = {"slower": "#ad2626", "faster": "#1b6e3c", "same": "#2f5fa5", "none":
 
 
 def render(series: Series | None, max_slowdown_percent: float) -> str:
-    """SVG that needs no network: label, figure, and red where the newest level is slower than allowed."""
+    """Self-contained SVG with label and figure; red if the newest level is slower than the limit allows."""
     label = "cold start (emulated)" if series and series.emulated else "cold start"
     if series is None or series.newest is None:
         return _draw(label, "no runs", _COLOURS["none"])

@@ -1,9 +1,9 @@
-"""Finds changes of level in a series of cold starts: a permutation test on normal scores, split by split.
+"""Finds changes of level in a series of cold starts: a permutation test on normal scores.
 
 The statistic of a split is the CUSUM of the ranks' normal scores (van der Waerden's: nearly as powerful as
 means where noise is normal, and insensitive to one slow outlier), standardized by the lengths of both parts.
 The largest over all splits is compared with that of 999 random orders of the same values, so no distribution
-is assumed (Pettitt, Applied Statistics 28, 1979, with other scores). A split that is found divides the
+is assumed (Pettitt, Applied Statistics 28, 1979, with other scores). A significant split divides the
 series, and each part is searched again (binary segmentation). If the whole series has none, its halves are
 searched, because a slowdown that was reverted hardly affects a split of the whole.
 
@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 FALSE_ALARM_RATE = 0.05
-FEWEST_RUNS = 10  # fewer have too few orders for that rate to be of use
-SHORTEST_LEVEL = 4  # runs; the newest change is seen after so many
+FEWEST_RUNS = 10  # fewer have too few random orders for a useful test at that rate
+SHORTEST_LEVEL = 4  # runs; a change is detected after this many at the earliest
 _ORDERS = 999
-_WHOLE, _PART = 0.04, 0.005  # of that rate: for the whole series, for a half or another part
-_LONGEST = 500  # newest runs that are searched, so that a long history takes seconds
+_WHOLE, _PART = 0.04, 0.005  # shares of that rate: for the whole series, for a half or another part
+_LONGEST = 500  # the newest runs are searched, to limit the search to seconds
 _SEED = 20261126
 
 Array = NDArray[np.float64]
@@ -34,14 +34,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Split:
-    """The first run of a new level, and how probable such a split is in a random order."""
+    """The first run of a new level, and the p-value of the split."""
 
     index: int
     p: float
 
 
 def find_changes(values: Sequence[float]) -> list[Split]:
-    """Every change of level in values in the order of time, the oldest first."""
+    """All changes of level in values given in chronological order, oldest first."""
     first = max(0, len(values) - _LONGEST)
     found = _search(np.asarray(values[first:], dtype=float), first, _WHOLE)
     return sorted(found, key=lambda split: split.index)
@@ -100,7 +100,7 @@ def _normal_scores(values: Array) -> Array:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the median from order statistics, None below six values.
+    """95 % interval of the median from order statistics; None for fewer than six values.
 
     Exact for any continuous distribution: Conover, Practical Nonparametric Statistics, 3rd ed., section 3.2.
     """

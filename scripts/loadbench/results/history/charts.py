@@ -1,4 +1,4 @@
-"""The charts of a history: cold starts by run with their levels, and ratios by comparison."""
+"""Charts of a history: cold starts by run with their levels, ratios by comparison."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DAYS_WIDE, _DAYS_NARROW = 8, 3
 
 
 def cold_starts(series: Series, width: int) -> Drawing:
-    """A dot a run, in the order of time; each level's median and interval; lines where versions changed."""
+    """One dot per run in chronological order, median and interval of each level, lines at version changes."""
     seconds = [point.seconds for point in series.points if point.seconds is not None]
     across, up = _scales(width, len(series.points), [*seconds, *_edges(series)])
     drawing = Drawing(
@@ -61,7 +61,7 @@ def _edges(series: Series) -> list[float]:
 
 
 def ratios(points: Sequence[ComparedPoint], width: int) -> Drawing | None:
-    """Every comparison's ratio and interval, in the order of time; None if none has a ratio."""
+    """Ratio and interval of each comparison in chronological order; None if no comparison has a ratio."""
     known = [point for point in points if point.estimate]
     if not known:
         return None
@@ -71,7 +71,9 @@ def ratios(points: Sequence[ComparedPoint], width: int) -> Drawing | None:
         values += [point.estimate.ratio, point.estimate.low or 1.0, point.estimate.high or 1.0]
     across, up = _scales(width, len(known), values)
     title = f"Ratio {known[0].a} ÷ {known[0].b} of every comparison"
-    drawing = Drawing(width, _TOP + _PLOT + _BELOW, title, "1 is no difference; the table has the figures.")
+    drawing = Drawing(
+        width, _TOP + _PLOT + _BELOW, title, "1 means no difference. The table lists the figures."
+    )
     _axes(drawing, across, up, known, width, unit="×")
     drawing.line(across.start, up(1), across.end, up(1), "even")
     for index, point in enumerate(known):
@@ -120,5 +122,5 @@ def _axes(
         drawing.line(across(index), _TOP + _PLOT, across(index), _TOP + _PLOT + 5, "grid")
         last_x = x
     drawing.text(
-        (across.start + across.end) / 2, _TOP + _PLOT + 42, "runs in the order of time", "tick", "middle"
+        (across.start + across.end) / 2, _TOP + _PLOT + 42, "runs in chronological order", "tick", "middle"
     )

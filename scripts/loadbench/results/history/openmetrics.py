@@ -1,4 +1,4 @@
-"""A history as OpenMetrics text, for a scraper's file or a push gateway (OpenMetrics 1.0)."""
+"""A history as OpenMetrics 1.0 text, for a scraper or a push gateway."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[Series], float | None]], ...] = (
     (
         "loadbench_cold_start_level_seconds",
         "seconds",
-        "Median of the newest level: the runs since the last change that was found.",
+        "Median of the newest level: the runs since the last detected change.",
         lambda series: series.newest.median_s if series.newest else None,
     ),
     (
         "loadbench_cold_start_level_change_ratio",
         "ratio",
-        "Newest level over the one before it; 1 where no change was found.",
+        "Newest level divided by the previous one; 1 if no change was detected.",
         lambda series: 1 + series.slowdown_percent / 100 if series.newest else None,
     ),
     (
@@ -35,7 +35,7 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[Series], float | None]], ...] = (
 
 
 def render(history: History) -> str:
-    """The text, with its end mark. A series without a successful run has its counts only."""
+    """The text including the EOF marker. A series without a successful run only has counts."""
     lines = []
     for name, unit, text, value_of in _GAUGES:
         lines += [f"# TYPE {name} gauge", f"# UNIT {name} {unit}", f"# HELP {name} {text}"]
@@ -43,7 +43,7 @@ def render(history: History) -> str:
             value = value_of(series)
             if value is not None:
                 lines.append(f"{name}{_labels(series)} {value!r}")
-    lines += ["# TYPE loadbench_runs counter", "# HELP loadbench_runs Recorded runs by how they ended."]
+    lines += ["# TYPE loadbench_runs counter", "# HELP loadbench_runs Recorded runs by result."]
     for series in history.series:
         for result, count in (("succeeded", len(series.timed)), ("failed", series.failed)):
             lines.append(f"loadbench_runs_total{_labels(series, result=result)} {count}")
@@ -54,7 +54,7 @@ def _labels(series: Series, **more: str) -> str:
     labels = {
         "path": series.path,
         "target": "emulated" if series.emulated else "aws",
-        # All of what tells two series apart, so that no two have the same labels.
+        # Everything that distinguishes two series, so that label sets are unique.
         **{name.lower().replace(" ", "_"): value for name, value in series.facts.items()},
         **more,
     }

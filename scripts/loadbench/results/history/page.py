@@ -13,7 +13,7 @@ from loadbench.results.reports.templates import in_both_layouts, render_page
 
 
 def render(history: History, *, now_s: float | None = None) -> str:
-    """The page. Every series has its chart, its levels and its newest runs."""
+    """The HTML page with chart, levels and runs of every series."""
     return render_page(
         "history.html.j2",
         history=history,

@@ -1,4 +1,4 @@
-"""Runs and comparisons by configuration, in the order of time, with levels and what changed between them."""
+"""Runs and comparisons by configuration, in chronological order, with levels and version changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from loadbench.results.run_summary import RunSummary
 from loadbench.results.select_runs import COMPARISON_PREFIX
 from loadbench.results.statistics import Estimate, unpaired_ratio
 
-# What tells two series apart. Versions are not in it: they are what a series is watched for.
+# The facts that distinguish two series. Versions are not among them: a series is watched for their effect.
 _KEY_FACTS = (
     *("model", "instance type", "instance count", "endpoint kind", "weights source", "dtype"),
     *("S3 shaping", "data cache", "region"),
@@ -35,7 +35,7 @@ class _Model(BaseModel):
 
 
 class VersionChange(_Model):
-    """A version that a run had and the run before it had not."""
+    """A version that differs between a run and the previous one."""
 
     name: str
     before: str
@@ -43,7 +43,7 @@ class VersionChange(_Model):
 
     @property
     def words(self) -> str:
-        """image djl-inference:0.32.0 → 0.33.0: what both have in common in front is said once."""
+        """For example: image djl-inference:0.32.0 → 0.33.0. A common prefix is printed once."""
         same, _, first = self.before.rpartition(":")
         other, _, second = self.after.rpartition(":")
         if same and same == other:
@@ -56,49 +56,49 @@ class Point(_Model):
 
     run_id: str
     started_s: float
-    seconds: float | None = Field(description="cold start; null where the run did not succeed")
+    seconds: float | None = Field(description="cold start in seconds; null if the run failed")
     failure: str | None = None
     versions: dict[str, str]
-    changed: list[VersionChange] = Field(description="against the run before it")
+    changed: list[VersionChange] = Field(description="version changes since the previous run")
 
     @property
     def day(self) -> str:
-        """When, as a date."""
+        """The date of the start (UTC)."""
         return day_of(self.started_s)
 
 
 class Level(_Model):
-    """Successful runs in a row that differ by chance only."""
+    """Consecutive successful runs without a detected change."""
 
     first_run: str
     since_s: float
     count: int
     median_s: float
-    low_s: float | None = Field(description="95 % interval of the median; null below six runs")
+    low_s: float | None = Field(description="95 % interval of the median; null for fewer than six runs")
     high_s: float | None
     change: Estimate | None = Field(
-        default=None, description="this level over the one before it; ratio and 95 %"
+        default=None, description="this level divided by the previous one, with 95 % interval"
     )
-    p: float | None = Field(default=None, description="of the split, by random orders")
+    p: float | None = Field(default=None, description="p-value of the split (permutation test)")
     versions: list[VersionChange] = Field(
-        default_factory=list, description="what changed at the split or one run beside it"
+        default_factory=list, description="versions that changed within one run of the split"
     )
 
     @property
     def percent(self) -> float | None:
-        """How much longer than on the level before, in per cent."""
+        """The change relative to the previous level, in per cent."""
         return None if self.change is None else 100 * (self.change.ratio - 1)
 
     @property
     def words(self) -> str:
-        """since 2026-11-20: +12 % (95 % +8 to +16), image 0.32 → 0.33."""
+        """For example: since 2026-11-20: +12 % (95 % +8 to +16), image 0.32 → 0.33."""
         if self.change is None or self.percent is None:
             return f"since {day_of(self.since_s)}: no change found"
         within = ""
         if self.change.low is not None and self.change.high is not None:
             low, high = (_signed(100 * (end - 1)) for end in (self.change.low, self.change.high))
             within = f" (95 % {low} to {high})"
-        seen = ", ".join(item.words for item in self.versions) or "no version that is recorded changed"
+        seen = ", ".join(item.words for item in self.versions) or "no recorded version changed"
         return f"since {day_of(self.since_s)}: {_signed(self.percent)} %{within}, {seen}"
 
 
@@ -109,51 +109,51 @@ class Series(_Model):
     path: str
     target: Literal["local", "aws"]
     emulated: bool
-    facts: dict[str, str] = Field(description="what makes it this series")
+    facts: dict[str, str] = Field(description="the facts that distinguish this series from others")
     points: list[Point]
     levels: list[Level]
 
     @property
     def title(self) -> str:
-        """What it is, in a line."""
+        """Title in one line."""
         where = "embedded AWS" if self.emulated else f"AWS {self.facts['region']}"
         return f"{self.path} · {self.facts['model']} · {self.facts['instance type']} · {where}"
 
     @property
     def network(self) -> str:
-        """What an instance's network was limited to by the embedded AWS, in a word or two."""
+        """Short description of the network limits that the embedded AWS applied to an instance."""
         shaping = self.facts["S3 shaping"]
         if shaping in ("none", ""):
             return "not shaped" if self.emulated else "AWS"
         rates = json.loads(shaping)
         rate = rates.get("instance_bytes_per_s")
         each = rates.get("connection_bytes_per_s")
-        whole = f"{formatting.size_bytes(rate)}/s" if rate else "as the type"
-        return whole + (f", {formatting.size_bytes(each)}/s each" if each else "")
+        whole = f"{formatting.size_bytes(rate)}/s" if rate else "limit of the type"
+        return whole + (f", {formatting.size_bytes(each)}/s per connection" if each else "")
 
     @property
     def timed(self) -> list[Point]:
-        """The runs that succeeded."""
+        """The successful runs."""
         return [point for point in self.points if point.seconds is not None]
 
     @property
     def failed(self) -> int:
-        """How many did not."""
+        """The number of failed runs."""
         return len(self.points) - len(self.timed)
 
     @property
     def newest(self) -> Level | None:
-        """The level of now; None without a successful run."""
+        """The newest level; None if no run succeeded."""
         return self.levels[-1] if self.levels else None
 
     @property
     def slowdown_percent(self) -> float:
-        """How much slower the newest level is than the one before; 0 without a change, negative if faster."""
+        """How much slower the newest level is than the previous one; 0 if unchanged, negative if faster."""
         return (self.newest.percent or 0.0) if self.newest else 0.0
 
     @property
     def brief(self) -> str:
-        """The newest level's change in a word or two."""
+        """The newest level's change for a table cell."""
         if len(self.timed) < FEWEST_RUNS:
             return f"{len(self.timed)} of {FEWEST_RUNS} runs"
         percent = self.newest.percent if self.newest else None
@@ -161,9 +161,9 @@ class Series(_Model):
 
     @property
     def words(self) -> str:
-        """The newest level's change, or why none can be found."""
+        """The newest level's change, or why none can be detected."""
         if len(self.timed) < FEWEST_RUNS:
-            return f"{len(self.timed)} of {FEWEST_RUNS} runs that finding a change takes"
+            return f"{len(self.timed)} of {FEWEST_RUNS} runs needed to detect a change"
         return self.newest.words if self.newest else ""
 
 
@@ -181,7 +181,7 @@ class ComparedPoint(_Model):
 
 
 class History(_Model):
-    """Everything recorded in a folder, over time."""
+    """All series and comparisons recorded in a folder."""
 
     false_alarm_rate: float = FALSE_ALARM_RATE
     series: list[Series]
@@ -189,7 +189,7 @@ class History(_Model):
 
 
 def history_of(results_dir: Path) -> tuple[History, dict[str, str]]:
-    """Every series and comparison of a folder, and what cannot be read, with the reason."""
+    """Every series and comparison of a folder, and the reasons for records that cannot be read, by name."""
     listing = list_summaries(results_dir)
     unreadable = dict(listing.unreadable)
     comparisons: list[Comparison] = []
@@ -203,7 +203,7 @@ def history_of(results_dir: Path) -> tuple[History, dict[str, str]]:
 
 
 def series_of(runs: Iterable[RunSummary]) -> list[Series]:
-    """Runs grouped by configuration; the series with the newest run comes first."""
+    """Runs grouped by configuration; the series with the newest run first."""
     groups: dict[str, list[RunSummary]] = {}
     for run in sorted(runs, key=lambda run: run.started_s):
         if run.status != "running":
@@ -264,7 +264,7 @@ def _changed(before: dict[str, str], after: dict[str, str]) -> list[VersionChang
 
 
 def _noisy(points: Sequence[Point]) -> set[str]:
-    """Versions that are others in every few runs, as a revision is: they say nothing about any of them."""
+    """Versions that change every few runs (such as a revision) and therefore explain no change of level."""
     counts = Counter(item.name for point in points for item in point.changed)
     return {name for name, count in counts.items() if count > max(3, len(points) // 4)}
 
@@ -280,7 +280,7 @@ def _levels(points: Sequence[Point], noisy: Collection[str]) -> list[Level]:
             return []
         low, high = median_interval(values) or (None, None)
         before = seconds[edges[number - 1] : start] if number else []
-        # A split is known to a run or so: a version that changed there is likely the one.
+        # The position of a split is accurate to about one run.
         near = points[max(0, start - 2)], points[min(start + 1, len(points) - 1)]
         found.append(
             Level(
@@ -320,7 +320,7 @@ def _compared(comparisons: Sequence[Comparison]) -> list[ComparedPoint]:
 
 
 def marks(series: Series) -> list[tuple[int, str]]:
-    """Where versions changed: the run's number, and what changed in words."""
+    """Version changes: the run's number and a description."""
     noisy, found = _noisy(series.points), []
     for index, point in enumerate(series.points):
         words = [item.words for item in point.changed if item.name not in noisy]

@@ -1,1 +1,1 @@
-"""The result of a sweep: a rule for when it is sure, a ranking, one page. Reads records, calls nothing."""
+"""The result of a sweep: stopping rule, ranking and page. Reads records and calls no service."""

@@ -1,4 +1,4 @@
-"""The charts of a sweep: ratios with their intervals, seconds against USD, the control over time."""
+"""Charts of a sweep: ratios with intervals, seconds against USD, the control over time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _LETTER = 7.4
 
 
 def colour_of(result: SweepResult, item: Ranked) -> str:
-    """A class of the style sheet for each loading method."""
+    """The CSS class of a cell's loading method."""
     paths = list(dict.fromkeys(cell.load_path for cell in result.sweep.cells))
     return SIDE_CLASSES[paths.index(item.cell.load_path) % len(SIDE_CLASSES)]
 
 
 def intervals(result: SweepResult, model_id: str, width: int) -> Drawing | None:
-    """Every cell's ratio to its control with the interval, on a log axis; None where there is none yet."""
+    """Ratios of cells to their control with intervals, on a log axis; None if there are none yet."""
     shown = [
         (item, item.verdict) for item in result.of_model(model_id) if item.verdict and item.verdict.ratio
     ]
@@ -29,7 +29,7 @@ def intervals(result: SweepResult, model_id: str, width: int) -> Drawing | None:
         return None
     narrow = width < WIDE
     left, lane = (8.0, 52.0) if narrow else (_LEFT, 34.0)
-    # An interval of two or three rounds may be very wide: the axis ends where it would squeeze the others.
+    # Intervals of two or three rounds may be very wide; the axis is cut so that the others stay readable.
     values = [1.0] + [verdict.ratio or 1.0 for _, verdict in shown]
     ends = [end for _, verdict in shown for end in (verdict.low, verdict.high) if end]
     least, most = min(values) / 1.6, max(values) * 1.6
@@ -40,8 +40,8 @@ def intervals(result: SweepResult, model_id: str, width: int) -> Drawing | None:
     drawing = Drawing(
         width,
         bottom + 28,
-        "Times as fast as the control, with 95 % intervals",
-        "The table has the figures.",
+        "Speedup against the control, with 95 % intervals",
+        "The table lists the figures.",
     )
     for value in ticks(math.exp(low), math.exp(high), 4 if narrow else 8):
         drawing.line(scale(math.log(value)), 0, scale(math.log(value)), bottom, "grid")
@@ -62,7 +62,7 @@ def intervals(result: SweepResult, model_id: str, width: int) -> Drawing | None:
 
 
 def pareto(result: SweepResult, model_id: str, width: int) -> Drawing | None:
-    """Median seconds against USD of one cold start; a line joins what nothing beats in both."""
+    """Median seconds against USD of one cold start; a line connects the Pareto front."""
     shown = [item for item in result.of_model(model_id) if item.summary and item.usd is not None]
     if not shown:
         return None
@@ -72,7 +72,7 @@ def pareto(result: SweepResult, model_id: str, width: int) -> Drawing | None:
     dollars = [item.usd or 0.0 for item in shown]
     across, up = Scale(*_around(seconds), left, width - 20), Scale(*_around(dollars), bottom, 14)
     drawing = Drawing(
-        width, bottom + 46, "Seconds against USD of one cold start", "The table has the figures."
+        width, bottom + 46, "Seconds against USD of one cold start", "The table lists the figures."
     )
     for value in ticks(across.low, across.high, 4 if narrow else 8):
         drawing.line(across(value), 14, across(value), bottom, "grid")
@@ -96,7 +96,7 @@ def pareto(result: SweepResult, model_id: str, width: int) -> Drawing | None:
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
-    """A range that shows how far apart they are, with room for the names beside the outer ones."""
+    """An axis range around the values, with space for the labels of the outermost points."""
     margin = 0.3 * (max(values) - min(values)) or 0.2 * max(values) or 1.0
     return max(0.0, min(values) - margin), max(values) + margin
 
@@ -104,7 +104,7 @@ def _around(values: Sequence[float]) -> tuple[float, float]:
 def _label(
     drawing: Drawing, x: float, y: float, text: str, taken: list[tuple[float, float, float]], width: float
 ) -> None:
-    """A name beside its point: on the left where the right has no room, as near as other names allow."""
+    """A label beside its point, on the left if there is no space on the right, without overlapping others."""
     length = _LETTER * len(text)
     left = x + 12 if x + 14 + length < width else max(0.0, x - 12 - length)
 
@@ -121,7 +121,7 @@ def _label(
 
 
 def control_over_time(drift: Drift, width: int) -> Drawing | None:
-    """Every run of the first control in its order; None with fewer than two."""
+    """The runs of the first control in chronological order; None if there are fewer than two."""
     if len(drift.points) < 2:
         return None
     hours, seconds = [hour for hour, _ in drift.points], [value for _, value in drift.points]
@@ -129,7 +129,9 @@ def control_over_time(drift: Drift, width: int) -> Drawing | None:
     unit_s, unit = (60, "min") if hours[-1] < 2 else (1, "h")
     across = Scale(0, max(hours[-1], 1e-6), left, width - 24)
     up = Scale(0, max(seconds) * 1.15, bottom, 10)
-    drawing = Drawing(width, bottom + 42, "The control over time", "Each run of the first control, in order.")
+    drawing = Drawing(
+        width, bottom + 42, "The control over time", "Each run of the first control in chronological order."
+    )
     for value in ticks(0, up.high, 4):
         drawing.line(left, up(value), width - 20, up(value), "grid")
         drawing.text(left - 8, up(value) + 4, f"{value:g} s", "tick", "end")
@@ -142,14 +144,14 @@ def control_over_time(drift: Drift, width: int) -> Drawing | None:
 
 
 def short_name(result: SweepResult, item: Ranked) -> str:
-    """The cell's name without its model, which stands above."""
+    """The cell's name without its model, which is in the heading."""
     parts = [item.cell.load_path, item.cell.instance_type]
     names = {cell.settings for cell in result.sweep.cells}
     return " · ".join([*parts, *([item.cell.settings] if len(names) > 1 else [])])
 
 
 def ratio_words(item: Ranked) -> str:
-    """The verdict of a cell, in words."""
+    """The verdict of a cell as text."""
     verdict = item.verdict
     if item.failure:
         return "failed"

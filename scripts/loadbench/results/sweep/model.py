@@ -1,4 +1,4 @@
-"""What is known of a sweep, kept in sweep.json: its plan, its cells, every run that was started for it."""
+"""The record of a sweep (sweep.json): its plan, its cells and every run that was started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Model(BaseModel):
 
 
 class CellInfo(_Model):
-    """One configuration. `control` names the cell that it is compared with: the first of its model."""
+    """One configuration. `control` names the cell that it is compared with, the first cell of its model."""
 
     name: str
     load_path: str
@@ -33,7 +33,7 @@ class CellInfo(_Model):
 
 
 class StartedRun(_Model):
-    """A run that was started. `worst_usd` and `worst_s` count for it until it has ended."""
+    """A started run. Until it has ended, the budget counts it with `worst_usd` and `worst_s`."""
 
     number: int
     round: int
@@ -49,7 +49,7 @@ class StartedRun(_Model):
 
 
 class SweepRecord(_Model):
-    """Times are epoch seconds. `used_s` is how long the sweep has worked, pauses between calls left out."""
+    """Times are epoch seconds. `used_s` is the running time of the sweep without pauses before a --resume."""
 
     schema_version: Literal[1] = SWEEP_SCHEMA_VERSION
     sweep_id: str
@@ -68,29 +68,29 @@ class SweepRecord(_Model):
 
     @property
     def spent_usd(self) -> float:
-        """What the runs cost, at AWS prices; the worst case of those that were not seen to end."""
+        """The cost of the runs at AWS prices; the worst case for runs whose end was not observed."""
         return sum(run.worst_usd if run.usd is None else run.usd for run in self.runs)
 
     @property
     def comparisons(self) -> int:
-        """Cells that are compared with a control."""
+        """The number of cells that are compared with a control."""
         return sum(cell.name != cell.control for cell in self.cells)
 
 
 def sweep_folder(results_dir: Path, sweep_id: str) -> Path:
-    """Where the files of a sweep lie."""
+    """The folder of a sweep's files."""
     return results_dir / f"{SWEEP_PREFIX}{sweep_id.removeprefix(SWEEP_PREFIX)}"
 
 
 def save_sweep(results_dir: Path, record: SweepRecord) -> None:
-    """Write the record whole or not at all."""
+    """Write the record atomically."""
     folder = sweep_folder(results_dir, record.sweep_id)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / _FILE, record.model_dump_json(indent=2) + "\n")
 
 
 def load_sweep(results_dir: Path, sweep_id: str) -> SweepRecord:
-    """Read one. UsageError where it is none."""
+    """Read a sweep's record. Raises UsageError if it is missing or invalid."""
     file = sweep_folder(results_dir, sweep_id) / _FILE
     return load_document(
         file, SweepRecord, "sweep", "a sweep", SWEEP_SCHEMA_VERSION, "Delete or restore the file."
@@ -98,9 +98,9 @@ def load_sweep(results_dir: Path, sweep_id: str) -> SweepRecord:
 
 
 def last_sweep(results_dir: Path, plan_digest: str) -> SweepRecord:
-    """The newest sweep of this plan; UsageError without one."""
+    """The newest sweep of this plan. Raises UsageError if there is none."""
     for folder in sorted(results_dir.glob(f"{SWEEP_PREFIX}*/{_FILE}"), reverse=True):
         record = load_sweep(results_dir, folder.parent.name)
         if record.plan_digest == plan_digest:
             return record
-    raise UsageError("there is no sweep of this plan to resume", remedy="Leave --resume out to start one.")
+    raise UsageError("there is no sweep of this plan to resume", remedy="Start one without --resume.")

@@ -1,4 +1,4 @@
-"""A sweep's table, and its page: ranking, charts, drift, what to measure next. No script, no network."""
+"""Table and HTML page of a sweep: ranking, charts, drift, next measurements. No script, no network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from loadbench.results.sweep import charts
 from loadbench.results.sweep.model import sweep_folder
 from loadbench.results.sweep.ranking import Drift, SweepResult
 
-COLUMNS = ["cell", "runs", "median", "USD", "times as fast as the control (95 %)"]
+COLUMNS = ["cell", "runs", "median", "USD", "speedup against the control (95 %)"]
 
 
 def table_rows(result: SweepResult) -> list[list[str]]:
-    """A row a cell, the fastest of each model first."""
+    """One row per cell, by model, fastest first."""
     return [
         [
             item.cell.name,
@@ -30,7 +30,7 @@ def table_rows(result: SweepResult) -> list[list[str]]:
 
 
 def summary_lines(result: SweepResult) -> list[str]:
-    """What the sweep cost, why it ended, whether the control drifted, what to measure next."""
+    """Cost of the sweep, the reason why it ended, drift of the control, next measurements."""
     sweep = result.sweep
     lines = [
         f"{sum(run.status == 'succeeded' for run in sweep.runs)} runs in {sweep.used_s / 3600:.2f} of "
@@ -40,24 +40,24 @@ def summary_lines(result: SweepResult) -> list[str]:
         *next_words(result)[:3],
     ]
     if sweep.target == "local":
-        lines.append("These are timings of the embedded AWS, not of AWS; nothing was billed.")
+        lines.append("Timings of the embedded AWS, not of AWS; nothing was billed.")
     return lines
 
 
 def drift_words(drift: Drift) -> str:
-    """Whether what did not change took longer or shorter as time went on."""
+    """The drift of the control over the sweep, as text."""
     if drift.ratio is None or drift.low is None or drift.high is None:
-        return "Drift: too few runs of the control to tell."
+        return "Drift: unknown, too few runs of the control."
     change = (
         f"{100 * (drift.ratio - 1):+.0f} % ({100 * (drift.low - 1):+.0f} to {100 * (drift.high - 1):+.0f} %)"
     )
     if drift.low <= 1 <= drift.high:
-        return f"Drift: none shown; the control changed by {change} from its first run to its last."
-    return f"Drift: the control changed by {change} from its first run to its last; ratios are free of it."
+        return f"Drift: not significant; the control changed by {change} from its first run to its last."
+    return f"Drift: the control changed by {change} from its first run to its last; ratios are not affected."
 
 
 def next_words(result: SweepResult) -> list[str]:
-    """Cells that are open, the cheapest to decide first."""
+    """Undecided cells, the cheapest to decide first."""
     return [
         f"To decide {step.cell}: about {step.rounds} more round{'s' if step.rounds != 1 else ''}, "
         f"{formatting.usd(step.usd)}, {step.minutes:.0f} min."
@@ -66,14 +66,14 @@ def next_words(result: SweepResult) -> list[str]:
 
 
 def write_page(result: SweepResult, results_dir: Path) -> Path:
-    """result.json and report.html beside the sweep's record; where the page is."""
+    """Write result.json and report.html to the sweep's folder; returns the path of the page."""
     folder = sweep_folder(results_dir, result.sweep.sweep_id)
     write_atomically(folder / "result.json", result.model_dump_json(indent=2) + "\n")
     return write_atomically(folder / "report.html", render(result))
 
 
 def render(result: SweepResult) -> str:
-    """The page."""
+    """The HTML page."""
     return render_page(
         "sweep.html.j2",
         result=result,
@@ -94,7 +94,7 @@ def render(result: SweepResult) -> str:
 
 
 def _best(result: SweepResult, model: str) -> str:
-    """The headline of a model: the fastest cell, and how sure it is that it beats its control."""
+    """The headline of a model: its fastest cell, and whether that is shown to be faster than the control."""
     items = result.of_model(model)
     first, name = items[0], charts.short_name(result, items[0])
     if first.summary is None:
@@ -102,9 +102,9 @@ def _best(result: SweepResult, model: str) -> str:
     text = f"With {_model_name(model)}, {name} is the fastest of {len(items)}: "
     text += formatting.seconds(first.summary.median)
     if first.verdict is None:
-        return f"{text}. The others are compared with it."
+        return f"{text}. It is the control of the others."
     words = {"faster": "faster than the control", "open": "not yet shown to be faster than the control"}
-    return f"{text}, {words.get(first.verdict.kind, 'no different from the control')}."
+    return f"{text}, {words.get(first.verdict.kind, 'no difference from the control that matters')}."
 
 
 def _model_name(model: str) -> str:

@@ -1,4 +1,4 @@
-"""From the records of a sweep's runs: its ranking, the Pareto front, drift, what to measure next."""
+"""Ranking, Pareto front, drift and next measurements of a sweep, from the records of its runs."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ class _Model(BaseModel):
 
 
 class Ranked(_Model):
-    """One cell. `verdict` is None of a control, which is what the others are compared with."""
+    """One cell. `verdict` is None for a control."""
 
     cell: CellInfo
     times_s: list[float]
     summary: Summary | None
-    usd: float | None = Field(description="one cold start at the mean, at AWS prices")
+    usd: float | None = Field(description="mean cost of one cold start at AWS prices")
     verdict: Verdict | None
     on_front: bool = Field(description="no cell of its model is both faster and cheaper")
     failure: str | None = None
 
 
 class Drift(_Model):
-    """How the first control's time changed from the first to the last of its runs, as a ratio."""
+    """The change of the first control's time from its first to its last run, as a ratio."""
 
-    points: list[tuple[float, float]] = Field(description="hours since the first, seconds")
+    points: list[tuple[float, float]] = Field(description="(hours since the first run, seconds)")
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
 
 
 class NextStep(_Model):
-    """What would decide an open cell, and at what price."""
+    """The rounds, cost and time that would probably decide an undecided cell."""
 
     cell: str
     rounds: int
@@ -54,7 +54,7 @@ class NextStep(_Model):
 
 
 class SweepResult(_Model):
-    """Everything that the page and the table say; made from the sweep and its runs' records."""
+    """The contents of the page and the table, computed from the sweep's record and its runs' records."""
 
     sweep: SweepRecord
     models: list[str]
@@ -63,17 +63,17 @@ class SweepResult(_Model):
     next_steps: list[NextStep]
 
     def of_model(self, model_id: str) -> list[Ranked]:
-        """The cells of one model, the fastest first."""
+        """The cells of one model, fastest first."""
         return [item for item in self.ranked if item.cell.model_id == model_id]
 
 
 def times_of(record: SweepRecord, results_dir: Path) -> Times:
-    """Seconds to in service of every run that counts, by cell and round."""
+    """Cold starts in seconds of all valid runs, by cell and round."""
     return _by_cell(_measured(record, results_dir))
 
 
 def _measured(record: SweepRecord, results_dir: Path) -> list[tuple[StartedRun, float]]:
-    """Every run that counts, with its seconds to in service."""
+    """All valid runs, with their cold start in seconds."""
     found = []
     for run in record.runs:
         if run.status != "succeeded" or run.run_id is None:
@@ -92,7 +92,7 @@ def _by_cell(measured: Sequence[tuple[StartedRun, float]]) -> Times:
 
 
 def log_ratios(times_s: Times, cell: CellInfo) -> list[float]:
-    """ln(control / cell) of every round that has both; several runs of one in a round count as their mean."""
+    """ln(control / cell) of every round that has both; several runs in a round are averaged."""
     own, control = times_s.get(cell.name, {}), times_s.get(cell.control, {})
     return [_log(control[number]) - _log(own[number]) for number in sorted(own) if number in control]
 
@@ -102,7 +102,7 @@ def _log(values_s: Sequence[float]) -> float:
 
 
 def judged(record: SweepRecord, ratios: Sequence[float]) -> Verdict:
-    """The verdict at the first look that decided: later runs do not take it back."""
+    """The first verdict that is decided; later runs do not change it."""
     for count in range(record.rule.least_rounds, len(ratios)):
         verdict = judge(ratios[:count], record.comparisons, record.rule)
         if verdict.kind != "open":
@@ -111,7 +111,7 @@ def judged(record: SweepRecord, ratios: Sequence[float]) -> Verdict:
 
 
 def rank(record: SweepRecord, results_dir: Path) -> SweepResult:
-    """The whole result of a sweep, finished or not."""
+    """The result of a sweep, which may be unfinished."""
     measured = _measured(record, results_dir)
     times_s = _by_cell(measured)
     models = list(dict.fromkeys(cell.model_id for cell in record.cells))
@@ -146,7 +146,7 @@ def _ranked(record: SweepRecord, cell: CellInfo, times_s: Times) -> Ranked:
 
 
 def _is_on_front(item: Ranked, others: Sequence[Ranked]) -> bool:
-    """Whether no other cell of its model is at least as fast and as cheap, and better in one of them."""
+    """Whether no other cell of the model is at least as fast and as cheap, and better in one of the two."""
     if item.summary is None or item.usd is None:
         return False
     own = (item.summary.median, item.usd)
@@ -160,7 +160,7 @@ def _is_on_front(item: Ranked, others: Sequence[Ranked]) -> bool:
 
 
 def _drift(record: SweepRecord, measured: Sequence[tuple[StartedRun, float]]) -> Drift:
-    """A straight line through the logs of the control's times (least squares, 95 % t interval)."""
+    """Linear fit of the logs of the control's times (least squares, 95 % t interval)."""
     points = [
         ((run.started_s - record.runs[0].started_s) / 3600, seconds)
         for run, seconds in measured
@@ -181,7 +181,7 @@ def _drift(record: SweepRecord, measured: Sequence[tuple[StartedRun, float]]) ->
 
 
 def _next_steps(record: SweepRecord, ranked: Sequence[Ranked]) -> list[NextStep]:
-    """Open cells, the cheapest to decide first; a round is a run of the cell and one of its control."""
+    """Undecided cells, cheapest to decide first; a round costs a run of the cell and one of its control."""
     lengths = [
         run.ended_s - run.started_s for run in record.runs if run.ended_s and run.status == "succeeded"
     ]

@@ -1,11 +1,11 @@
-"""When a cell needs no further run: a rule that is fixed before the first one (docs/sweep.md).
+"""The rule that decides when a cell needs no further runs, fixed before the first run (docs/sweep.md).
 
 After every round a cell is compared with the control of its model by the paired differences of the logs of
-their times. It is decided when an interval at the level 1 - 5 % / (comparisons x looks) leaves out 1, or lies
-within the smallest ratio that matters. By Bonferroni's inequality at most one sweep in twenty holds a false
-verdict, however many cells it has and however early it stops (Dunn, JASA 56, 1961; for looks: Jennison &
-Turnbull, Group Sequential Methods, 2000). The interval that is shown is a plain one, its level set so that it
-covers the truth in 95 % of sweeps that stop by this rule.
+their times. It is decided if an interval at the level 1 - 5 % / (comparisons x looks) excludes 1, or is
+within the smallest ratio that matters. By Bonferroni's inequality at most one sweep in twenty has a false
+verdict, regardless of the number of cells and of how early they stop (Dunn, JASA 56, 1961; for looks:
+Jennison & Turnbull, Group Sequential Methods, 2000). The level of the reported t interval is set so that it
+contains the true ratio in 95 % of the sweeps that stop by this rule.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FALSE_VERDICTS = 0.05
 POWER = 0.80
 
 VerdictKind = Literal["faster", "slower", "same", "open"]
-# Stopping favours estimates that lie far out, or close to 1. At these levels the interval shown covers the
-# truth in 93 to 97 % of simulated sweeps: tests/benchmarks/bench_sweep_rule.py.
+# Early stopping favours extreme estimates and estimates close to 1. At these levels the reported interval
+# contains the true ratio in 93 to 97 % of simulated sweeps: tests/benchmarks/bench_sweep_rule.py.
 SHOWN_LEVELS: dict[VerdictKind, float] = {"faster": 0.96, "slower": 0.96, "same": 0.985, "open": 0.955}
 
 
 class Rule(BaseModel):
-    """Fixed before the first run."""
+    """The parameters of the rule, fixed before the first run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,12 +41,12 @@ class Rule(BaseModel):
 
     @property
     def looks(self) -> int:
-        """How often each cell is judged at most."""
+        """The maximum number of times that a cell is judged."""
         return self.most_rounds - self.least_rounds + 1
 
 
 class Verdict(BaseModel):
-    """A cell against its control; `ratio` above 1: the cell is faster."""
+    """The comparison of a cell with its control; a `ratio` above 1 means that the cell is faster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,12 +56,12 @@ class Verdict(BaseModel):
     low: float | None = Field(default=None, description="95 % interval of the ratio")
     high: float | None = None
     more_rounds: int | None = Field(
-        default=None, description="rounds that would decide it four times in five, where it is open"
+        default=None, description="rounds that would decide an open cell with a power of 80 %"
     )
 
 
 def judge(log_ratios: Sequence[float], comparisons: int, rule: Rule) -> Verdict:
-    """The verdict after so many rounds; `log_ratios` are ln(control / cell), one a round."""
+    """The verdict after the rounds so far; `log_ratios` has ln(control / cell) of each round."""
     count = len(log_ratios)
     if count == 0:
         return Verdict(kind="open", rounds=0)
@@ -94,7 +94,7 @@ def judge(log_ratios: Sequence[float], comparisons: int, rule: Rule) -> Verdict:
 
 
 def _more_rounds(centre: float, spread: float, count: int, level: float, rule: Rule) -> int:
-    """Rounds until an effect as large as seen, or the smallest that matters, is decided (power 80 %)."""
+    """Rounds until an effect of the observed size, or the smallest that matters, is decided (power 80 %)."""
     effect = max(abs(centre), math.log(rule.smallest_ratio))
     for total in range(max(count, rule.least_rounds), 1000):
         needed = t_quantile((1 + level) / 2, total - 1) + t_quantile(POWER, total - 1)

@@ -1,1 +1,1 @@
-"""A sweep: many configurations, each cell an ordinary run, within a budget that is never passed."""
+"""A sweep: runs of many configurations within a budget. Each run of a cell is an ordinary run."""

@@ -1,4 +1,4 @@
-"""A limit in USD and in hours that no run may pass: each is counted at its worst before it starts."""
+"""Limits of a sweep in USD and hours. Each run is counted with its worst case before it starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The most that one run may cost and take, its removal and an optimization job included."""
+    """Upper limits of one run's cost and duration, including its removal and an optimization job."""
 
     usd: float
     seconds: float
@@ -15,15 +15,15 @@ class WorstCase:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a sweep may cost and take in all."""
+    """Limits of a whole sweep's cost and duration."""
 
     usd: float
     seconds: float
 
     def allows(self, spent_usd: float, used_s: float, running: list[WorstCase], run: WorstCase) -> bool:
-        """Whether a run may start now, even if it and all that are running come out at their worst.
+        """Whether a run may start now, assuming the worst case for it and for all running ones.
 
-        `spent_usd` leaves out what is running. Runs go side by side, so that their seconds do not add up.
+        `spent_usd` excludes running ones. Runs are concurrent, so their seconds do not add up.
         """
         worst_usd = spent_usd + sum(item.usd for item in running) + run.usd
         return worst_usd <= self.usd and used_s + run.seconds <= self.seconds

@@ -1,4 +1,4 @@
-"""The order of a sweep. Every run is an ordinary one in a process of its own, removed before it has ended."""
+"""Executes a sweep. Every run is an ordinary run in its own process, which also removes what it created."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from loadbench.run.sweep.plan import Cell
 from loadbench.run.sweep.schedule import SweepSlot, active_cells, round_slots
 
 _POLL_S = 0.2
-# A run that is not at its end by this share of its longest time is interrupted: the rest is for its removal.
+# A run still going after this share of its longest duration is interrupted; the rest is reserved for removal.
 _INTERRUPT_AT = 0.75
 Command = Callable[[Cell, Pair], list[str]]
 
 
 class BudgetSpentError(RunError):
-    """No further run fits into the budget."""
+    """The budget does not allow a further run."""
 
 
 @dataclass
 class _Running:
-    """A run under way, and the process that makes it."""
+    """A run in progress and its process."""
 
     run: StartedRun
     cell: Cell
@@ -47,7 +47,7 @@ class _Running:
 
 @dataclass
 class Sweep:
-    """One call's work on a sweep. `lanes`: how many runs go at once; `room`: how many on an instance type."""
+    """Executes a sweep. `lanes` is the number of concurrent runs in all, `room` that per instance type."""
 
     context: RunContext
     record: SweepRecord
@@ -61,9 +61,9 @@ class Sweep:
     _began_s: float = 0.0
 
     def run(self) -> None:
-        """Rounds until every cell is decided or has had its most, or no further run fits into the budget.
+        """Run rounds until every cell is decided or at its maximum, or the budget allows no further run.
 
-        Raises InterruptedRunError and LeftoverError as a run does; what was measured until then is kept.
+        Raises InterruptedRunError and LeftoverError like an ordinary run; earlier measurements are kept.
         """
         self._used_before_s, self._began_s = self._used_after_a_crash_s(), time.monotonic()
         with ExitStack() as locks:
@@ -79,8 +79,8 @@ class Sweep:
                 with interruption_leaves_something():
                     self._stop()
                 raise InterruptedRunError(
-                    "the sweep was interrupted; what its runs had created was removed",
-                    remedy="What was measured is kept. To go on, call it again with --resume.",
+                    "the sweep was interrupted; the resources of its runs were removed",
+                    remedy="Measurements are kept. Call it again with --resume to continue.",
                 ) from error
             except BaseException:
                 with interruption_leaves_something():
@@ -109,10 +109,10 @@ class Sweep:
                 f"${self.record.spent_usd:.2f} of ${self.budget.usd:g} spent"
             )
             self._round(waiting)
-        self.record.ended_because = "every cell is decided or has had its most rounds"
+        self.record.ended_because = "every cell is decided or has reached the maximum of rounds"
 
     def _rank(self, run: StartedRun) -> int:
-        """How many runs of its cell and round had succeeded before this one."""
+        """The number of earlier successful runs of the same cell and round."""
         return sum(
             (other.round, other.cell, other.status) == (run.round, run.cell, "succeeded")
             for other in self.record.runs[: run.number]
@@ -123,7 +123,7 @@ class Sweep:
         return (slot.round, slot.cell, rank) in done
 
     def _round(self, waiting: list[SweepSlot]) -> None:
-        """All runs of a round, as many at once as there are lanes and instances."""
+        """Execute all runs of a round, concurrently within the limits of lanes and instances."""
         while waiting or self._running:
             slot = next((slot for slot in waiting if self._has_room(slot)), None)
             if slot is not None and self._cell_failed(slot.cell):
@@ -146,7 +146,7 @@ class Sweep:
         return any(run.cell in (name, control) and run.status == "failed" for run in self.record.runs)
 
     def _require_budget(self, slot: SweepSlot) -> None:
-        """BudgetSpentError, once what is under way has ended, where this run might pass the budget."""
+        """If this run might exceed the budget, wait for those in progress, then raise BudgetSpentError."""
         while True:
             running = [item.cell.worst for item in self._running]
             spent = self.record.spent_usd - sum(item.usd for item in running)
@@ -174,7 +174,7 @@ class Sweep:
             worst_s=worst.seconds,
         )
         self.record.runs.append(run)
-        self._save()  # before anything is paid for: a killed sweep counts it at its worst
+        self._save()  # before it costs anything: after a crash it counts with its worst case
         pair = Pair(
             series_id=self.record.sweep_id,
             index=slot.round,
@@ -187,7 +187,7 @@ class Sweep:
         output, log_file = folder / f"{run.number:04d}.json", folder / f"{run.number:04d}.log"
         log = log_file.open("wb")
         with output.open("wb") as stdout:
-            # A session of its own: Ctrl-C reaches it once, from here. Background jobs ignore SIGINT.
+            # A separate session, so that only this process forwards Ctrl-C. Background jobs ignore SIGINT.
             process = subprocess.Popen(
                 self.command(cell, pair),
                 stdin=subprocess.DEVNULL,
@@ -199,7 +199,7 @@ class Sweep:
         self.context.ui.note(f"  {run.number + 1}. {slot.cell} …")
 
     def _collect(self) -> None:
-        """Take in the runs that have ended; interrupt one that takes too long."""
+        """Record runs that have ended; interrupt runs that take too long."""
         for item in list(self._running):
             code = item.process.poll()
             elapsed_s = self.context.clock() - item.run.started_s
@@ -225,14 +225,14 @@ class Sweep:
             run.status = "interrupted"
         else:
             run.status = "failed"
-            run.reason = "it took longer than a run may" if item.interrupted else said
-            ui.warn(f"{run.cell} failed and is left out: {run.reason}")
+            run.reason = "it exceeded the longest duration of a run" if item.interrupted else said
+            ui.warn(f"{run.cell} failed and is dropped: {run.reason}")
         self._save()
         if code == LeftoverError.exit_code:
             raise LeftoverError(f"{run.cell}: {said}", remedy="Run `make destroy`.")
 
     def _stop(self) -> None:
-        """End what is under way as Ctrl-C does, and wait until it is removed."""
+        """Interrupt all runs as Ctrl-C does, and wait until they are removed."""
         for item in self._running:
             if not item.interrupted:
                 item.interrupted = True
@@ -249,7 +249,7 @@ class Sweep:
         self._save()
         if left:
             raise LeftoverError(
-                f"of {', '.join(left)} something may still be there and cost money",
+                f"resources of {', '.join(left)} may still exist and cost money",
                 remedy="Run `make destroy`.",
             )
 
@@ -257,7 +257,7 @@ class Sweep:
         return self._used_before_s + time.monotonic() - self._began_s
 
     def _used_after_a_crash_s(self) -> float:
-        """What earlier calls used; a run that was not seen to end counts with its longest time."""
+        """Time used by earlier calls; a run whose end was not observed counts with its longest duration."""
         lost = [run.worst_s for run in self.record.runs if run.ended_s is None]
         for run in self.record.runs:
             if run.ended_s is None:
@@ -270,23 +270,23 @@ class Sweep:
 
 
 def _cost_usd(run: StartedRun, ended_s: float) -> float:
-    """At the rate of its worst case; more than that where its removal took longer than was left for it."""
+    """Cost at the rate of the worst case; exceeds the worst case if the removal took longer than reserved."""
     return (ended_s - run.started_s) / run.worst_s * run.worst_usd
 
 
 def _last_words(log: Path) -> str:
-    """What a run's process said last: its error, or its last line."""
+    """The error, or else the last line, of a run's log."""
     lines = [
         line.strip()
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
         if line.strip()
     ]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
-    return (errors or lines or ["it wrote nothing"])[-1][:500]
+    return (errors or lines or ["no output"])[-1][:500]
 
 
 def worst_of_all(cells: Mapping[str, Cell], record: SweepRecord) -> WorstCase:
-    """If every cell had its most rounds and each run came out at its worst, one after the other."""
+    """The worst case of the whole sweep: all cells with the maximum of rounds, one run after the other."""
     rounds = record.rule.most_rounds
     first = cells[record.cells[0].name].worst
     every = [cell.worst for cell in cells.values()]

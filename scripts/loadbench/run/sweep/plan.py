@@ -1,4 +1,4 @@
-"""plan.yaml: what a sweep runs. All mistakes are reported at once, each with its line."""
+"""plan.yaml, the plan of a sweep. All errors are reported together, each with its line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from loadbench.results.sweep.model import CellInfo
 from loadbench.results.sweep.stopping_rule import Rule
 from loadbench.run.sweep.budget import Budget, WorstCase
 
-_EXAMPLE = "docs/examples/sweep.yaml is a plan to start from."
+_EXAMPLE = "docs/examples/plans/sweep.yaml is an example of a plan."
 ReadConfig = Callable[[Path, tuple[str, ...], str, str], Config]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -34,19 +34,19 @@ class _Strict(BaseModel):
 
 
 class Settings(_Strict):
-    """A variant: a name, and overrides as `--set` takes them, without the value's quotes."""
+    """A variant: a name, and overrides in the syntax of `--set` (values without quotes)."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,30}$")
     set: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """As `--set` takes them."""
+        """The overrides as arguments of `--set`."""
         return tuple(f"{key}={json.dumps(value)}" for key, value in self.set.items())
 
 
 class BudgetPlan(_Strict):
-    """What the sweep may cost and take, and the most that one run may take."""
+    """Limits of the sweep's cost and duration, and of one run's duration."""
 
     usd: float = Field(gt=0)
     hours: float = Field(gt=0)
@@ -55,7 +55,7 @@ class BudgetPlan(_Strict):
 
 
 class Plan(_Strict):
-    """The whole file."""
+    """The contents of a plan file."""
 
     config: Path = Path("config.yaml")
     paths: list[Name] = Field(min_length=1)
@@ -76,23 +76,23 @@ class Plan(_Strict):
             *_twice("settings", [item.name for item in self.settings]),
         ]
         if self.rule.most_rounds < self.rule.least_rounds:
-            problems.append("rule: most_rounds is smaller than least_rounds")
+            problems.append("rule: most_rounds must not be less than least_rounds")
         if len(self.paths) * len(self.instance_types) * len(self.settings) < 2:
-            problems.append("paths, instance_types, settings: one cell a model, nothing to compare")
+            problems.append("paths, instance_types, settings: only one cell per model, nothing to compare")
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
     @property
     def digest(self) -> str:
-        """Changes with anything in the plan but its budget, which a resumed sweep may raise."""
+        """A digest of the plan without its budget, which may change before a --resume."""
         text = self.model_dump_json(exclude={"budget", "side_by_side"})
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration that is run: its name, and what an ordinary run of it takes."""
+    """One configuration: its name, its configuration for an ordinary run, its worst case."""
 
     info: CellInfo
     config: Config
@@ -101,12 +101,12 @@ class Cell:
 
     @property
     def load_path(self) -> LoadPath:
-        """How it loads."""
+        """The loading method."""
         return self.info.load_path
 
 
 def read_plan(file: Path) -> Plan:
-    """The plan. ConfigError with everything that is wrong."""
+    """Read a plan. Raises ConfigError with all errors."""
     document, places = read_document(file)
     try:
         return Plan.model_validate(document)
@@ -135,7 +135,7 @@ def _sentences(item: Any, places: dict[tuple[str, ...], str]) -> list[str]:
 
 
 def _other_mistakes(document: dict[str, Any], error: ValidationError) -> list[str]:
-    """Names that do not exist, also where a field is wrong and the whole was not looked at."""
+    """Unknown names, reported even if other fields are invalid and model validation did not run."""
     if any(not item["loc"] for item in error.errors()):
         return []
     found: list[str] = []
@@ -151,17 +151,17 @@ def _unknown(key: str, names: list[str], known: Any) -> list[str]:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f", did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            hint = f", did you mean {near[0]}?" if near else f"; known names: {', '.join(known)}"
             found.append(f"{key}: unknown {name!r}{hint}")
     return found
 
 
 def _twice(key: str, names: list[str]) -> list[str]:
-    return [f"{key}: {name} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    return [f"{key}: {name} is listed twice" for name in dict.fromkeys(names) if names.count(name) > 1]
 
 
 def make_cells(plan: Plan, read_config: ReadConfig) -> list[Cell]:
-    """Every cell, the control of each model first. ConfigError with all that cannot be configured."""
+    """All cells, the control of each model first. Raises ConfigError with all invalid cells."""
     cells: list[Cell] = []
     problems: list[LoadbenchError] = []
     for model in plan.models:
@@ -195,7 +195,7 @@ def make_cells(plan: Plan, read_config: ReadConfig) -> list[Cell]:
 
 
 def _name(plan: Plan, load_path: str, instance_type: str, model: str, settings: Settings) -> str:
-    """What tells a cell from the others, in words."""
+    """A name from the values that distinguish a cell from the others."""
     parts = [load_path, instance_type]
     if len(plan.models) > 1:
         parts.append(model.rsplit("/", 1)[-1].removeprefix("synthetic:"))
@@ -208,14 +208,14 @@ def _usd_per_hour(config: Config, instance_type: str) -> float:
     price = find_price(instance_type, config.model_dump())
     if price is None:
         raise ConfigError(
-            f"{instance_type}: its price is not known, so no budget in USD can be kept",
+            f"the price of {instance_type} is unknown, so a budget in USD cannot be enforced",
             remedy="Add it to the configuration under pricing.usd_per_hour.",
         )
     return price.usd_per_hour
 
 
 def _worst_case(plan: Plan, config: Config, load_path: LoadPath, usd_per_hour: float) -> WorstCase:
-    """A run of the longest length that is allowed, on all its instances, and a job where there may be one."""
+    """The longest allowed run on all its instances, plus an optimization job if one may be needed."""
     run_s = plan.budget.worst_minutes_a_run * 60
     usd = run_s / 3600 * usd_per_hour * config.deployment(load_path).instance_count
     if not LOAD_PATHS[load_path].optimized:
@@ -229,5 +229,5 @@ def _worst_case(plan: Plan, config: Config, load_path: LoadPath, usd_per_hour: f
 
 
 def budget_of(plan: Plan) -> Budget:
-    """The whole sweep's."""
+    """The limits of the whole sweep."""
     return Budget(plan.budget.usd, plan.budget.hours * 3600)

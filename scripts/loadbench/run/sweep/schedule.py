@@ -1,4 +1,4 @@
-"""In which order a sweep's cells are run, and which of them still need a run."""
+"""The order of a sweep's runs, and the cells that still need runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loadbench.run.series_plan import plan_series
 
 @dataclass(frozen=True)
 class SweepSlot:
-    """One run: which round, which place in it, which cell."""
+    """One run: its round, its position in the round, its cell."""
 
     round: int
     position: int
@@ -21,9 +21,9 @@ class SweepSlot:
 
 
 def round_slots(record: SweepRecord, number: int, active: Sequence[str]) -> list[SweepSlot]:
-    """The runs of a round in their order: drawn from the seed; the first control also begins each round.
+    """The runs of a round in random order (seeded), preceded by an additional run of the first control.
 
-    So it is run twice a round, at its beginning and somewhere in it: what drifts shows in it.
+    The first control therefore runs twice per round, at its start and at a random position, to show drift.
     """
     names = [cell.name for cell in record.cells]
     drawn = [slot.path for slot in plan_series(number + 1, record.seed, names) if slot.index == number]
@@ -34,8 +34,9 @@ def round_slots(record: SweepRecord, number: int, active: Sequence[str]) -> list
 
 
 def active_cells(record: SweepRecord, times_s: Mapping[str, Mapping[int, list[float]]]) -> list[str]:
-    """Cells whose verdict is open, and the controls that they need. A cell that failed is out, and so are
-    all that are compared with a control that failed.
+    """Undecided cells and the controls that they need.
+
+    Failed cells are dropped, and so are all cells whose control failed.
     """
     failed = {run.cell for run in record.runs if run.status == "failed"}
     open_cells = [
