@@ -1,4 +1,4 @@
-"""Commands for real serving engines of the embedded AWS: `engine install`, `status`, `remove`."""
+"""The commands `engine install`, `status` and `remove`: serving engines for the embedded AWS."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ENGINE_ARGUMENT = click.argument("name", metavar="ENGINE", default="vllm")
 def engine() -> None:
     """Real serving engines for the embedded AWS.
 
-    With vLLM installed, the embedded AWS serves images of the vLLM server with vLLM itself, otherwise with
-    its own model server; every record says which one.
+    If vLLM is installed, the embedded AWS serves images of the vLLM server with vLLM itself, otherwise with
+    its own model server. Every record names the one that was used.
     """
 
 
@@ -41,11 +41,11 @@ def install(name: str) -> None:
         ui.note(f"{chosen.name} {chosen.version} is installed in {found.folder}")
         return
     if found.state != "absent":
-        ui.note(f"{found.folder} is {found.state}: installing it again")
+        ui.note(f"{found.folder} is {found.state}: reinstalling")
     ui.note(f"{chosen.name} {chosen.version} will be installed in {found.folder}: {chosen.cost}")
     with ui.step(f"installing {chosen.name} {chosen.version}"):
         installation.install(chosen, private_dir, ui.progress)
-    ui.note("A running embedded AWS uses it after the next command, for endpoints created from then on.")
+    ui.note("A running embedded AWS uses it after the next command, for new endpoints only.")
 
 
 @engine.command()

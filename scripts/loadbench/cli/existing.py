@@ -1,4 +1,4 @@
-"""Commands for endpoints that loadbench did not deploy: `observe`, `import`."""
+"""The commands `observe` and `import`, for endpoints that loadbench did not deploy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadbench.cli.options import JSON_OPTION, Duration, config_options, open_be
 from loadbench.workspace import Workspace
 
 COMPONENT_OPTION = click.option(
-    "--component", metavar="NAME", help="The inference component, if there are several."
+    "--component", metavar="NAME", help="The inference component; required if there are several."
 )
 
 
@@ -24,8 +24,8 @@ COMPONENT_OPTION = click.option(
 def observe(endpoint: str, component: str | None, as_json: bool, **options: Any) -> None:
     """Watch an endpoint while it is created, updated or scaled.
 
-    Read-only: docs/iam-policy-observe.json has all permissions it needs. Waits for an endpoint that does not
-    exist yet. Ctrl-C stops watching and keeps what was observed.
+    Read-only; docs/iam-policy-observe.json has all permissions it needs. If the endpoint does not exist yet,
+    waits for it. Ctrl-C stops watching and keeps what was observed.
 
     \b
     Examples:
@@ -47,7 +47,12 @@ def observe(endpoint: str, component: str | None, as_json: bool, **options: Any)
 @click.argument("endpoint")
 @COMPONENT_OPTION
 @click.option(
-    "--since", "since_s", type=Duration(), default="7d", show_default=True, help="How far back to look."
+    "--since",
+    "since_s",
+    type=Duration(),
+    default="7d",
+    show_default=True,
+    help="Period to search, counted back from now.",
 )
 @click.option(
     "--from-folder",
@@ -67,7 +72,7 @@ def import_starts(
 ) -> None:
     """Create a record of every past start of an endpoint's copies.
 
-    Reads Describe calls, CloudWatch Logs and metrics, and activities of Application Auto Scaling; changes
+    Reads Describe calls, CloudWatch Logs and metrics, and Application Auto Scaling activities. Changes
     nothing.
 
     \b

@@ -1,4 +1,4 @@
-"""`live-check`: settle what the code assumes of AWS, each paid step on request."""
+"""The command `live-check`: settles assumptions about AWS; asks before each paid step."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 def live_check(yes: bool, as_json: bool, **options: Any) -> None:
     """Verify what loadbench assumes about AWS, cheapest first.
 
-    Reads, creates and removes what is free, then asks before each paid step with its price. Everything is
-    removed again. The evidence is written to a file without the account's id, after every step. Exit code 1
-    if a step failed or an assumption is wrong.
+    Makes read-only calls, creates and deletes free resources, then runs the paid steps; it shows the price of
+    each and asks first. Everything is removed afterwards. The evidence is written to a file, without the
+    account id, after every step. The exit code is 1 if a step failed or an assumption is wrong.
 
     \b
     Examples:
-      loadbench live-check                               the embedded AWS: shows what it does
+      loadbench live-check                               the embedded AWS: shows its behaviour
       loadbench live-check --config my.yaml --target aws
     """
     from loadbench.run.live_check.walk import live_check as walk
@@ -45,19 +45,19 @@ def live_check(yes: bool, as_json: bool, **options: Any) -> None:
 
 
 def _agreed(context: RunContext, step: str, yes: bool) -> bool:
-    """Asked on AWS, with what the step costs."""
+    """On AWS, show the price of the step and ask."""
     if context.config.target == "local" or yes:
         return True
     what, _, load_path = step.partition(" ")
     click.echo(_cost(context, what, load_path), err=True)
-    return confirm(f"{step}: go on? (no: the next step is asked for)")
+    return confirm(f"Continue with {step}? (no: skip to the next step)")
 
 
 def _cost(context: RunContext, what: str, load_path: LoadPath) -> str:
     from loadbench.run.scale_out import cost_of_copy
 
     if what == "scale-out":
-        return f"{load_path}: {cost_of_copy(context, load_path)}, until it is removed again, minutes later."
+        return f"{load_path}: {cost_of_copy(context, load_path)}, until it is removed, minutes later."
     return cost_of_run(context, [load_path], 1).text
 
 
@@ -68,4 +68,4 @@ def _show(checked: LiveCheck) -> None:
     click.echo()
     for finding in checked.findings:
         click.echo(f"{finding.answer:14} {finding.id}\n{'':15}{finding.words}")
-    click.echo(f"\nEvidence, without the account's id: {checked.file}")
+    click.echo(f"\nEvidence, without the account id: {checked.file}")

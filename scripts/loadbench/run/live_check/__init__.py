@@ -1,1 +1,1 @@
-"""What is assumed of AWS: settled by reading, by making what is free, and by paid deployments."""
+"""Verifies assumptions about AWS by read-only calls, by creating free resources, and by paid deployments."""

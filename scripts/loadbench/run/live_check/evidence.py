@@ -1,4 +1,4 @@
-"""What deployments show of the facts that reading alone cannot settle."""
+"""Evidence from deployments for the facts that read-only calls cannot settle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from loadbench.results.timeline import partition
 from loadbench.run.live_check.facts import Answer, Verdict
 from loadbench.run.observe.logs import container_group
 
-# The status is asked every 0.4 s; the rest is the way of the answer.
+# The status is polled every 0.4 s; the rest allows for network latency.
 _SEEN_WITHIN_S = 2.0
 _FAR_APART_S = 10.0
 _READ_WHOLE_SHARE = 0.05
@@ -25,7 +25,7 @@ _LOG_NAME = "container.log"
 
 @dataclass
 class Seen:
-    """What the steps of a live check have left to be read."""
+    """Results of a live check's steps: runs, failures, files, AWS calls for more evidence."""
 
     session: Any
     results_dir: Path
@@ -35,13 +35,13 @@ class Seen:
     failures: dict[str, LoadbenchError] = field(default_factory=dict)
 
     def text(self, load_path: LoadPath, name: str) -> str:
-        """A file of a run's folder; empty where there is none."""
+        """The contents of a file in a run's folder; empty if there is none."""
         file = self.results_dir / self.runs[load_path].run_id / name
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     @cached_property
     def serving_properties(self) -> tuple[str, str | None]:
-        """Where the job's properties are, and their text; None where they are not. Read from S3 once."""
+        """Location and text (None if missing) of the job's serving.properties. Read from S3 once."""
         optimization = self.runs["fast"].optimization
         assert optimization is not None
         place = f"{optimization.output_uri.rstrip('/')}/serving.properties"
@@ -54,7 +54,7 @@ class Seen:
 
     @cached_property
     def copy_streams(self) -> tuple[str, int | None]:
-        """The log group of the copies, and how many streams it has; None without such a group. Asked once."""
+        """The log group of the copies and its number of streams; None if there is no group. Read once."""
         client, group = self.session.client("logs"), container_group(self.runs["fast"].names)
         try:
             return group, len(client.describe_log_streams(logGroupName=group)["logStreams"])
@@ -63,7 +63,7 @@ class Seen:
 
 
 def configuration_by_cloud_control(seen: Seen) -> Verdict | None:
-    """A rehearsal of the fast path creates one and deletes it."""
+    """Evidence: a rehearsal of the fast path creates one and deletes it."""
     if "fast" in seen.rehearsed:
         return Verdict("confirmed", "one was created without a model name, and deleted")
     failure = seen.failures.get("rehearse fast")
@@ -73,45 +73,47 @@ def configuration_by_cloud_control(seen: Seen) -> Verdict | None:
 
 
 def component_by_cloud_control(seen: Seen) -> Verdict | None:
-    """A fast run whose component was created, read and deleted."""
+    """Evidence: a fast run whose component was created, read and deleted."""
     if "fast" in seen.runs:
-        return Verdict("confirmed", "one was created and found again")
+        return Verdict("confirmed", "one was created and read back")
     return None
 
 
 def cpu_cores_left_out(seen: Seen) -> Verdict | None:
-    """The fast path asks for none."""
+    """Evidence: a run of the fast path, which requests no CPU cores."""
     if "fast" in seen.runs:
-        return Verdict("confirmed", "a copy that asks for no CPU cores was placed and served")
+        return Verdict("confirmed", "a copy that requests no CPU cores was placed and served requests")
     return None
 
 
 def platform_names_the_artifact(seen: Seen) -> Verdict | None:
-    """The job's own properties, and evidence that the weights were streamed."""
+    """Evidence: the job's serving.properties, and whether the weights were streamed."""
     if "fast" not in seen.runs or seen.runs["fast"].optimization is None:
         return None
     place, properties = seen.serving_properties
     if properties is None:
-        return Verdict("contradicted", f"{place} is not there")
+        return Verdict("contradicted", f"{place} does not exist")
     if "option.load_format" not in properties:
-        return Verdict("contradicted", f"{place} names no option.load_format")
-    words = "serving.properties names option.load_format"
+        return Verdict("contradicted", f"{place} does not set option.load_format")
+    words = "serving.properties sets option.load_format"
     streaming = seen.runs["fast"].streaming
     if streaming is None:
-        return Verdict("could not tell", f"{words}; {_LOG_NAME} has no line of a fast loader that is known")
+        return Verdict("could not tell", f"{words}; {_LOG_NAME} has no known line of a fast loader")
     answers: dict[str, Answer] = {"shown": "confirmed", "contradicted": "contradicted"}
     return Verdict(answers.get(streaming.state, "could not tell"), f"{words}; {streaming.evidence}")
 
 
 def role_of_its_own(load_path: LoadPath) -> Callable[[Seen], Verdict | None]:
-    """A run that came up with the role that it made itself."""
+    """Evidence: a run that reached InService with the role that it created."""
 
     def judge(seen: Seen) -> Verdict | None:
         if load_path in seen.runs:
             role = seen.runs[load_path].names.role
             if role is None:
                 return Verdict("could not tell", "sagemaker_exec_role names a role: leave it empty")
-            return Verdict("confirmed", f"the {load_path} endpoint came up and answered with the role {role}")
+            return Verdict(
+                "confirmed", f"the {load_path} endpoint reached InService and answered with the role {role}"
+            )
         failure = seen.failures.get(f"run {load_path}")
         if failure and re.search("AccessDenied|not authorized|403", f"{failure.message}\n{failure.details}"):
             return Verdict("contradicted", failure.message)
@@ -121,18 +123,18 @@ def role_of_its_own(load_path: LoadPath) -> Callable[[Seen], Verdict | None]:
 
 
 def role_settles(seen: Seen) -> Verdict | None:
-    """No call after CreateModel was refused because the role was too young."""
+    """Evidence: no call after CreateModel was refused because the role was too new."""
     if "fast" not in seen.runs:
         return None
     if re.search(r"(?i)could not assume|cannot be assumed", seen.text("fast", "terraform.jsonl")):
-        return Verdict("contradicted", "terraform.jsonl says that a role could not be assumed")
+        return Verdict("contradicted", "terraform.jsonl has an error that a role could not be assumed")
     if seen.runs["fast"].names.role is None:
         return Verdict("could not tell", "sagemaker_exec_role names a role: leave it empty")
-    return Verdict("confirmed", "no call that followed was refused for the new role")
+    return Verdict("confirmed", "no later call was refused for the new role")
 
 
 def last_modified_is_in_service(seen: Seen) -> Verdict | None:
-    """The service's clock against ours, in every run that came up."""
+    """Evidence: the service's clock against the local clock, in every run that reached InService."""
     late_s = {
         load_path: run.deployment.poller_ready_s - run.deployment.ready_s
         for load_path, run in seen.runs.items()
@@ -140,7 +142,7 @@ def last_modified_is_in_service(seen: Seen) -> Verdict | None:
     }
     if not late_s:
         return None
-    words = ", ".join(f"{load_path}: seen {value:.1f} s after it" for load_path, value in late_s.items())
+    words = ", ".join(f"{load_path}: observed {value:.1f} s after it" for load_path, value in late_s.items())
     if all(-1 <= value <= _SEEN_WITHIN_S for value in late_s.values()):
         return Verdict("confirmed", words)
     far = any(value < -1 or value > _FAR_APART_S for value in late_s.values())
@@ -148,7 +150,7 @@ def last_modified_is_in_service(seen: Seen) -> Verdict | None:
 
 
 def lines_are_known(load_path: LoadPath, *phases: str) -> Callable[[Seen], Verdict | None]:
-    """The weights' phases come from log lines, and little time is unattributed."""
+    """Evidence: the log lines give the weight loading phases, and little time is unattributed."""
 
     def judge(seen: Seen) -> Verdict | None:
         run = seen.runs.get(load_path)
@@ -162,16 +164,14 @@ def lines_are_known(load_path: LoadPath, *phases: str) -> Callable[[Seen], Verdi
         missing = [phase for phase in phases if not _measured(run, phase)]
         words = f"{left:.0%} of the {load_path} start is unattributed"
         if missing:
-            return Verdict(
-                "contradicted", f"{words}; {_LOG_NAME} has no line for {', '.join(missing)} that is known"
-            )
+            return Verdict("contradicted", f"{words}; {_LOG_NAME} has no known line for {', '.join(missing)}")
         return Verdict("confirmed" if left <= _READ_WHOLE_SHARE else "could not tell", words)
 
     return judge
 
 
 def capacity_of_components(seen: Seen) -> Verdict | None:
-    """A copy was added to the fast endpoint."""
+    """Evidence: a copy was added to the fast endpoint."""
     if seen.copies_added:
         return Verdict("confirmed", "an instance and a copy were added to the fast endpoint")
     failure = seen.failures.get("scale-out fast")
@@ -181,7 +181,7 @@ def capacity_of_components(seen: Seen) -> Verdict | None:
 
 
 def stream_of_a_copy(seen: Seen) -> Verdict | None:
-    """Two copies of one component were up: two streams, or fewer."""
+    """Evidence: the number of log streams with two copies of one component in service."""
     if not seen.copies_added or "fast" not in seen.runs:
         return None
     group, streams = seen.copy_streams

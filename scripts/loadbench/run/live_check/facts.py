@@ -233,13 +233,13 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "quota-codes",
-        "The codes of the quotas “for endpoint usage” are those that public code names.",
+        "The codes of the quotas “for endpoint usage” are those that public code uses.",
         ("data/instance_types.toml:quota_code",),
         _quota_codes,
     ),
     Fact(
         "offering-of-ec2",
-        "A region that has the instance type in EC2 has it for hosting.",
+        "If EC2 offers an instance type in a region, SageMaker hosting offers it there, too.",
         (f"{_RUN}/preflight/account.py:is_offered",),
         _offering,
     ),
@@ -252,19 +252,19 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "price-table",
-        "The prices in the repository, read in January 2025 for no stated region, are right.",
+        "The prices in the repository, collected in January 2025 without a stated region, are correct.",
         ("data/instance_types.toml:usd_per_hour",),
         _price_table,
     ),
     Fact(
         "job-costs-like-hosting",
-        "An optimization job is charged by its instance at the price of hosting.",
+        "An optimization job is billed for its instance at the hosting price.",
         (f"{_RUN}/preflight/summary.py:estimate_cost", "scripts/loadbench/results/costs.py:OneTimeCost"),
     ),
     Fact(
         "platform-names-the-artifact",
         "The optimization service writes option.load_format into serving.properties, and the platform sets"
-        " SM_FAST_MODEL_LOADER_S3_URI: neither is set by us.",
+        " SM_FAST_MODEL_LOADER_S3_URI; loadbench sets neither.",
         (f"{_RUN}/deployment_plan.py:make_plan", "scripts/localaws/container/options.py:load_format"),
     ),
     Fact(
@@ -288,17 +288,18 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "last-modified-is-in-service",
-        "LastModifiedTime of an endpoint or component that is InService is when it came into service.",
+        "LastModifiedTime of an endpoint or component that is InService is the time at which it became"
+        " InService.",
         (f"{_RUN}/observe/status.py:_note",),
     ),
     Fact(
         "lines-of-the-container",
-        "An LMI container's log has the lines, and the wrapping, that public issues show.",
+        "The log of an LMI container has the lines, and the line wrapping, that public issues show.",
         (f"{_RUN}/observe/lines.py:unwrap", f"{_RUN}/observe/engines/vllm_legacy.py:read"),
     ),
     Fact(
         "capacity-of-components",
-        "UpdateEndpointWeightsAndCapacities is taken for an endpoint of components, and the component's"
+        "UpdateEndpointWeightsAndCapacities is accepted for an endpoint with components, and the component's"
         " update has to wait for it.",
         (f"{_RUN}/capacity.py:Reading",),
     ),

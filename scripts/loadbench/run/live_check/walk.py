@@ -1,7 +1,7 @@
-"""The live check: every assumption about AWS, settled in the order of what it costs, with a file of evidence.
+"""The live check: settles the assumptions about AWS, cheapest first, and writes the evidence to a file.
 
-Read from top to bottom. The file is written after every step, so that an interruption loses nothing, and
-holds no account id: it can be sent to somebody else.
+The file is written after every step, so that an interruption loses nothing. It contains no account id, so it
+can be sent to others.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _PREFIX = "live-check-"
 # The cheapest deployment first; the fast path needs a job.
 _PAID: tuple[LoadPath, ...] = ("standard", "streamer", "fast")
 
-# Asked before a paid step, with its name; False leaves it out.
+# Called before a paid step with its name; False skips the step.
 Ask = Callable[[str], bool]
 
 
 @dataclass
 class Step:
-    """One step as it is written into the file."""
+    """One step as recorded in the file."""
 
     name: str
     outcome: Literal["done", "failed", "declined"]
@@ -51,7 +51,7 @@ class Step:
 
 @dataclass
 class LiveCheck:
-    """What a live check found; `findings` has every fact once."""
+    """The result of a live check; `findings` has every fact once."""
 
     file: Path
     steps: list[Step] = field(default_factory=list)
@@ -59,17 +59,17 @@ class LiveCheck:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a step failed, or a fact is not as the code takes it."""
+        """Whether a step failed or a fact is contradicted."""
         return any(step.outcome == "failed" for step in self.steps) or any(
             finding.answer == "contradicted" for finding in self.findings
         )
 
 
 def live_check(context: RunContext, ask: Ask) -> LiveCheck:
-    """Read, rehearse, deploy each load path in turn, add a copy; everything is removed again.
+    """Read, rehearse, deploy with each loading method in turn, add a copy; everything is removed afterwards.
 
-    A step that fails is noted, and the next is asked for. Raises LeftoverError as soon as something could not
-    be removed: nothing more is deployed then.
+    A failed step is recorded, and the check continues with the next one. Raises LeftoverError if a resource
+    could not be removed; nothing more is deployed then.
     """
     walk = _Walk(context, ask)
     walk.read()
@@ -91,9 +91,9 @@ class _Walk:
         self._read: list[Finding] = []
 
     def read(self) -> None:
-        """What describing calls settle."""
+        """Settle facts by read-only calls."""
         context = self._context
-        with self._step("read", shown="facts that describing calls settle"):
+        with self._step("read", shown="settling facts by read-only calls"):
             self._read = find_out(
                 CheckContext(
                     context.config, list(context.config.paths), context.account.session, hugging_face_token()
@@ -101,13 +101,13 @@ class _Walk:
             )
 
     def rehearse(self, load_path: LoadPath) -> None:
-        """What is free to make."""
+        """Create and delete the resources that are free."""
         with self._step(f"rehearse {load_path}"), self._context.path_lock(load_path):
             rehearse(self._context, load_path)
             self.seen.rehearsed.add(load_path)
 
     def deploy(self, load_path: LoadPath) -> None:
-        """A paid deployment; on the fast one also a copy more. Removed whatever comes of it."""
+        """A paid deployment; on the fast path also an added copy. Always removed afterwards."""
         if not self._agreed(f"run {load_path}"):
             return
         try:
@@ -117,7 +117,7 @@ class _Walk:
                 with self._step("scale-out fast"), self._context.path_lock(load_path):
                     add_copy(self._context, self.seen.runs[load_path], None, keep=False)
                     self.seen.copies_added += 1
-        finally:  # also where the file of evidence cannot be written
+        finally:  # also if the evidence file cannot be written
             if load_path in self.seen.runs:
                 with self._context.ui.step(f"{load_path}: removing the endpoint"):
                     remove_run(self._context, deployed_by(self.seen.runs[load_path]))
@@ -153,7 +153,7 @@ class _Walk:
             self._write()
 
     def _findings(self) -> list[Finding]:
-        """What reading said, overruled by what a deployment showed."""
+        """The findings of read-only calls, overridden by those of deployments."""
         where = "" if self._context.config.target == "aws" else "on the embedded AWS only: "
         findings = []
         for found in self._read:
