@@ -20,7 +20,7 @@ SERVICES: tuple[tuple[str, str, Mapping[str, supported_members.Names]], ...] = (
 
 
 def table() -> str:
-    """All of it as Markdown: counts, then a row per served operation, then what is not served."""
+    """The tables as Markdown: counts, then one row per served operation, then the operations not served."""
     return "\n".join(_lines())
 
 
@@ -35,25 +35,25 @@ def _lines() -> Iterator[str]:
         others = sorted(set(model.operation_names) - set(served))
         yield f"\n### {title}\n"
         yield (
-            f"{len(served)} operations are served, {len(others)} refused by name. Of the members of served "
-            f"operations' requests {kept} are honoured and {refused} refused.\n"
+            f"{len(served)} operations are served, {len(others)} are rejected with an error that names them. "
+            f"Of the request members of served operations, {kept} are honoured and {refused} rejected.\n"
         )
-        yield "| operation | honoured | refused |"
+        yield "| operation | honoured | rejected |"
         yield "|---|---|---|"
         for name, (listed, left) in sorted(rows.items()):
             yield f"| `{name}` | {_names(listed, served[name])} | {_names(left, ())} |"
         if service == "s3":
-            yield f"\nRefused with `NotImplemented` (501): {_names(others, ())}."
+            yield f"\nRejected with `NotImplemented` (501): {_names(others, ())}."
 
 
 def _names(names: list[str], whole: supported_members.Names) -> str:
-    """Members in code, those that count with all inside them with a star."""
+    """Members formatted as code; `.*` marks members that include all members inside them."""
     shown = [f"{name}.*" if f"{name}.*" in whole else name for name in names]
     return ", ".join(f"`{name}`" for name in shown) or "none"
 
 
 def written(page: str) -> str:
-    """The page with a fresh table."""
+    """The page with a regenerated table."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n\n{END}{after}"
