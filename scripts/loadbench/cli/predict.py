@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,19 +94,20 @@ def predict(
             f"there is no loading method {unknown[0]!r}", remedy=f"Choose from {', '.join(LOAD_PATHS)}."
         )
     known = known_starts(records, config.target)
-    changes: dict[str, Any] = {"image_cached": image_cached}
-    if compile_cache_warm:
-        changes["compile_cache"] = "warm"
-    _predict(config, chosen, instance_types, weights_gb, known, changes, form, everything)
+    conditions: dict[str, Any] = {
+        "weights_gb": weights_gb,
+        "image_cached": image_cached,
+        "compile_cache_warm": compile_cache_warm,
+    }
+    _predict(config, chosen, instance_types, known, conditions, form, everything)
 
 
 def _predict(
     config: Config,
-    paths: Sequence[str],
+    load_paths: Sequence[str],
     instance_types: list[str] | None,
-    weights_gb: float | None,
     known: Sequence[KnownStart],
-    changes: dict[str, Any],
+    conditions: dict[str, Any],
     form: str,
     everything: bool,
 ) -> None:
@@ -118,29 +117,19 @@ def _predict(
     from loadbench.predict.advice import advise
     from loadbench.predict.learn import learn_from
     from loadbench.predict.model import predict
-    from loadbench.predict.start import spec_of_config
+    from loadbench.predict.planned_start import planned_start
     from loadbench.results.costs import find_price
 
     for name in instance_types or []:
-        instance_specification(name)  # says which are known
+        instance_specification(name)  # raises an error that lists the known types
     coefficients = learn_from(known, config.target)
-    predictions = []
-    for path in paths:
-        size_bytes, source = _size(config, path, weights_gb, known)
-        for instance_type in instance_types or [config.deployment(path).instance_type]:
-            start = spec_of_config(
-                config, path, weights_bytes=size_bytes, size_source=source, instance_type=instance_type
-            )
-            cache = changes.get("compile_cache") if start.compile_cache != "none" else None
-            start = replace(
-                start,
-                image_cached=changes["image_cached"],
-                compile_cache=cache or start.compile_cache,
-                engine=_engine(path, known) or start.engine,
-                layers=_layers(start.model_id),
-                at_s=time.time(),
-            )
-            predictions.append(predict(start, coefficients))
+    predictions = [
+        predict(
+            planned_start(config, load_path, known, instance_type=instance_type, **conditions), coefficients
+        )
+        for load_path in load_paths
+        for instance_type in instance_types or [config.deployment(load_path).instance_type]
+    ]
     predictions.sort(
         key=lambda item: (instance_types or [""]).index(item.start.instance_type) if instance_types else 0
     )
@@ -200,54 +189,3 @@ def _records() -> list[RunRecord]:
         except UsageError as error:
             click.echo(f"{file.parent.name} cannot be read: {error.message}", err=True)
     return found
-
-
-def _engine(path: str, known: Sequence[KnownStart]) -> str | None:
-    """The engine of the newest start of this loading method."""
-    return next((item.start.engine for item in reversed(known) if item.start.path == path), None)
-
-
-def _layers(model_id: str) -> int | None:
-    """Layers of the model, if its configuration is on this disk or its shape is known."""
-    from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
-    from loadbench.run.models.synthetic import is_synthetic, shape_of
-
-    if is_synthetic(model_id):
-        return shape_of(model_id).layers
-    for folder in (expand_user(model_id), cached_folder(model_id, cache_dir())):
-        try:
-            layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
-        except (OSError, ValueError, LookupError, TypeError):
-            continue
-        return layers if isinstance(layers, int) and layers > 0 else None
-    return None
-
-
-def _size(
-    config: Config, path: str, weights_gb: float | None, known: Sequence[KnownStart]
-) -> tuple[float, str]:
-    """Bytes of the weights, and their source. Raises UsageError if they are unknown."""
-    from loadbench.predict.start import size_from_name
-    from loadbench.run.models.checkpoint import inspect_headers
-    from loadbench.run.models.resolve import cache_dir, cached_folder, expand_user
-    from loadbench.run.models.synthetic import is_synthetic, shape_of
-
-    info = config.deployment(path)
-    model_id = info.hf_model_id
-    if weights_gb is not None:
-        return weights_gb * 1e9, "as given by --weights-gb"
-    if is_synthetic(model_id):
-        return shape_of(model_id).weights_bytes, "by the model's shape"
-    for folder in (expand_user(model_id), cached_folder(model_id, cache_dir())):
-        if folder.is_dir():
-            return inspect_headers(folder).size_bytes, f"by the files in {folder}"
-    recorded = next((item for item in reversed(known) if item.start.model_id == model_id), None)
-    if recorded is not None:
-        return recorded.start.weights_bytes, f"as in run {recorded.record.run_id}"
-    named = size_from_name(model_id, info.dtype)
-    if named is None:
-        raise UsageError(
-            f"the size of {model_id} is not known: no record, no local files, and no size in its name",
-            remedy="Pass it: --weights-gb 16",
-        )
-    return named, "by the parameters in the model's name"

@@ -71,7 +71,7 @@ def test_what_is_not_known_is_refused_in_a_line(home: Path, options: tuple[str, 
 
 
 def test_records_are_checked_and_a_broken_one_is_named(home: Path) -> None:
-    assert "nothing to check against" in loadbench("predict", "--check", home=home).stdout
+    assert "nothing to compare with" in loadbench("predict", "--check", home=home).stdout
     for number in range(3):
         save_record(home / "results", local_record(number))
     broken = home / "results" / "20260101-000000-standard-bad1"
