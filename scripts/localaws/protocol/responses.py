@@ -35,16 +35,16 @@ def json_response(document: Mapping[str, Any], status: int = 200) -> web.Respons
     )
 
 
-def error_response(error: AwsError, protocol: Protocol, request_id: str, resource: str) -> web.Response:
+def error_response(error: AwsError, protocol: Protocol, request_id: str) -> web.Response:
     """The error as that protocol writes it."""
-    response = _error_response(error, protocol, request_id, resource)
+    response = _error_response(error, protocol, request_id)
     response.headers.update(error.headers)
     return response
 
 
-def _error_response(error: AwsError, protocol: Protocol, request_id: str, resource: str) -> web.Response:
+def _error_response(error: AwsError, protocol: Protocol, request_id: str) -> web.Response:
     if protocol == "s3":
-        return _s3_error(error, request_id, resource)
+        return _s3_error(error, request_id)
     if protocol == "query":
         return _query_error(error, request_id)
     if protocol == "cbor":
@@ -64,12 +64,12 @@ def _error_response(error: AwsError, protocol: Protocol, request_id: str, resour
     return response
 
 
-def _s3_error(error: AwsError, request_id: str, resource: str) -> web.Response:
+def _s3_error(error: AwsError, request_id: str) -> web.Response:
     members = "".join(f"<{name}>{xml_text(value)}</{name}>" for name, value in error.members.items())
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{error.code}</Code><Message>{xml_text(error.message)}</Message>{members}"
-        f"<Resource>{xml_text(resource)}</Resource><RequestId>{request_id}</RequestId></Error>"
+        f"<RequestId>{request_id}</RequestId></Error>"
     )
     if error.status == 304:
         return web.Response(status=304)

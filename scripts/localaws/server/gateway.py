@@ -164,7 +164,7 @@ class Gateway:
         if request.writer.output_size:
             _log.warning("%s %s broke off: %s", service, path, error)
             close_connection(request)
-        return error_response(error, protocol_of(request, path, service), request_id, path)
+        return error_response(error, protocol_of(request, path, service), request_id)
 
     def _signed(self, sent: sigv4.Request, request: web.BaseRequest) -> sigv4.Signed:
         if len(request.headers) > _MAX_HEADERS:

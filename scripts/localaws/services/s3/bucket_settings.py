@@ -87,6 +87,16 @@ def _check_cors(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
             raise AwsError("InvalidRequest", text)
 
 
+def _check_logging(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
+    if "LoggingEnabled" not in value:
+        return
+    target = storage.index.bucket(value["LoggingEnabled"]["TargetBucket"])
+    own = storage.index.bucket(bucket)
+    if target is None or own is None or target.region != own.region:
+        text = "The target bucket for logging does not exist in the region of the bucket"
+        raise AwsError("InvalidTargetBucketForLogging", text, 400, {"TargetBucket": bucket})
+
+
 def _check_public_access(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
     if not value:
         raise AwsError("InvalidRequest", "Must specify at least one configuration.")
@@ -152,7 +162,7 @@ KINDS = {
             ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
             _check_cors,
         ),
-        Kind("logging", "PutBucketLogging", "BucketLoggingStatus", "BucketLoggingStatus"),
+        Kind("logging", "PutBucketLogging", "BucketLoggingStatus", "BucketLoggingStatus", _check_logging),
         Kind(
             "website",
             "PutBucketWebsite",
@@ -205,7 +215,9 @@ async def put_setting(storage: Storage, request: S3Request) -> web.StreamRespons
     check_document(kind.put, kind.payload, value)
     if kind.check is not None:
         kind.check(storage, request.bucket, value)
-    if kind.name != "accelerate" or _changes_acceleration(storage, request.bucket, value):
+    if kind.name == "tagging" and not value["TagSet"]:
+        storage.index.delete_setting(request.bucket, kind.name)
+    elif kind.name != "accelerate" or _changes_acceleration(storage, request.bucket, value):
         storage.index.put_setting(request.bucket, kind.name, _completed(kind.name, value, kept))
     headers = {}
     if kind.name == "lifecycle":

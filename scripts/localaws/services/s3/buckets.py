@@ -104,7 +104,8 @@ def _region(called: str, constraint: str | None) -> str:
 
 async def head_bucket(storage: Storage, request: S3Request) -> web.StreamResponse:
     """HeadBucket."""
-    return web.Response(headers={"x-amz-bucket-region": find_bucket(storage, request.bucket).region})
+    region = find_bucket(storage, request.bucket).region
+    return web.Response(headers={"x-amz-bucket-region": region}, content_type="application/xml")
 
 
 async def delete_bucket(storage: Storage, request: S3Request) -> web.StreamResponse:

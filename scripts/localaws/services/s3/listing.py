@@ -184,6 +184,8 @@ def list_uploads(index: Index, request: S3Request) -> web.Response:
                 owner(request),
                 ("StorageClass", upload.headers.get("x-amz-storage-class", "STANDARD")),
                 ("Initiated", iso_time(upload.created_s)),
+                ("ChecksumAlgorithm", (upload.checksum_algorithm or "").upper() or None),
+                ("ChecksumType", upload.checksum_type if upload.checksum_algorithm else None),
             ],
         )
         for upload in shown

@@ -17,8 +17,9 @@ from .index import Index, new_version
 from .model_xml import read_payload
 from .objects import check_write, checksum_of, linked
 from .operation_context import Storage, find_copy_source, read_document, receive_file, versioning
+from .receive import sent_algorithm
 from .records import Extent, Object, Part, Upload
-from .request import S3Request, object_headers, range_of, tags_of
+from .request import S3Request, copied_range, object_headers, tags_of
 from .send import pieces
 from .stored_headers import encryption_headers, stored_attributes, written
 from .supported_members import check_document
@@ -32,9 +33,16 @@ def find_upload(storage: Storage, request: S3Request) -> Upload:
     """The upload that the request names. Raises NoSuchUpload."""
     upload = storage.index.upload(request.bucket, request.key, request.query["uploadId"])
     if upload is None:
-        text = "The specified upload does not exist. It may have been completed or aborted."
-        raise AwsError("NoSuchUpload", text, 404)
+        raise _no_such_upload()
     return upload
+
+
+def _no_such_upload() -> AwsError:
+    text = (
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
+        "aborted or completed."
+    )
+    return AwsError("NoSuchUpload", text, 404)
 
 
 async def create_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
@@ -81,6 +89,10 @@ async def upload_part(storage: Storage, request: S3Request) -> web.StreamRespons
     """UploadPart."""
     upload = find_upload(storage, request)
     number = part_number(request)
+    expected, given = upload.checksum_algorithm, sent_algorithm(request.headers.get)
+    if expected is not None and given not in (None, expected):
+        text = f"expected checksum Type: {expected}, actual checksum Type: {given}"
+        raise AwsError("InvalidRequest", f"Checksum Type mismatch occurred, {text}")
     extent, received = await receive_file(storage, request, "UploadPart")
     part = Part(number, received.size_bytes, received.etag, time.time(), (extent,), received.checksums)
     _record(storage, request, part)
@@ -93,8 +105,8 @@ async def upload_part_copy(storage: Storage, request: S3Request) -> web.StreamRe
     upload = find_upload(storage, request)
     number = part_number(request)
     source = find_copy_source(storage, request)
-    wanted = range_of(request.headers.get("x-amz-copy-source-range"), source.size_bytes)
-    start, size_bytes = wanted or (0, source.size_bytes)
+    wanted = request.headers.get("x-amz-copy-source-range")
+    start, size_bytes = copied_range(wanted, source.size_bytes)
     extents = [Extent(*piece) for piece in pieces(source.extents, start, size_bytes)]
     # A whole object's MD5 is its ETag only if it came in one piece; for a copied part any unique tag is
     # valid.
@@ -122,10 +134,11 @@ async def list_parts(storage: Storage, request: S3Request) -> web.StreamResponse
 
 async def complete_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
     """CompleteMultipartUpload."""
-    find_upload(storage, request)
     body = await read_document(request, speaks_of_object=True)
     value, _ = read_payload("CompleteMultipartUpload", "MultipartUpload", body)
     check_document("CompleteMultipartUpload", "MultipartUpload", value)
+    if (made := _completed_before(storage, request, value)) is not None:
+        return _completed(storage, request, made)
     # From here on nothing is awaited: no other request can end this upload, or write this key, in between.
     upload = find_upload(storage, request)
     parts = _chosen_parts(storage.index, upload, value)
@@ -134,12 +147,28 @@ async def complete_upload(storage: Storage, request: S3Request) -> web.StreamRes
     version_id, sequence = new_version(versioning(storage, request.bucket) == "Enabled")
     made = replace(_assembled(request, upload, parts), version_id=version_id, sequence=sequence)
     storage.index.put(made, upload.upload_id)
+    return _completed(storage, request, made)
+
+
+def _completed_before(storage: Storage, request: S3Request, value: dict[str, Any]) -> Object | None:
+    """The object, if this upload has become it already: a client repeats a call whose answer it lost."""
+    if storage.index.upload(request.bucket, request.key, request.query["uploadId"]) is not None:
+        return None
+    found = storage.index.get(request.bucket, request.key)
+    try:
+        etag = _etag_of([item["ETag"].strip().strip('"') for item in value.get("Parts", [])])
+    except (KeyError, ValueError):
+        return None
+    return found if found is not None and found.etag == etag else None
+
+
+def _completed(storage: Storage, request: S3Request, made: Object) -> web.Response:
     answer = document(
         "CompleteMultipartUploadResult",
         [
-            ("Location", f"{request.call.emulator.endpoint_url}/{upload.bucket}/{upload.key}"),
-            ("Bucket", upload.bucket),
-            ("Key", upload.key),
+            ("Location", f"{request.call.emulator.endpoint_url}/{made.bucket}/{made.key}"),
+            ("Bucket", made.bucket),
+            ("Key", made.key),
             ("ETag", f'"{made.etag}"'),
             *listing.checksum_elements(made.checksums),
             ("ChecksumType", made.checksums.get("x-amz-checksum-type")),
@@ -160,7 +189,7 @@ def _record(storage: Storage, request: S3Request, part: Part) -> None:
     """Record a part. Raises NoSuchUpload if the upload has ended meanwhile."""
     if not storage.index.put_part(request.query["uploadId"], part):
         storage.index.remove_files(part.extents)
-        raise AwsError("NoSuchUpload", "The specified upload does not exist.", 404)
+        raise _no_such_upload()
 
 
 def _check_claims(request: S3Request, upload: Upload, parts: Sequence[Part]) -> None:
@@ -179,12 +208,11 @@ def _check_claims(request: S3Request, upload: Upload, parts: Sequence[Part]) -> 
 
 def _assembled(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Object:
     """The object from the parts; its ETag is the MD5 of theirs, as in S3."""
-    digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
     return Object(
         upload.bucket,
         upload.key,
         sum(part.size_bytes for part in parts),
-        f"{digest.hexdigest()}-{len(parts)}",
+        _etag_of([part.etag for part in parts]),
         time.time(),
         tuple(extent for part in parts for extent in part.extents),
         upload.headers,
@@ -193,6 +221,11 @@ def _assembled(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Obj
         tuple(part.size_bytes for part in parts),
         acl=upload.acl,
     )
+
+
+def _etag_of(etags: Sequence[str]) -> str:
+    digest = hashlib.md5(b"".join(bytes.fromhex(etag) for etag in etags), usedforsecurity=False)
+    return f"{digest.hexdigest()}-{len(etags)}"
 
 
 def _chosen_parts(index: Index, upload: Upload, completion: dict[str, Any]) -> list[Part]:
@@ -215,7 +248,10 @@ def _chosen_parts(index: Index, upload: Upload, completion: dict[str, Any]) -> l
                 raise AwsError("InvalidPart", f"The {name} of part {number} is another.")
         chosen.append(part)
     if not chosen:
-        raise AwsError("MalformedXML", "You must specify at least one part")
+        raise AwsError(
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our published schema",
+        )
     if any(part.size_bytes < _MIN_PART_BYTES for part in chosen[:-1]):
         text = "Your proposed upload is smaller than the minimum allowed size"
         raise AwsError("EntityTooSmall", text)

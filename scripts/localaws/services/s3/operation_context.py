@@ -50,7 +50,9 @@ def versioning(storage: Storage, bucket: str) -> str:
     return next((status for status in ("Enabled", "Suspended") if f">{status}<" in document), "")
 
 
-def find_object(storage: Storage, bucket: str, key: str, version_id: str | None = None) -> Object:
+def find_object(
+    storage: Storage, bucket: str, key: str, version_id: str | None = None, method: str = "GET"
+) -> Object:
     """The object, or one version of it. Raises NoSuchKey, NoSuchVersion, or what a delete marker answers."""
     found = (
         storage.index.newest(bucket, key)
@@ -65,13 +67,16 @@ def find_object(storage: Storage, bucket: str, key: str, version_id: str | None 
             raise AwsError("NoSuchKey", "The specified key does not exist.", 404, {"Key": key}, headers)
         text = "The specified method is not allowed against this resource."
         headers["Allow"] = "DELETE"
-        raise AwsError("MethodNotAllowed", text, 405, {"ResourceType": "DeleteMarker"}, headers)
+        raise AwsError(
+            "MethodNotAllowed", text, 405, {"Method": method, "ResourceType": "DeleteMarker"}, headers
+        )
     return found
 
 
 def find_requested(storage: Storage, request: S3Request) -> Object:
     """The object or the version that the request names."""
-    return find_object(storage, request.bucket, request.key, request.query.get("versionId"))
+    version_id, method = request.query.get("versionId"), request.call.request.method
+    return find_object(storage, request.bucket, request.key, version_id, method)
 
 
 def _version(storage: Storage, bucket: str, key: str, version_id: str) -> Object:
@@ -105,7 +110,11 @@ def find_copy_source(storage: Storage, request: S3Request) -> Object:
     check_owner(request, "x-amz-source-expected-bucket-owner")
     source = find_object(storage, bucket, key, parameters or None)
     if source.headers.get("x-amz-storage-class") in ARCHIVED:
-        raise archived(source)
+        text = (
+            "The source object of the COPY operation is not in the active tier and is only stored in Amazon "
+            "Glacier."
+        )
+        raise AwsError("ObjectNotInActiveTierError", text, 403, {"Key": source.key})
     check_conditions(request.headers, source.etag, source.modified_s, "x-amz-copy-source-", reading=False)
     return source
 

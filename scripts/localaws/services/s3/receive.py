@@ -147,7 +147,7 @@ class _Sink:
         self._md5 = checksums.new("md5")
         is_hashed = self._decoder is None and self._promised != UNSIGNED_PAYLOAD
         self._sha256 = hashlib.sha256() if is_hashed else None
-        self._algorithm = _algorithm(headers.get)
+        self._algorithm = sent_algorithm(headers.get)
         self._claimed = headers.get(f"{checksums.HEADER_PREFIX}{self._algorithm}")
         # Where the claimed checksum is the SHA-256 that the signature needs anyway, one pass serves both.
         shared = self._algorithm == "sha256" and self._sha256 is not None
@@ -234,7 +234,7 @@ def _expected_bytes(get: Callable[[str], str | None], chunked: bool) -> int:
     return int(text)
 
 
-def _algorithm(get: Callable[[str], str | None]) -> str | None:
+def sent_algorithm(get: Callable[[str], str | None]) -> str | None:
     """The checksum that the client sends in a header or trailer, or requests."""
     for algorithm in checksums.ALGORITHMS:
         if get(f"{checksums.HEADER_PREFIX}{algorithm}") is not None:

@@ -16,6 +16,7 @@ from ...protocol.sigv4 import parse_query, split_target
 from .receive import Source
 
 _MAX_KEY_BYTES = 1024
+_MOST_OBJECT_TAGS = 10
 _MAX_METADATA_BYTES = 2048
 _BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 _KEPT_HEADERS = (
@@ -26,6 +27,9 @@ _KEPT_HEADERS = (
     "content-language",
     "expires",
 )
+_INTEGER = re.compile(r"-?[0-9]{1,11}")
+_MAX_INTEGER = 2**31 - 1
+_COPY_RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
@@ -44,15 +48,25 @@ class S3Request:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def number(self, name: str, low: int, high: int, default: int | None = None) -> int:
-        """A number from the query. Raises InvalidArgument for anything else."""
+        """A number from the query, capped where it has a default. Raises InvalidArgument in S3's words."""
         text = self.query.get(name)
         if text is None and default is not None:
             return default
-        if text is None or not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text)):
-            raise AwsError("InvalidArgument", f"{name} must be an integer between {low} and {high}")
-        if int(text) > high and default is None:
-            raise AwsError("InvalidArgument", f"{name} must be an integer between {low} and {high}")
-        return min(int(text), high)
+        value = int(text) if text is not None and _INTEGER.fullmatch(text) else None
+        if default is None:
+            called = "Part number" if name == "partNumber" else name
+            problem = f"{called} must be an integer between {low} and {high}, inclusive"
+            highest = high
+        elif value is None or value > _MAX_INTEGER:
+            problem = f"Provided {name} not an integer or within integer range"
+            highest = _MAX_INTEGER
+        else:
+            problem = f"Argument {name} must be an integer between {low} and {_MAX_INTEGER}"
+            highest = _MAX_INTEGER
+        if value is None or not low <= value <= highest:
+            members = {"ArgumentName": name, "ArgumentValue": text or ""}
+            raise AwsError("InvalidArgument", problem, 400, members)
+        return min(value, high)
 
 
 def read_request(call: Call) -> S3Request:
@@ -108,8 +122,10 @@ def tags_of(headers: Mapping[str, str]) -> dict[str, str]:
     return tags
 
 
-def check_tags(tags: Mapping[str, str], most: int = 10) -> None:
-    """Raise InvalidTag where there are too many tags, or one is too long."""
+def check_tags(tags: Mapping[str, str], most: int = _MOST_OBJECT_TAGS) -> None:
+    """Raise BadRequest or InvalidTag where there are too many tags, or one is too long."""
+    if len(tags) > most == _MOST_OBJECT_TAGS:
+        raise AwsError("BadRequest", f"Object tags cannot be greater than {most}")
     if len(tags) > most or any(not 1 <= len(name) <= 128 or len(value) > 256 for name, value in tags.items()):
         raise AwsError("InvalidTag", f"{most} tags at most, names of 1 to 128, values up to 256 characters")
     if any(name.lower().startswith("aws:") for name in tags):
@@ -137,6 +153,24 @@ def range_of(header: str | None, size_bytes: int) -> tuple[int, int] | None:
         members = {"RangeRequested": header, "ActualObjectSize": size_bytes}
         raise AwsError("InvalidRange", "The requested range is not satisfiable", 416, members)
     return start, length
+
+
+def copied_range(header: str | None, size_bytes: int) -> tuple[int, int]:
+    """(start, bytes) of the copied part of a source; unlike a read's it is exact. Raises InvalidArgument."""
+    if header is None:
+        return 0, size_bytes
+    match = _COPY_RANGE.fullmatch(header)
+    if match is None or int(match[1]) > int(match[2]):
+        text = (
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are "
+            "the zero-based offsets of the first and last bytes to copy"
+        )
+        raise AwsError("InvalidArgument", text)
+    start, last = int(match[1]), int(match[2])
+    if last >= size_bytes:
+        text = f"Range specified is not valid for source object of size: {size_bytes}"
+        raise AwsError("InvalidArgument", text)
+    return start, last - start + 1
 
 
 def check_conditions(

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from ...conftest import EmbeddedAws
 
+LOGS = "logs-of-buckets"
 DOCUMENTS: list[tuple[str, str, dict[str, Any]]] = [
     ("bucket_tagging", "Tagging", {"TagSet": [{"Key": "a", "Value": "1"}]}),
     (
@@ -66,7 +67,7 @@ DOCUMENTS: list[tuple[str, str, dict[str, Any]]] = [
     (
         "bucket_logging",
         "BucketLoggingStatus",
-        {"LoggingEnabled": {"TargetBucket": "b", "TargetPrefix": "p/"}},
+        {"LoggingEnabled": {"TargetBucket": LOGS, "TargetPrefix": "p/"}},
     ),
     ("bucket_request_payment", "RequestPaymentConfiguration", {"Payer": "BucketOwner"}),
     ("bucket_accelerate_configuration", "AccelerateConfiguration", {"Status": "Enabled"}),
@@ -77,8 +78,11 @@ NEVER_REMOVED = ("bucket_logging", "bucket_request_payment", "bucket_accelerate_
 
 
 @pytest.fixture(scope="module")
-def s3(_shared_aws: EmbeddedAws) -> Any:
-    return _shared_aws.client("s3")
+def s3(_shared_aws: EmbeddedAws) -> Iterator[Any]:
+    client = _shared_aws.client("s3")
+    client.create_bucket(Bucket=LOGS)
+    yield client
+    client.delete_bucket(Bucket=LOGS)
 
 
 @pytest.fixture

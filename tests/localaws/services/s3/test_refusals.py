@@ -79,6 +79,15 @@ def test_other_documents_are_checked_and_completed(s3: Any) -> None:
     s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [default]})
     kept = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]
     assert kept["Rules"] == [{**default, "BucketKeyEnabled": False}]
+    target = {"LoggingEnabled": {"TargetBucket": "no-such-bucket", "TargetPrefix": ""}}
+    with pytest.raises(ClientError, match="InvalidTargetBucketForLogging"):
+        s3.put_bucket_logging(Bucket=BUCKET, BucketLoggingStatus=target)
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": []})
+    with pytest.raises(ClientError, match="NoSuchTagSet"):
+        s3.get_bucket_tagging(Bucket=BUCKET)
+    with pytest.raises(ClientError, match="Object tags cannot be greater than 10"):
+        s3.put_object(Bucket=BUCKET, Key="key", Body=b"", Tagging="&".join(f"{n}=x" for n in range(11)))
     with pytest.raises(ClientError, match="System tags"):
         s3.put_object(Bucket=BUCKET, Key="key", Body=b"", Tagging="aws:a=b")
 
@@ -107,7 +116,21 @@ def test_answers_name_what_clients_ask_them_for(s3: Any) -> None:
     second = s3.list_objects_v2(Bucket=BUCKET, StartAfter="a", ContinuationToken=token)
     assert "StartAfter" not in second
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    with pytest.raises(ClientError) as caught:
+        s3.get_object(Bucket=BUCKET, Key="none")
+    error = caught.value.response["Error"]
+    assert error == {
+        "Code": "NoSuchKey",
+        "Message": "The specified key does not exist.",
+        "Key": "none",
+    }
+    s3.put_object(Bucket=BUCKET, Key="cold", Body=b"", StorageClass="GLACIER")
+    with pytest.raises(ClientError, match="ObjectNotInActiveTierError"):
+        s3.copy_object(Bucket=BUCKET, Key="warm", CopySource=f"{BUCKET}/cold")
     marker = s3.delete_object(Bucket=BUCKET, Key="a")["VersionId"]
+    with pytest.raises(ClientError) as caught:
+        s3.get_object_tagging(Bucket=BUCKET, Key="a", VersionId=marker)
+    assert caught.value.response["Error"]["Method"] == "GET"
     with pytest.raises(ClientError) as caught:
         s3.head_object(Bucket=BUCKET, Key="a", VersionId=marker)
     assert caught.value.response["ResponseMetadata"]["HTTPHeaders"]["allow"] == "DELETE"
@@ -137,6 +160,42 @@ def test_copied_parts_have_the_checksum_of_their_upload(s3: Any) -> None:
     listed = [{"PartNumber": 1, "ETag": copied["CopyPartResult"]["ETag"]}]
     done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": listed})
     assert done["ChecksumSHA256"].endswith("-1")
+
+
+def test_an_upload_in_parts_keeps_to_what_it_began_with(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="source", Body=b"0123456789")
+    begun = s3.create_multipart_upload(Bucket=BUCKET, Key="key", ChecksumAlgorithm="SHA256")
+    names = {"Bucket": BUCKET, "Key": "key", "UploadId": begun["UploadId"]}
+    (listed,) = s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    assert (listed["ChecksumAlgorithm"], listed["ChecksumType"]) == ("SHA256", "COMPOSITE")
+    with pytest.raises(ClientError, match="expected checksum Type: sha256, actual checksum Type: crc32"):
+        s3.upload_part(**names, PartNumber=1, Body=b"body", ChecksumAlgorithm="CRC32")
+    with pytest.raises(ClientError, match="Part number must be an integer between 1 and 10000, inclusive"):
+        s3.upload_part(**names, PartNumber=10_001, Body=b"body")
+    for wrong in ("0-3", "bytes=3-2", "bytes=0-10", "bytes=3-", "bytes=-3"):
+        with pytest.raises(ClientError, match="InvalidArgument"):
+            s3.upload_part_copy(**names, PartNumber=1, CopySource=f"{BUCKET}/source", CopySourceRange=wrong)
+    assert "Parts" not in s3.list_parts(**names)
+    for number, words in (
+        (-1, "Argument max-parts must be"),
+        (2**31, "not an integer or within integer range"),
+    ):
+        with pytest.raises(ClientError, match=words):
+            s3.list_parts(**names, MaxParts=number)
+    s3.abort_multipart_upload(**names)
+
+
+def test_a_completion_may_be_repeated_by_a_client_that_lost_its_answer(s3: Any) -> None:
+    begun = s3.create_multipart_upload(Bucket=BUCKET, Key="key")
+    names = {"Bucket": BUCKET, "Key": "key", "UploadId": begun["UploadId"]}
+    etag = s3.upload_part(**names, PartNumber=1, Body=b"body")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    first = s3.complete_multipart_upload(**names, MultipartUpload=parts)
+    again = s3.complete_multipart_upload(**names, MultipartUpload=parts, IfNoneMatch="*")
+    assert again["ETag"] == first["ETag"]
+    s3.put_object(Bucket=BUCKET, Key="key", Body=b"other")
+    with pytest.raises(ClientError, match="NoSuchUpload"):
+        s3.complete_multipart_upload(**names, MultipartUpload=parts)
 
 
 def test_a_region_is_named_where_it_may_be(aws: EmbeddedAws) -> None:
