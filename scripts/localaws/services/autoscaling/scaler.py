@@ -84,12 +84,13 @@ class Scaler:
             ended = time.monotonic() >= period_ends_s
             period_ends_s += self._period_s if ended else 0.0
             for region in self._emulator.store.regions():
+                # First, because the next change would hide that the last one was completed.
+                self._finish_activities(region)
                 for target in self._emulator.store.list(region, TARGET):
                     try:
                         self._look_at(region, target, period_ended=ended)
                     except AwsError as error:
                         _log.warning("%s was not scaled: %s", target["ResourceId"], error)
-                self._finish_activities(region)
 
     def _look_at(self, region: str, target: Document, *, period_ended: bool) -> None:
         resource, key = parse_resource(target), target_key(target)
@@ -176,10 +177,12 @@ class Scaler:
             if activity["StatusCode"] != "InProgress":
                 continue
             resource = parse_resource(activity)
-            if status(self._emulator, region, resource) in ("Updating", "Creating", "SystemUpdating"):
+            state = status(self._emulator, region, resource)
+            if state in ("Updating", "Creating", "SystemUpdating"):
                 continue
             reason = failure(self._emulator, region, resource)
-            done = current_count(self._emulator, region, resource) == activity["_wanted"]
+            count = current_count(self._emulator, region, resource)
+            done = state == "InService" and count == activity["_wanted"]
             message = (
                 f"Successfully set desired {resource.noun} to {activity['_wanted']}. "
                 "Change successfully fulfilled by sagemaker."

@@ -58,7 +58,8 @@ async def update(platform: Platform, region: str, name: str) -> None:
         late = f"The update took longer than MaximumExecutionTimeoutInSeconds ({policy.timeout_s} s)."
         record["FailureReason"] = (str(error) or late)[:1024]
         record["RuntimeConfig"]["DesiredCopyCount"] = record["_copies_before"]
-        if not platform.components.get((region, name)):
+        # A component that had no copies is in service without them, as before.
+        if record["_copies_before"] and not platform.components.get((region, name)):
             await _failed(platform, region, name, str(error))
             return
     records.save("inference-component", record, touch=False)
