@@ -5,5 +5,5 @@ import sys
 
 from fastload.prefetch.process import main
 
-# Threads that still read do not hold the process.
+# Threads that are still reading must not keep the process alive.
 os._exit(main(sys.argv[1:]))

@@ -1,6 +1,4 @@
-"""The worker's side: finds or starts the prefetching process, maps its memory, reads tensors as they
-arrive.
-"""
+"""The worker's side: finds or starts the prefetching process, maps its memory, yields tensors on arrival."""
 
 from __future__ import annotations
 
@@ -24,16 +22,16 @@ from fastload.prefetch import memory_file, protocol
 if TYPE_CHECKING:
     import torch
 
-# The process may end between the look-up and the greeting; then it is started again.
+# The process may end between the lookup and the greeting; then it is started again.
 _ATTEMPTS = 3
 _BACKLOG = 64
 
 
 def begin(request: dict[str, Any]) -> None:
-    """Start to read a location, unless that is in progress; every process started later can share it.
+    """Start reading a location unless that is in progress; all processes started later can share it.
 
-    `request` is {"location": …} with, where wanted, "connections". Raises StreamError if the process
-    cannot be started; later errors are raised where tensors are read.
+    `request` is {"location": …} and optionally "connections". Raises StreamError if the process cannot be
+    started; later errors are raised when tensors are read.
     """
     session = protocol.begin_session()
     with contextlib.suppress(OSError):
@@ -47,8 +45,9 @@ def begin(request: dict[str, Any]) -> None:
 class Weights:
     """The tensors of a location, in memory that this process shares with others. A context manager.
 
-    `world` is how many workers of this machine load the same: the process ends after the last one. `private`:
-    what this process writes into the tensors is its own (for a CPU, whose parameters are this memory).
+    `world` is the number of workers on this machine that load the same model; the prefetching process ends
+    after the last one. `private`: this process's writes to the tensors are not shared (for CPUs, where
+    parameters use this memory).
     """
 
     def __init__(self, request: dict[str, Any], *, world: int = 1, private: bool = True) -> None:
@@ -83,9 +82,9 @@ class Weights:
         self.close()
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Each tensor as soon as all its bytes are there; a view of the memory, which lives as long as it.
+        """Yield each tensor as soon as all its bytes have arrived, as a view that keeps the memory alive.
 
-        Raises StreamError with the reason if the load fails. The bytes are only verified by `finish`.
+        Raises StreamError with the reason if the load fails. The bytes are verified only by `finish`.
         """
         import torch
 
@@ -109,9 +108,9 @@ class Weights:
             yield alias, views[target]
 
     def finish(self) -> None:
-        """Wait until everything is read and verified, and report that this process is done.
+        """Wait until everything is read and verified, and report that this worker is done.
 
-        Raises StreamError if a checksum was wrong: then the tensors must not be used.
+        Raises StreamError if a checksum is wrong; then the tensors must not be used.
         """
         while not self._is_complete:
             self._read_line()
@@ -119,7 +118,7 @@ class Weights:
             self._connection.sendall(b"done\n")
 
     def close(self) -> None:
-        """Disconnect. The memory is freed with its last tensor."""
+        """Disconnect. The memory is freed when its last tensor is."""
         self._lines.close()
         self._connection.close()
 
@@ -141,7 +140,7 @@ class Weights:
         else:
             raise StreamError(
                 "the prefetching process ended before everything had been read (out of memory, or killed);"
-                " start the server again."
+                " restart the server."
             )
 
     def _attach(self) -> tuple[socket.socket, dict[str, Any], int]:
@@ -175,8 +174,8 @@ def _start(request: dict[str, Any], listener: socket.socket) -> None:
         started.set_result(None)
         process.wait()
 
-    # In a thread that lives as long as the process: Linux ends a process with the thread that started it. And
-    # it is reaped when it ends, so that no zombie stays with a server that runs for months.
+    # Started by a thread that lives as long as this process, because Linux ends the child with the thread
+    # that started it. The thread also reaps the child, so that no zombie remains.
     threading.Thread(target=keep, name="fastload-prefetch", daemon=True).start()
     try:
         started.result()

@@ -9,20 +9,20 @@ from pathlib import Path
 
 from fastload.errors import StreamError
 
-# Python has no names for these (linux/mman.h, Linux 5.14).
+# Not defined by Python's mmap module (linux/mman.h, Linux 5.14).
 MADV_POPULATE_READ = 22
 MADV_POPULATE_WRITE = 23
-# Memory for the engine itself while the weights are in memory.
+# Memory reserved for the engine while the weights are in memory.
 _SPARE_BYTES = 512 << 20
 
 
 def create(size_bytes: int) -> int:
-    """A descriptor of `size_bytes` of memory, all zero. Raises StreamError if there is not that much."""
+    """A descriptor of `size_bytes` of zeroed memory. Raises StreamError if there is not enough memory."""
     free_bytes = available_bytes()
     if size_bytes + _SPARE_BYTES > free_bytes:
         raise StreamError(
-            f"the weights are {size_bytes / 1e9:.2f} GB and only {free_bytes / 1e9:.2f} GB of memory is free"
-            f" ({_SPARE_BYTES / 1e9:.1f} GB is left to the engine); choose a machine with more memory."
+            f"the weights are {size_bytes / 1e9:.2f} GB, but only {free_bytes / 1e9:.2f} GB of memory is free"
+            f" ({_SPARE_BYTES / 1e9:.1f} GB is reserved for the engine); use a machine with more memory."
         )
     flags = os.MFD_CLOEXEC
     page_bytes = _free_huge_pages(size_bytes)
@@ -35,7 +35,7 @@ def create(size_bytes: int) -> int:
 
 
 def map_writable(descriptor: int) -> mmap.mmap:
-    """The process's shared mapping: all processes see what is written."""
+    """The prefetching process's shared mapping; all processes see its writes."""
     mapping = mmap.mmap(descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
     _advise(mapping, mmap.MADV_HUGEPAGE)
     return mapping
@@ -50,13 +50,13 @@ def map_for_worker(descriptor: int, *, private: bool) -> mmap.mmap:
 
 
 def populate(mapping: mmap.mmap, advice: int, start_bytes: int, stop_bytes: int) -> None:
-    """Touch pages in one call instead of a fault each; where the kernel is too old, faults do it."""
+    """Populate pages in one call instead of one fault per page; does nothing if the kernel is too old."""
     start = start_bytes // mmap.PAGESIZE * mmap.PAGESIZE
     _advise(mapping, advice, start, min(stop_bytes, len(mapping)) - start)
 
 
 def available_bytes() -> int:
-    """Available memory, of the machine and of this process's control group."""
+    """Available memory of the machine, limited by this process's control group."""
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     free_bytes = int(fields["MemAvailable"].split()[0]) * 1024
     for limit, used, statistics in (
@@ -76,7 +76,7 @@ def available_bytes() -> int:
 
 
 def _free_huge_pages(size_bytes: int) -> int:
-    """The size of a reserved huge page where enough of them are free; 0 elsewhere."""
+    """The size of a reserved huge page if enough of them are free, otherwise 0."""
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     page_bytes = int(fields.get("Hugepagesize", "0 kB").split()[0]) * 1024
     free = int(fields.get("HugePages_Free", "0")) - int(fields.get("HugePages_Rsvd", "0"))
@@ -84,5 +84,5 @@ def _free_huge_pages(size_bytes: int) -> int:
 
 
 def _advise(mapping: mmap.mmap, advice: int, *extent: int) -> None:
-    with contextlib.suppress(OSError):  # advice that this kernel does not know: only slower
+    with contextlib.suppress(OSError):  # advice unknown to this kernel: only slower
         mapping.madvise(advice, *extent)

@@ -28,9 +28,9 @@ class _Crc:
 
 
 def verify_files(store: Store, plan: LoadPlan, memory: mmap.mmap, wait_for: Callable[[int], None]) -> str:
-    """Compare every file that has a checksum, following the pieces as they land; says what was compared.
+    """Compare every file that has a checksum, while its pieces arrive; returns a summary of the comparisons.
 
-    `wait_for` returns when a piece is in memory. Raises ChunkError for a file that is another one.
+    `wait_for` returns when a piece is in memory. Raises ChunkError if a checksum differs.
     """
     if not plan.files:
         return "every chunk's CRC32C"
@@ -52,7 +52,7 @@ def verify_files(store: Store, plan: LoadPlan, memory: mmap.mmap, wait_for: Call
             if found != kept[1]:
                 raise ChunkError(
                     f"{key} of {store.location} is corrupt: {kept[0]} {found}, "
-                    f"the store keeps {kept[1]}. {plan.advice}"
+                    f"the store has {kept[1]}. {plan.advice}"
                 )
             compared[kept[0].upper()] = compared.get(kept[0].upper(), 0) + 1
     finally:
@@ -72,7 +72,7 @@ def _feed(
     version, position = plan.files[key].version, 0
 
     def feed_unmapped(stop: int) -> None:
-        """The bytes between the pieces: the header, and tensors that the model does not have."""
+        """Hash the bytes between the pieces: the header, and tensors that the model does not use."""
         for start in range(position, stop, _STEP_BYTES):
             between = bytearray(min(_STEP_BYTES, stop - start))
             read_range(session, key, start, memoryview(between), version)

@@ -1,9 +1,9 @@
 """Plans what is read from a location, and its place in memory.
 
 Tensors that serving engines fuse into one parameter (the three attention projections, gate and up projection,
-the experts of a layer) are placed next to each other in the order in which they are fused: the parameter can
-then be a view of this memory. Names that are not recognised are placed in the order of the files; placement
-never decides what a tensor holds.
+the experts of a layer) are placed contiguously in the order in which they are fused, so that the parameter
+can be a view of this memory. Tensors with unrecognised names are placed in the order of the files. The
+placement does not affect the contents of tensors.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from fastload.storage.store import ObjectInfo, Store
 from fastload.stream import SHARD_AGAIN, chunk_pieces
 
 PIECE_BYTES = 16 << 20
-# A cache line, and what the widest vector loads of a CPU want; CUDA copies from any address.
+# A cache line, and the alignment of the widest vector loads of CPUs; CUDA copies from any address.
 _ALIGNMENT_BYTES = 64
 UPLOAD_AGAIN = "The checkpoint was changed or is damaged; upload it again, then start again."
 
-# Which tensors are fused, in which order: (pattern, order of the members).
+# Fused tensors: (pattern, order of the members).
 _FUSED: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
     (re.compile(r"^(?P<head>.*\.)(?P<expert>\d+)\.(?P<part>gate_proj|up_proj)(?P<tail>\..+)$"),
      ("gate_proj", "up_proj")),
@@ -42,7 +42,7 @@ _FUSED: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class PlacedTensor:
-    """A tensor, its place in memory, and the pieces (by number) that hold its bytes."""
+    """A tensor, its offset in memory, and the numbers of the pieces that contain its bytes."""
 
     name: str
     dtype: str
@@ -54,7 +54,7 @@ class PlacedTensor:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """`tensors` are in the order in which their bytes are asked for; the store may keep checksums of
+    """What is read. `tensors` are in the order in which their bytes are requested; S3 may have checksums of
     `files`.
     """
 
@@ -67,7 +67,7 @@ class LoadPlan:
 
 
 def plan_load(store: Store) -> LoadPlan:
-    """Read what describes a location: a manifest of shards, or the headers of a safetensors checkpoint.
+    """Plan from the manifest of shards or the headers of a safetensors checkpoint.
 
     Raises CheckpointError, ManifestError, StorageError, and StreamError for shards of several ranks.
     """
@@ -77,7 +77,7 @@ def plan_load(store: Store) -> LoadPlan:
 
 
 def plan_checkpoint(checkpoint: Checkpoint, piece_bytes: int = PIECE_BYTES) -> LoadPlan:
-    """Place every tensor of a checkpoint and cut its files into pieces."""
+    """Place every tensor of a checkpoint and divide its files into pieces."""
     places, size_bytes = _place(checkpoint.tensors)
     tensors: list[PlacedTensor] = []
     pieces: list[Piece] = []
@@ -102,8 +102,8 @@ def _plan_shards(store: Store) -> LoadPlan:
     if manifest.tensor_parallel_degree != 1:
         raise StreamError(
             f"{store.location} holds shards for tensor-parallel degree {manifest.tensor_parallel_degree};"
-            " an engine cuts each rank's part itself. Name the model's own safetensors files, or shards of"
-            " degree 1."
+            " an engine splits tensors for each rank itself. Use the model's own safetensors files, or shards"
+            " for degree 1."
         )
     entry, chunk_bytes = manifest.rank(0), manifest.chunk_bytes
     tensors = tuple(
@@ -122,7 +122,7 @@ def _plan_shards(store: Store) -> LoadPlan:
 
 
 def _place(tensors: Sequence[SourceTensor]) -> tuple[dict[str, int], int]:
-    """The offset of each tensor in memory, and the memory's size."""
+    """The offset of each tensor in memory, and the size of the memory."""
     groups: dict[tuple[str, str], list[tuple[tuple[int, int], SourceTensor]]] = {}
     for tensor in tensors:
         group, order = _fused_with(tensor.name)
@@ -140,7 +140,7 @@ def _place(tensors: Sequence[SourceTensor]) -> tuple[dict[str, int], int]:
 
 
 def _fused_with(name: str) -> tuple[str, tuple[int, int]]:
-    """The name of the group that a tensor belongs to, and its rank there."""
+    """The name of the group that a tensor belongs to, and its position in the group."""
     for pattern, parts in _FUSED:
         if found := pattern.match(name):
             values = found.groupdict()
@@ -168,8 +168,8 @@ def _pieces(
     places: Mapping[str, int],
     piece_bytes: int,
 ) -> list[Piece]:
-    """Tensors that follow each other in a file, as pieces of equal length."""
-    runs: list[Run] = []  # of the whole stretch
+    """Divide tensors that are contiguous in a file into pieces of equal length."""
+    runs: list[Run] = []  # of the whole contiguous range
     for tensor in tensors:
         start = tensor.start_bytes - tensors[0].start_bytes
         last = runs[-1] if runs else None
@@ -192,7 +192,7 @@ def _pieces(
 
 
 def _cut(runs: Sequence[Run], start: int, stop: int) -> Iterator[Run]:
-    """The runs' parts between two bytes, counted from `start`."""
+    """The parts of the runs between two offsets, relative to `start`."""
     index = bisect_right(runs, start, key=lambda run: run.start_bytes) - 1
     for run in itertools.islice(runs, index, None):
         if run.start_bytes >= stop:

@@ -1,7 +1,7 @@
 """The prefetching process: reads one location into memory once, and shares that memory with all workers.
 
-It ends after the last worker is done, with its parent, or if no worker connects. It leaves nothing behind:
-the memory is freed with its last mapping, and the socket has no file.
+It ends when the last worker is done, when its parent ends, or if no worker connects. The memory is freed with
+its last mapping, and the socket has no file, so nothing remains.
 
     python -m fastload.prefetch '{"location": "s3://bucket/prefix", …}' LISTENING_DESCRIPTOR PARENT
 """
@@ -28,22 +28,22 @@ from fastload.storage.store import open_store
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_EVERY_S = 0.2
-# How long the memory is kept for a worker that does not come, and for one that was there and may come again.
+# How long the memory is kept if no worker connects, and after a worker disconnected, which may reconnect.
 _WAIT_FOR_FIRST_S = 900.0
 _WAIT_FOR_NEXT_S = 20.0
-# After a failure: until the other workers, which come at the same time, have heard of it.
+# After a failure: until the other workers, which connect at the same time, have received the error.
 _WAIT_AFTER_FAILURE_S = 2.0
 
 
 class Prefetch:
-    """One load, shared by the threads that report to the workers; also the reader's destination."""
+    """One load, shared by the threads that serve the workers; also the reader's destination."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
         self.changed = threading.Condition()
         self.landed_pieces: list[int] = []
         self.ending = ""
-        """`complete` or `failed <reason>`, once it is one of them."""
+        """`complete` or `failed <reason>`, empty while loading."""
         self.greeting: dict[str, Any] | None = None
         self.descriptor = -1
         self._plan: LoadPlan | None = None
@@ -84,7 +84,7 @@ class Prefetch:
     # The reader's destination.
 
     def claim(self, offset_bytes: int, size_bytes: int) -> memoryview:
-        """Memory of a run; its pages are faulted in one call."""
+        """Memory for a run; its pages are populated in one call."""
         assert self._memory is not None
         memory_file.populate(
             self._memory, memory_file.MADV_POPULATE_WRITE, offset_bytes, offset_bytes + size_bytes
@@ -92,7 +92,7 @@ class Prefetch:
         return memoryview(self._memory)[offset_bytes : offset_bytes + size_bytes]
 
     def landed(self, offset_bytes: int, view: memoryview) -> None:
-        """Called for each run of a piece, once all of them are filled."""
+        """Called for each run of a piece when all of them are filled."""
         number = self._piece_at.get(offset_bytes)
         if number is not None:
             with self.changed:
@@ -104,10 +104,10 @@ class Prefetch:
         """Nothing to wait for."""
 
     def abandon(self) -> None:
-        """The reader raises its own error, which is the one to report."""
+        """Does nothing: the reader raises its own error, which is reported."""
 
     def base(self) -> Any:
-        """Nobody asks here: workers map the memory."""
+        """Not used here, because workers map the memory."""
         raise NotImplementedError
 
     def _open_memory(self, plan: LoadPlan) -> None:
@@ -146,7 +146,7 @@ class Prefetch:
             self._say(ending)
 
     def _say(self, text: str) -> None:
-        # One write, so that lines of other processes do not run into it.
+        # One write, so that lines of other processes are not mixed with it.
         sys.stderr.write(f"(fastload pid={os.getpid()}) {text}\n")
         sys.stderr.flush()
 
@@ -162,7 +162,7 @@ class _Clients:
         self.came = False
 
     def has_ended(self, load: Prefetch) -> bool:
-        """Whether no worker needs the process any more."""
+        """Whether no worker needs the process any longer."""
         with self.lock:
             if self.connected:
                 return False
@@ -178,7 +178,7 @@ def main(arguments: list[str]) -> int:
     """Serve until the last worker is done."""
     parent = int(arguments[2])
     _die_with_parent()
-    if os.getppid() != parent:  # it ended before Linux was asked to watch it
+    if os.getppid() != parent:  # it ended before PR_SET_PDEATHSIG was set
         return 1
     request, listener = json.loads(arguments[0]), socket.socket(fileno=int(arguments[1]))
     load, clients = Prefetch(request), _Clients()
@@ -198,7 +198,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _attend(connection: socket.socket, load: Prefetch, clients: _Clients) -> None:
-    """Report read pieces to one worker, until it disconnects."""
+    """Report loaded pieces to one worker until it disconnects."""
     is_done = False
     try:
         with connection, connection.makefile("r", encoding="utf-8") as lines:
@@ -240,6 +240,8 @@ def _tell(connection: socket.socket, load: Prefetch) -> None:
 
 
 def _die_with_parent() -> None:
-    """Linux ends this process when the thread that started it ends, however that happens."""
+    """Make Linux end this process when the thread that started it ends, for any reason."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the server, which then ends us
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is handled by the server, which then ends this process

@@ -1,9 +1,9 @@
 """Makes parameters views of the mapped memory instead of copies.
 
-vLLM's weight loaders decide which bytes go where: they cut, fuse and rename, and end in `Tensor.copy_`. While
-this mode is on, such a copy out of the mapped memory is only noted. At the end, a parameter all of whose
-bytes come from one stretch of that memory, in order, becomes a view of it; every other noted copy is made.
-Nothing that reads a parameter can see the difference: any operation but a view makes its copies first.
+vLLM's weight loaders split, fuse and rename tensors, and finally call `Tensor.copy_`. In this mode, copies
+from the mapped memory are recorded but not made. At the end, a parameter whose bytes all come from one
+contiguous range of that memory, in order, becomes a view of it; all other recorded copies are made. Code that
+reads a parameter is not affected, because every operation except a view first makes its operands' copies.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Below this a copy costs less than a page that is used in part.
+# Below this size a copy costs less than a partly used page.
 _LEAST_BYTES = 64 << 10
 
 
 @dataclass(slots=True)
 class _Target:
-    """One parameter's storage: where it begins, how long it is, and the copies into it that were noted."""
+    """One parameter's storage: its start, its length, and the recorded copies into it."""
 
     start: int
     size_bytes: int
@@ -34,7 +34,7 @@ class _Target:
         self.copies.clear()
 
     def source_start(self) -> int | None:
-        """Where the same bytes lie in mapped memory; None unless the copies fill all of it, in order."""
+        """The offset of the same bytes in mapped memory; None unless the copies fill all of it, in order."""
         end = 0
         first: int | None = None
         for destination, source in sorted(self.copies, key=lambda copy: copy[0].data_ptr()):
@@ -47,7 +47,7 @@ class _Target:
 
 
 class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The mode; leaving it without an error settles every noted copy."""
+    """The mode; on exit without an error every recorded copy is elided or made."""
 
     def __init__(self, model: nn.Module, memory: torch.Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -77,16 +77,16 @@ class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._targets and not _is_view(function):
             for tensor in _tensors((arguments, options)):
                 target = self._targets.get(tensor.untyped_storage().data_ptr())
-                if target is not None and tensor.numel():  # vLLM fills paddings that are often empty
+                if target is not None and tensor.numel():  # vLLM also fills padding, which is often empty
                     target.make_copies()
         return function(*arguments, **(options or {}))
 
     def summary(self) -> str:
         """A summary of the elided copies."""
-        return f"{self.taken_bytes / 1e9:.2f} GB taken without a copy"
+        return f"{self.taken_bytes / 1e9:.2f} GB used without a copy"
 
     def _note(self, destination: torch.Tensor, source: torch.Tensor) -> bool:
-        """Record a copy; false if it must be made now."""
+        """Record a copy; returns False if it must be made immediately."""
         if source.nbytes < _LEAST_BYTES or not self._first <= source.data_ptr() < self._last:
             return False
         storage = destination.untyped_storage()
@@ -100,7 +100,7 @@ class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return False
         target = self._targets.setdefault(storage.data_ptr(), _Target(storage.data_ptr(), storage.nbytes()))
         if any(_overlap(destination, other) for other, _ in target.copies):
-            target.make_copies()  # loaded twice: the later one counts
+            target.make_copies()  # loaded twice: the second load overwrites the first
         target.copies.append((destination, source))
         return True
 
@@ -113,8 +113,8 @@ class ElidedCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.taken_bytes += target.size_bytes
 
     def _take(self, parameters: list[nn.Parameter], start: int, source_start: int) -> bool:
-        """Make every parameter of a storage a view of mapped memory; false where an element would lie across
-        its natural boundary.
+        """Make every parameter of a storage a view of mapped memory; returns False if elements would not be
+        aligned.
         """
         if any((source_start - self._first) % parameter.itemsize for parameter in parameters):
             return False
@@ -132,7 +132,7 @@ def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def _is_view(function: Any) -> bool:
-    """Whether an operation only makes another tensor of the same memory."""
+    """Whether an operation only returns another tensor on the same memory."""
     returns = function._schema.returns
     return bool(returns) and all(
         item.alias_info is not None and not item.alias_info.is_write for item in returns

@@ -1,8 +1,8 @@
 """Starts loading before the engine: from the plug-in, or when the server's Python starts.
 
-The wheel installs a line that Python executes when it starts (`fastload_ahead.pth`), because the plug-in is
-called when the API server has imported most of what it needs. The line does nothing unless FASTLOAD_LOCATION
-is set and the process is a vLLM server.
+The wheel installs a `.pth` file whose line Python executes at startup (`fastload_ahead.pth`), because the
+plug-in is called only after the API server has imported most of its modules. The line does nothing unless
+FASTLOAD_LOCATION is set and the process is a vLLM server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SWITCH = "FASTLOAD_AHEAD"
 
 
 def begin_in_server(command: Sequence[str] | None = None) -> None:
-    """At a Python's start: begin if it is going to be a vLLM server. Never raises."""
+    """Called at Python's startup: start loading if the process will be a vLLM server. Never raises."""
     words = list(sys.orig_argv if command is None else command)
     is_server = any(word.startswith("vllm.entrypoints") for word in words) or (
         "serve" in words and any(os.path.basename(word) == "vllm" for word in words)  # noqa: PTH119
@@ -25,11 +25,11 @@ def begin_in_server(command: Sequence[str] | None = None) -> None:
 
 
 def begin() -> None:
-    """Start the prefetching process, once for all processes that are started from this one.
+    """Start the prefetching process, once for this process and all that it starts.
 
-    Not begun without FASTLOAD_LOCATION or with FASTLOAD_AHEAD=0: then the first worker begins, and the others
-    share with it. Errors are left to the loader, which meets them again and whose words reach the endpoint's
-    reason.
+    Does nothing without FASTLOAD_LOCATION or with FASTLOAD_AHEAD=0; then the first worker starts the process
+    and the others share it. Errors are ignored here: the loader raises them again, and its messages reach the
+    endpoint's failure reason.
     """
     from fastload.errors import FastloadError
     from fastload.prefetch import client, protocol

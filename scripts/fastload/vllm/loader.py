@@ -22,7 +22,7 @@ from fastload.vllm.copy_elision import ElidedCopies
 from fastload.vllm.pinned import PinnedMemory
 from fastload.vllm.settings import Settings, read_settings
 
-# One of vLLM's loggers, so that its lines look like those of other loaders.
+# One of vLLM's loggers, so that lines are formatted like those of other loaders.
 logger = init_logger("vllm.model_executor.model_loader.fastload")
 
 
@@ -38,7 +38,7 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
         self._location(model_config)
 
     def load_weights(self, model: nn.Module, model_config: Any) -> None:
-        """Fill the model's parameters. Raises StreamError; then the parameters must not be used."""
+        """Fill the model's parameters. If it raises StreamError, the parameters must not be used."""
         _refuse_secondary_weights(model)
         began_s = time.perf_counter()
         on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
@@ -57,7 +57,7 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
             waited_s,
             taking.summary(),
         )
-        # As vLLM's default loader: an unquantized model must have got every parameter from the checkpoint.
+        # Like vLLM's default loader: all parameters of an unquantized model must come from the checkpoint.
         check = getattr(DefaultModelLoader, "track_weights_loading", None)
         if check is not None and model_config.quantization is None and loaded is not None:
             check(self, model, loaded)
@@ -95,7 +95,7 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
 def _named(weights: Weights, model_config: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors as a checkpoint on disk would give them."""
     text_config = getattr(model_config, "hf_text_config", None)
-    # Shards name a tied output head, which the checkpoint leaves out and vLLM ties itself.
+    # Shards contain a tied output head, which checkpoints omit and vLLM ties itself.
     is_tied = bool(getattr(text_config, "tie_word_embeddings", False))
     for name, tensor in weights.tensors():
         if not (is_tied and name in weights.aliases):
@@ -105,20 +105,20 @@ def _named(weights: Weights, model_config: Any) -> Iterator[tuple[str, torch.Ten
 def _refuse_secondary_weights(model: nn.Module) -> None:
     if getattr(model, "secondary_weights", ()):
         raise StreamError(
-            f"{type(model).__name__} takes weights from a second repository, which the load format fastload"
+            f"{type(model).__name__} loads weights from a second repository, which the load format fastload"
             " cannot read; use --load-format auto."
         )
 
 
 def _served_model(model: str) -> str:
-    """The name of the model that this server serves; a draft model has another one."""
+    """The name of the model that this server serves; a draft model's name is different."""
     with contextlib.suppress(AssertionError):  # outside of a load, vLLM has no current configuration
         return str(get_current_vllm_config().model_config.model)
     return model
 
 
 def _local_workers() -> int:
-    """How many workers of this machine load the same model."""
+    """The number of workers on this machine that load the same model."""
     with contextlib.suppress(AssertionError):
         parallel = get_current_vllm_config().parallel_config
         local = getattr(parallel, "local_world_size", parallel.world_size)

@@ -1,7 +1,7 @@
-"""Pinned memory: registers mapped memory with CUDA, piece by piece, ahead of the copies.
+"""Pinned memory: registers mapped memory with CUDA, piece by piece, before it is copied.
 
-A copy from pageable memory goes through a small buffer of the driver at a fraction of the bus's rate.
-Registering takes as long as touching the pages, so it is done on a separate thread, ahead of the copies.
+A copy from pageable memory uses a small buffer of the driver at a fraction of the bus's rate. Registering
+takes as long as touching the pages, so a separate thread does it before the copies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _STEP_BYTES = 256 << 20
 
 
 class Runtime(Protocol):
-    """What is used of `torch.cuda.cudart()`."""
+    """The functions of `torch.cuda.cudart()` that are used."""
 
     def cudaHostRegister(self, address: int, size_bytes: int, flags: int) -> Any: ...  # noqa: N802
 
@@ -23,9 +23,9 @@ class Runtime(Protocol):
 
 
 class PinnedMemory:
-    """Registers `memory` (flat, uint8, on the CPU) from its beginning on while the context is open.
+    """Registers `memory` (flat, uint8, on the CPU), from its start, while the context is open.
 
-    What cannot be registered (a limit on locked memory) is copied all the same, only slower.
+    Memory that cannot be registered (because of a limit on locked memory) is copied more slowly.
     """
 
     def __init__(self, memory: torch.Tensor, runtime: Runtime | None = None) -> None:
@@ -45,12 +45,12 @@ class PinnedMemory:
         self._stop.set()
         self._thread.join()
         if self._device is not None:
-            torch.cuda.synchronize(self._device)  # copies may still be on their way
+            torch.cuda.synchronize(self._device)  # copies may still be in progress
         for address in self._steps:
             self._runtime.cudaHostUnregister(address)
 
     def summary(self) -> str:
-        """How much of it was registered."""
+        """A summary of the registered memory."""
         return f"{self._registered_bytes / 1e9:.2f} GB of it copied from pinned memory"
 
     def _register(self) -> None:

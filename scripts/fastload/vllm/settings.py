@@ -1,11 +1,11 @@
 """The settings: keys of vLLM's `--model-loader-extra-config`, or environment variables.
 
-    location      FASTLOAD_LOCATION      s3://bucket/prefix/ or a folder; without it the model's own folder
-    locations     FASTLOAD_LOCATIONS     JSON object: locations of further models (a draft model) by name
-    connections   FASTLOAD_CONNECTIONS   how many connections to S3; by default their number adapts
+    location      FASTLOAD_LOCATION      s3://bucket/prefix/ or a folder; default: the model's own folder
+    locations     FASTLOAD_LOCATIONS     JSON object: locations of additional models (a draft model) by name
+    connections   FASTLOAD_CONNECTIONS   number of connections to S3; by default it adapts to the link
 
-The variables exist because JSON in an argument does not survive some containers' start scripts, and because
-only they are there before vLLM has read its arguments: loading begins ahead of the engine with them.
+The variables exist because the start scripts of some containers break JSON in an argument, and because only
+variables are available before vLLM has parsed its arguments, which loading before the engine requires.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Settings:
 
 
 def read_settings(extra_config: Mapping[str, Any] | None, environment: Mapping[str, str]) -> Settings:
-    """Settings from both places; the argument wins. Raises StreamError that names what is wrong."""
+    """Settings from both sources; the argument takes precedence. Raises StreamError for invalid values."""
     given = dict(extra_config or {})
     if unknown := sorted(set(given) - set(_KEYS)):
         raise StreamError(
-            f"model_loader_extra_config has keys that the load format fastload does not know:"
-            f" {', '.join(unknown)}. It knows {', '.join(_KEYS)}."
+            f"model_loader_extra_config has unknown keys for the load format fastload:"
+            f" {', '.join(unknown)}. Known keys: {', '.join(_KEYS)}."
         )
     for key in _KEYS:
         text = environment.get(f"FASTLOAD_{key.upper()}")
@@ -51,7 +51,7 @@ def read_settings(extra_config: Mapping[str, Any] | None, environment: Mapping[s
             given[key] = text if key == "location" else _parsed(key, text)
     location, locations = given.get("location"), given.get("locations") or {}
     if location is not None and not isinstance(location, str):
-        raise StreamError(f"location is {location!r}; write s3://bucket/prefix/ or a folder's path.")
+        raise StreamError(f"location is {location!r}; use s3://bucket/prefix/ or the path of a folder.")
     if not isinstance(locations, dict) or not all(isinstance(item, str) for item in locations.values()):
         raise StreamError('locations must be an object: {"model as named to vLLM": "s3://bucket/prefix/"}.')
     connections = given.get("connections")

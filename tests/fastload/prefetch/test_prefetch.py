@@ -232,7 +232,7 @@ def test_weights_that_do_not_fit_into_memory_are_refused_before_anything_is_read
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_file, "available_bytes", lambda: 600 << 20)
-    with pytest.raises(StreamError, match=r"are 0\.21 GB and only 0\.63 GB of memory is free"):
+    with pytest.raises(StreamError, match=r"are 0\.21 GB, but only 0\.63 GB of memory is free"):
         memory_file.create(200 << 20)
 
 

@@ -25,7 +25,7 @@ def test_a_draft_model_has_a_location_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"concurrency": 16}, "does not know: concurrency"),
+        ({"concurrency": 16}, "unknown keys for the load format fastload: concurrency"),
         ({"connections": 0}, "connections is 0"),
         ({"connections": True}, "connections is True"),
         ({"location": ["s3://a/"]}, "location is"),

@@ -62,7 +62,7 @@ def test_a_crash_loop_ends_the_deployment_with_its_reason_and_a_slow_start_does_
         return deployment.apply(bench, cast("Any", terraform), tmp_path, observer, has_new_role=False)
 
     if starts == 4:
-        with pytest.raises(ServiceError, match="crashes again and again: 3 starts") as caught:
+        with pytest.raises(ServiceError, match="crashes repeatedly: 3 starts") as caught:
             apply()
         assert "CUDA out of memory" in caught.value.message
         return

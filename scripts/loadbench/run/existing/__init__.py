@@ -1,3 +1,1 @@
-"""Endpoints that loadbench did not deploy: observed while they start, or imported afterwards; never
-changed.
-"""
+"""Observes or imports the starts of endpoints that loadbench did not deploy. Read-only."""

@@ -23,12 +23,12 @@ class Activity:
     cause: str
     description: str
     status: str
-    # The count that the activity before it had set, None if unknown.
+    # The count set by the previous activity, None if unknown.
     count_before: int | None = None
 
     @property
     def count(self) -> int | None:
-        """The count that it set, None if its text does not say."""
+        """The count that it set, None if its text does not contain one."""
         found = _COUNT.search(self.description)
         return int(found["count"]) if found else None
 
@@ -36,8 +36,8 @@ class Activity:
     def is_scale_out(self) -> bool:
         """Whether an instance or a copy was added.
 
-        The alarms of target tracking say so by their names. For other alarms and for scheduled actions the
-        counts are compared; if the earlier count is unknown, an alarm is taken as a scale-out.
+        Target tracking's alarms are recognized by their names. For other alarms and for scheduled actions the
+        counts are compared; if the earlier count is unknown, an alarm is assumed to be a scale-out.
         """
         if self.count == 0 or "AlarmLow" in self.cause:
             return False
@@ -49,7 +49,7 @@ class Activity:
 def scaling_activities(
     client: Any, names: ResourceNames, variants: list[str]
 ) -> tuple[list[Activity], list[str]]:
-    """The scaling activities of this endpoint that the service still has (six weeks), and problems."""
+    """The scaling activities of this endpoint that the service retains (six weeks), and problems."""
     resources = [f"endpoint/{names.endpoint}/variant/{variant}" for variant in variants]
     if names.inference_component:
         resources = [f"inference-component/{names.inference_component}", *resources]
@@ -67,7 +67,7 @@ def scaling_activities(
 
 
 def _with_counts_before(items: list[Activity]) -> list[Activity]:
-    """The activities of one resource in order; each with the count of the last successful one before it."""
+    """The activities of one resource in order, each with the count set by the previous successful one."""
     count, ordered = None, []
     for item in sorted(items, key=lambda activity: activity.start_s):
         ordered.append(replace(item, count_before=count))

@@ -41,7 +41,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Place:
-    """Its target, account and region, and the command."""
+    """Target, account and region of an endpoint, and the command."""
 
     target: Literal["local", "aws"]
     region: str
@@ -52,8 +52,8 @@ class Place:
 def describe(client: Any, endpoint: str, component: str | None) -> Description:
     """Describe an endpoint, or one inference component of it.
 
-    Raises NotFoundError if it does not exist (yet), UsageError if `component` is needed, or is not this
-    endpoint's.
+    Raises NotFoundError if it does not exist (yet), UsageError if `component` is required or belongs to
+    another endpoint.
     """
     try:
         answer = _existing(
@@ -64,7 +64,7 @@ def describe(client: Any, endpoint: str, component: str | None) -> Description:
         if model and component:
             raise UsageError(
                 f"the endpoint {endpoint} has no inference components: it serves the model {model}",
-                remedy="Leave out --component.",
+                remedy="Remove --component.",
             )
         named = component or (None if model else _only(client, endpoint, variant))
         if named:
@@ -75,7 +75,7 @@ def describe(client: Any, endpoint: str, component: str | None) -> Description:
 
 
 def _existing(call: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
-    """The response of a Describe call. Raises NotFoundError, beginning with `what`."""
+    """The response of a Describe call. Raises NotFoundError with a message that starts with `what`."""
     try:
         return call()
     except ClientError as error:
@@ -83,13 +83,13 @@ def _existing(call: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
             raise
         raise NotFoundError(
             f"{what}: {error.response['Error']['Message']}",
-            remedy="`aws sagemaker list-endpoints` and `list-inference-components` list the names; "
-            "--target chooses the account.",
+            remedy="List the names with `aws sagemaker list-endpoints` or `list-inference-components`; "
+            "--target selects the account.",
         ) from error
 
 
 def _variant(client: Any, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The first variant; without members if the endpoint's configuration was deleted after its creation."""
+    """The first variant; empty if the endpoint's configuration was deleted after its creation."""
     name = answer["EndpointConfigName"]
     try:
         config = _existing(lambda: client.describe_endpoint_config(EndpointConfigName=name), name)
@@ -100,7 +100,7 @@ def _variant(client: Any, answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _only(client: Any, endpoint: str, variant: Mapping[str, Any]) -> str | None:
-    """The endpoint's only component; None if it may be an endpoint without components."""
+    """The endpoint's only component; None if the endpoint may have none."""
     pages = client.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
     names = [item["InferenceComponentName"] for page in pages for item in page["InferenceComponents"]]
     if len(names) > 1:
@@ -170,13 +170,13 @@ def _check_component(
         )
     if base := specification.get("BaseInferenceComponentName"):
         raise UsageError(
-            f"the inference component {component} is an adapter: the copies of {base} load it",
-            remedy=f"Name the other one: --component {base}.",
+            f"the inference component {component} is an adapter, which is loaded by the copies of {base}",
+            remedy=f"Pass --component {base}.",
         )
 
 
 def _deployed(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the endpoint still reports of a model that was deleted after its creation: the image."""
+    """The image, which the endpoint still reports if its model was deleted after its creation."""
     variants = answer.get("ProductionVariants") or [{}]
     images = variants[0].get("DeployedImages") or [{}]
     return {"DeployedImage": images[0]}
@@ -212,7 +212,7 @@ def _in_service(answer: Mapping[str, Any], status: str) -> float | None:
 def new_record(
     description: Description, place: Place, origin: Origin, run_id: str, now_s: float
 ) -> RunRecord:
-    """A record of one start of it; fields that only loadbench's own runs know stay empty."""
+    """A record of one start; fields that only exist for loadbench's own runs stay empty."""
     hub = not (description.source_uri or description.model_id).startswith("s3://")
     return RunRecord(
         run_id=run_id,

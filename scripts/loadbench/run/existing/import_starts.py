@@ -49,10 +49,10 @@ def import_endpoint(
 def import_folder(
     results_dir: Path, command: list[str], endpoint: str, folder: Path, component: str | None = None
 ) -> list[RunRecord]:
-    """The same from exported logs; makes no AWS calls."""
+    """Like `import_endpoint`, but from exported logs, without AWS calls."""
     if not folder.is_dir():
         raise UsageError(
-            f"{folder} is not a folder", remedy="--from-folder names the folder of exported logs."
+            f"{folder} is not a folder", remedy="Pass the folder of exported logs to --from-folder."
         )
     names = ResourceNames(
         endpoint=endpoint,
@@ -81,7 +81,7 @@ def _read(session: Any, description: Description, since_s: float, embedded: bool
 
 
 def _events(client: Any, group: str, since_s: float) -> tuple[list[LogLine], list[str]]:
-    """Every stream's events of a log group since a time; a missing group is empty."""
+    """Events of all streams of a log group since a time, and problems; none if the group does not exist."""
     lines: list[LogLine] = []
     try:
         pages = client.get_paginator("filter_log_events").paginate(
@@ -103,14 +103,14 @@ def _usage(client: Any, names: ResourceNames, record: RunRecord) -> Usage:
     try:
         return read_usage(client, names, times.request_s or 0.0, times.ready_s or 0.0)
     except (ClientError, BotoCoreError):
-        return Usage()  # the start's phases are useful without its curves
+        return Usage()  # the phases are useful without the usage curves
 
 
 def _written(results_dir: Path, starts: Sequence[PastStart], where: str) -> list[RunRecord]:
     if not starts:
         raise UsageError(
             f"{where} shows no start that became ready",
-            remedy="Look further back with --since, or name the component with --component.",
+            remedy="Use a longer --since, or name the component with --component.",
         )
     for start in starts:
         folder = record_file(results_dir, start.record.run_id).parent

@@ -1,6 +1,6 @@
 """`loadbench observe`: watches an endpoint that is created, updated or scaled, until it is in service.
 
-It is read-only. If the user stops it, everything observed so far is kept.
+Read-only. If the user stops it, everything observed so far is kept.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def observe_endpoint(
 ) -> RunRecord:
     """Watch one start until it ends and write its record.
 
-    A starting endpoint is watched until it is in service, one in service until it is scaled or updated.
-    Raises UsageError if nothing happens in `wait_s`, RunError with the service's reason if the start fails,
-    InterruptedRunError if the user stops it; everything observed is in the record by then.
+    An endpoint that is starting is watched until it is in service; one in service until it is scaled or
+    updated. Raises UsageError if nothing happens within `wait_s`, RunError with the service's reason if the
+    start fails, InterruptedRunError if the user stops it; the record is written in all cases but the first.
     """
     client = context.account.session.client("sagemaker", config=_CLIENT_CONFIG)
     description = _found(context, client, endpoint, component, wait_s)
@@ -55,7 +55,7 @@ def observe_endpoint(
 def _found(
     context: RunContext, client: Any, endpoint: str, component: str | None, wait_s: float
 ) -> Description:
-    """Its description; waits until it exists."""
+    """The endpoint's description; waits until the endpoint exists."""
     deadline_s = time.monotonic() + wait_s
     with context.ui.step(f"{endpoint}: waiting until it exists"):
         while True:
@@ -108,7 +108,7 @@ def _until_ready(observer: Observer, wait_s: float) -> None:
     deadline_s = time.monotonic() + wait_s
     while observer.deployment.ready_s is None and observer.failure_reason is None:
         if time.monotonic() >= deadline_s:
-            raise RunError("it is not in service after the longest possible health check time")
+            raise RunError("not in service after the longest possible health check timeout")
         time.sleep(STATUS_INTERVAL_S)
 
 
@@ -145,7 +145,7 @@ def _kept(
 def _change(
     context: RunContext, client: Any, description: Description, record: RunRecord, wait_s: float
 ) -> RunRecord:
-    """A change of what was created before: from the request until the new copy is in service."""
+    """A change of an existing endpoint: from the request until the new copy is in service."""
     component = description.names.inference_component
     count = Copies(client, component) if component else Instances(client, description.names.endpoint)
     reading = count.read()
@@ -184,7 +184,7 @@ def _change(
     if record.status == "failed":
         reason = f": {ended.failure_reason}" if ended.failure_reason else ""
         raise RunError(
-            f"{record.path} changed, and no copy was added{reason}", remedy="Nothing was measured."
+            f"{record.path} changed, but no copy was added{reason}", remedy="Nothing was measured."
         )
     return record
 
@@ -216,7 +216,8 @@ def _next(count: Copies | Instances, wanted: Any, wait_s: float) -> Reading:
         if time.monotonic() >= deadline_s:
             raise UsageError(
                 "nothing was created, updated or scaled in that time",
-                remedy="Start `loadbench observe` before the change; `loadbench import` reads past ones.",
+                remedy="Start `loadbench observe` before the change, or read past starts with "
+                "`loadbench import`.",
             )
         time.sleep(STATUS_INTERVAL_S)
     return reading

@@ -2,7 +2,7 @@
 
 Each start in a log stream becomes a record. The service reports the time of the request only for the first
 start (the resource's creation) and for starts that a scaling policy requested (the activity's start). For all
-others the first line of the log stream is used, and the record says so.
+others the time of the stream's first line is used, which the record notes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from loadbench.run.observe.readiness import find_readiness
 from loadbench.run.observe.spans import by_stream, cold_starts, read_cold_start
 from loadbench.run.observe.warm_layers import find_layers
 
-# Longest time from the request to the first log line: a new instance and its image take less.
+# Upper limit of the time from the request to the first log line (new instance and image pull).
 _ASKED_WITHIN_S = 3600.0
-# Longest time from the server's readiness to a successful health check.
+# Upper limit of the time from the server's readiness to a successful health check.
 _SEEN_READY_WITHIN_S = 600.0
 
 
@@ -56,8 +56,8 @@ def past_starts(description: Description, seen: Seen, place: Place) -> list[Past
                 found.append((attempts[0].began_s, attempts, lines))
     found.sort(key=lambda item: item[0])
     changes_s = [began_s for began_s, _, _ in found] + [activity.start_s for activity in seen.activities]
-    # A resource that is being created cannot be scaled: what began until its first copy was ready, its
-    # creation had requested.
+    # A resource cannot be scaled while it is being created, so all starts before its first copy was ready
+    # were requested by the creation.
     first_ready_s = min((attempts[-1].ready_s or 0.0 for _, attempts, _ in found), default=0.0)
     streams: set[str] = set()
     starts = []
@@ -101,7 +101,7 @@ def _past_start(
         may_be_first=may_be_first,
         next_change_s=next_change_s,
     )
-    assert clocks.request_s is not None and clocks.ready_s is not None  # both are always set there
+    assert clocks.request_s is not None and clocks.ready_s is not None  # always set for ready starts
     stream = lines[0].stream
     record = new_record(
         description, place, "imported", _run_id(description, stream, began_s), clocks.request_s
@@ -124,7 +124,7 @@ def _past_start(
         for start, following in itertools.pairwise(attempts)
     ]
     record.readiness = find_readiness(own)
-    # An earlier component of the endpoint may have brought the image.
+    # The image may have been pulled for an earlier component of the endpoint.
     new_endpoint = cause == "created" and description.kind == "model_based"
     record.layers = find_layers(
         own, record.spans, new_endpoint=new_endpoint, new_stream=stream not in earlier
@@ -189,7 +189,7 @@ def _clocks(
 def _platform_spans(
     description: Description, lines: Sequence[LogLine], stream: str, request_s: float, ready_s: float
 ) -> list[Span]:
-    """The embedded AWS's platform events of this start: those of its instance, if the stream names it."""
+    """The embedded AWS's platform events of this start, only those of its instance if the stream names it."""
     spans = [
         span
         for span in embedded.read_platform(lines, description.names.inference_component)
@@ -212,7 +212,7 @@ def _inferred(name: str, start_s: float, end_s: float) -> list[Span]:
 
 
 def _run_id(description: Description, stream: str, began_s: float) -> str:
-    """A start has the same id every time it is imported."""
+    """The run id of a start, the same for every import."""
     moment = datetime.datetime.fromtimestamp(began_s, datetime.UTC)
     name = description.names.inference_component or description.names.endpoint
     digest = hashlib.sha256(f"{name} {stream} {began_s}".encode()).hexdigest()

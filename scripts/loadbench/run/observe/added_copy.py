@@ -1,4 +1,4 @@
-"""Observes one added copy among others: only its own events, identified by its log stream.
+"""Observes one added copy among others by the events of its log stream only.
 
 Inferred for AWS: every copy of an inference component has its own log stream, like every instance
 (docs/live-check.md#stream-of-a-copy).
@@ -28,15 +28,15 @@ _CLIENT_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4})
 
 
 class AddedCopy:
-    """Observes one added copy: log streams that exist when it is created belong to other copies."""
+    """Observes one added copy; log streams that exist when this object is created belong to other copies."""
 
     def __init__(
         self, session: Any, names: ResourceNames, *, embedded: bool, since_s: float = math.inf
     ) -> None:
         """`embedded`: the target is the embedded AWS, which has an additional platform log.
 
-        `since_s`: when a change that is already in progress was requested; streams that began later are the
-        added copy's.
+        `since_s`: the time at which a change already in progress was requested; streams that started later
+        belong to the added copy.
         """
         logs = session.client("logs", config=_CLIENT_CONFIG)
         self._component = names.inference_component
@@ -56,7 +56,7 @@ class AddedCopy:
         return list(dict.fromkeys(found))
 
     def collect(self, *, patiently: bool) -> None:
-        """Read new lines; with `patiently`, until the copy has logged that it is ready."""
+        """Read new lines; with `patiently`, wait until the copy has logged that it is ready."""
         deadline_s = time.monotonic() + LATE_LOG_LINES_TIMEOUT_S
         while True:
             self._container.fetch()
@@ -77,7 +77,7 @@ class AddedCopy:
             file.write(line)
 
     def spans(self, record: ScaleOutRecord) -> list[Span]:
-        """The timeline of the copy; the request for one more copy corresponds to a deployment's creation.
+        """The timeline of the copy; the request for the copy takes the place of a deployment's creation.
 
         The status of other copies is ignored.
         """

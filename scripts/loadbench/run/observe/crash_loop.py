@@ -1,8 +1,8 @@
-"""Finds a container that crashes again and again, so that nobody waits for its health check to time out.
+"""Detects a container that crashes repeatedly, so that a run ends before the health check times out.
 
-SageMaker leaves the endpoint in Creating until then, which is ten minutes by default and may be an hour
-(docs/facts/aws-evidence.md#confirmed). A slow start is not a crash: only starts that ended count, and they
-are those of `starts.py`, each with a line of a later step before the next one begins.
+SageMaker leaves the endpoint in Creating until that timeout, ten minutes by default and up to an hour
+(docs/facts/aws-evidence.md#confirmed). A slow start is not a crash: only starts that ended count. They are
+detected by `starts.py`: each has a line of a later step before the next one begins.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from loadbench.run.observe.spans import by_stream, cold_starts
 # A supervisor may try three times, and the last of these may succeed.
 _SAME_REASON = 3
 _ANY_REASON = 5
-# Servers that one container starts side by side begin within a moment of each other.
+# Concurrent servers of one container start within this time of each other.
 _APART_S = 5.0
-# The image's program itself cannot be run: there is no start to recognize, only this line each time.
+# The image's program cannot be executed: there is no start to recognize, only this line each time.
 _CANNOT_RUN = re.compile(
     r"\bexec\b.*(?:format error|not found|no such file|permission denied)|: (?:command )?not found$",
     re.IGNORECASE,
@@ -32,7 +32,7 @@ _SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class CrashLoop:
-    """Starts of one endpoint's containers that all ended, and their last error if a line names it."""
+    """Starts of one endpoint's containers that all failed, and their last error if a line contains it."""
 
     starts: int
     seconds: float
@@ -41,23 +41,23 @@ class CrashLoop:
     def __str__(self) -> str:
         why = f", each with: {shown(self.reason)}" if self.reason else ""
         return (
-            f"the container crashes again and again: {self.starts} starts in {self.seconds:.0f} s ended"
+            f"the container crashes repeatedly: {self.starts} starts in {self.seconds:.0f} s ended"
             f" before the server was ready{why}"
         )
 
 
 def find_crash_loop(lines: Sequence[LogLine], copies: int = 1) -> CrashLoop | None:
-    """The crash loop in the log of an endpoint that is not in service, None while it may still come up.
+    """The crash loop in the log of an endpoint that is not in service, None while a start may still succeed.
 
-    `copies` is how many containers run at once: each may fail once without being a loop.
+    `copies` is the number of concurrent containers; each may fail once without being a loop.
     """
     streams = sorted(by_stream(lines), key=lambda own: own[0].timestamp_s)
     ended: list[Start] = []
     for place, own in enumerate(streams):
         attempts = cold_starts(own)[0]
         if any(attempt.ready_s is not None for attempt in attempts):
-            return None  # one of them came up: the others may follow
-        # A container that was replaced by one with another stream has ended, too.
+            return None  # one of them became ready, so the others may, too
+        # A container that was replaced by one with another stream has also ended.
         replaced = place < len(streams) - copies
         ended += attempts if replaced else attempts[:-1]
     latest = sorted(ended, key=lambda start: start.began_s)[-_SAME_REASON * copies :]
@@ -91,5 +91,5 @@ def _loop(ended: Sequence[Start], reason: str | None) -> CrashLoop:
 
 
 def _constant(reason: str | None) -> str | None:
-    """A reason without what differs each time: addresses, sizes, process ids."""
+    """A reason without parts that differ each time: addresses, sizes, process ids."""
     return None if reason is None else _CHANGING.sub("#", reason)

@@ -16,12 +16,12 @@ _PHASE = re.compile(
 )
 
 
-# The platform's first line in a container's log: a real engine, or the emulator's own.
+# The platform's first line in a container's log: a real engine, or the emulator's model server.
 _ENGINE = re.compile(r"^\[engine\] name=(?P<name>\S+) version=(?P<version>\S+)")
 
 
 def read_engine(lines: Sequence[LogLine]) -> str | None:
-    """The engine, if the log names it."""
+    """Name and version of the engine, None if the log does not contain them."""
     found = next(filter(None, (_ENGINE.match(line.message) for line in lines)), None)
     return f"{found['name']} {found['version']}" if found else None
 

@@ -23,13 +23,13 @@ _ISO = r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)
 _STORED = re.compile(rf"^{_ISO} \[(?P<stream>[^\]]+)\] (?P<message>.*)$")
 _TAILED = re.compile(rf"^{_ISO} (?P<stream>[\w./\[\]$-]+/i-[0-9a-f]+\S*|[\w-]+/[\w-]+) (?P<message>.*)$")
 _TIMED = re.compile(rf"^{_ISO} (?P<message>.*)$")
-# The engine's time, after any prefix: vLLM's has no year, SGLang's and TGI's have.
+# The engine's time, after any prefix; vLLM's has no year, SGLang's and TGI's have one.
 _ENGINE = re.compile(
     r"(?:DEBUG|INFO|WARNING|ERROR) (?:(?P<year>\d{4})-)?(?P<month>\d\d)-(?P<day>\d\d)"
     r" (?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d+))?"
 )
 _DATED = re.compile(r"(?P<time>20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?)")
-_LOOK_AT = 300  # the time is within so many characters from the beginning of a line
+_LOOK_AT = 300  # the time is within this many characters of the start of a line
 _COLOUR = re.compile(r"(?:\x1b|#033)\[[0-9;]*m")
 
 
@@ -46,9 +46,7 @@ def read_folder(folder: Path) -> list[LogLine]:
 
 
 def _stream_of(folder: Path, file: Path) -> str:
-    """The log stream of a file whose lines name none: an export to S3 has one folder per stream,
-    others a file.
-    """
+    """The log stream of a file whose lines name none: the folder in an export to S3, otherwise the file."""
     parent = file.parent.relative_to(folder)
     return str(parent) if file.suffix == ".gz" and str(parent) != "." else file.name
 
@@ -63,7 +61,7 @@ def read_file(file: Path, stream: str | None = None) -> list[LogLine]:
     if file.suffix == ".csv":
         return _from_csv(text, name)
     year = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC).year
-    # A progress bar overwrites itself: the last part of the line counts.
+    # A progress bar overwrites itself, so only the last part of the line is used.
     rows = [row.rpartition("\r")[2] for row in text.replace("\r\n", "\n").split("\n")]
     return list(_from_text([row for row in rows if row.strip()], name, year))
 
@@ -119,7 +117,7 @@ def _from_text(rows: Sequence[str], stream: str, year: int) -> Iterator[LogLine]
 
 
 def _mostly(pattern: re.Pattern[str], rows: Iterable[str]) -> bool:
-    """Whether most of the first lines have this format, so that it is the file's and not an engine's."""
+    """Whether most of the first lines have this format, which makes it the format of the file."""
     first = list(rows)[:50]
     return bool(first) and sum(bool(pattern.match(row)) for row in first) >= 0.8 * len(first)
 

@@ -30,7 +30,7 @@ def platform_group(names: ResourceNames) -> str:
 
 @dataclass
 class LogFollower:
-    """All streams of one group, continued where the last call stopped; a missing group is empty."""
+    """Reads all streams of one group from the position of the last call; a missing group is empty."""
 
     client: Any
     group: str
@@ -66,14 +66,14 @@ class LogFollower:
                 line = LogLine(event["timestamp"] / 1000, stream, event["message"].rstrip("\n"))
                 self.lines.append(line)
                 self.on_line(line)
-            # The same token again means the end of the stream, for now.
+            # The same token again means the current end of the stream.
             if self._positions.get(stream) == answer["nextForwardToken"]:
                 return
             self._positions[stream] = answer["nextForwardToken"]
 
 
 class LogFile:
-    """`container.log`: every line, recognized or not, without secrets."""
+    """`container.log`: all lines, recognized or not, without secrets."""
 
     def __init__(self, path: Path, secrets: Iterable[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

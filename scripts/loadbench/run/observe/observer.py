@@ -1,4 +1,4 @@
-"""Observes one deployment, from before its first call until after its first responses."""
+"""Observes one deployment, from before the first call until after the first responses."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Observer:
         embedded: bool = True,
         copies: int = 1,
     ) -> None:
-        """`embedded`: the target is the embedded AWS, which has an additional platform log. `copies`: how
-        many containers start at once.
+        """`embedded`: the target is the embedded AWS, which has an additional platform log. `copies`: the
+        number of containers that start concurrently.
         """
         if endpoint_kind == "model_based" and names.inference_component:
             names = names.model_copy(update={"inference_component": None})
         self.on_status: Callable[[str, str], None] = lambda resource, status: None
         self.crash_loop: CrashLoop | None = None
-        """Set as soon as the log shows that the container will not come up."""
+        """Set as soon as the log shows that the container will not become ready."""
         self._names = names
         self._copies = copies
         self._log_file = LogFile(folder / _LOG_FILE, secrets)

@@ -1,7 +1,7 @@
 """Moments on the way to readiness: port open, `/ping` answered, model listed, first token.
 
-They come from a server's log lines and from loadbench's own requests. A moment that neither shows has no
-entry: it is not derived from the others.
+They are taken from a server's log lines and from loadbench's own requests. A moment that neither shows has no
+entry; it is not derived from the others.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from loadbench.run.observe.spans import by_stream, cold_starts
 # Uvicorn logs it after it listens; "Application startup complete." comes before that. djl-serving's own
 # port opens before its engine starts (docs/log-coverage.md#readiness).
 _PORT_OPEN = re.compile(r"^(?:INFO: +)?Uvicorn running on |^(?:INFO +ModelServer )?BOTH API bind to: ")
-# Access logs: of uvicorn with a reason phrase, of djl-serving with the duration.
+# Lines of access logs; uvicorn's have a reason phrase, djl-serving's the duration.
 _PING = re.compile(r'"GET /(?:ping|health) HTTP/[\d.]+" 200\b')
 _LISTED = re.compile(r'"GET /(?:v1/)?models HTTP/[\d.]+" 200\b')
 _FROM_LOG = (("port_open", _PORT_OPEN), ("ping_ok", _PING), ("model_listed", _LISTED))
 
 
 def find_readiness(lines: Sequence[LogLine], invocations: Sequence[Invocation] = ()) -> list[ReadinessEdge]:
-    """The moments in order. Of several copies the last one counts; failed starts before it do not."""
+    """The moments in order, for several copies those of the last one; failed starts before it are ignored."""
     edges = []
     lasts = [cold_starts(own)[0][-1].entries for own in by_stream(lines)]
     for name, pattern in _FROM_LOG:
         moments = [at_s for entries in lasts if (at_s := first_time(entries, pattern)) is not None]
-        # A copy whose log does not say it may have been later.
+        # A copy whose log does not show it may have been later.
         if moments and len(moments) == len(lasts):
             edges.append(_edge(name, max(moments), "the server's log line"))
     tokens = [

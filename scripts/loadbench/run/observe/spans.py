@@ -32,7 +32,7 @@ def assemble(seen: Seen) -> list[Span]:
     """All spans, sorted by start: statuses to show, phases to partition."""
     phases = read_container(seen.container)
     platform = embedded.read_platform(seen.platform, seen.inference_component)
-    # With platform events nothing needs to be inferred.
+    # If there are platform events, nothing has to be inferred.
     phases += platform or infer_platform(seen)
     phases += _between(seen)
     return sorted([*_statuses(seen), *phases], key=lambda span: (span.start_s, span.end_s))
@@ -97,11 +97,11 @@ def find_restarts(lines: Sequence[LogLine]) -> list[Restart]:
 def infer_platform(seen: Seen) -> list[Span]:
     """Infers phases that AWS does not log, from the times before and after them.
 
-    Before a container's first line are provisioning, image pull and SageMaker's download, the last two in
-    parallel, and nothing distinguishes them: for a model-based endpoint all of it is `provision`. A
-    component's endpoint is in service before the component is created, so there the instance (`provision`)
-    and the rest (`image_pull`, which may include a download) can be separated. After the server's readiness
-    follows the wait for a health check.
+    Provisioning, image pull and SageMaker's download happen before a container's first line, the last two in
+    parallel, and cannot be distinguished, so for a model-based endpoint all of it is `provision`. An endpoint
+    with components is in service before the component is created, so there the instance (`provision`) and the
+    rest (`image_pull`, which may include a download) can be separated. The server's readiness is followed by
+    the wait for a health check.
     """
     spans: list[Span] = []
     first_line_s = min((line.timestamp_s for line in seen.container), default=None)
@@ -115,7 +115,7 @@ def infer_platform(seen: Seen) -> list[Span]:
 
 
 def _between(seen: Seen) -> list[Span]:
-    """From the endpoint's readiness until Terraform requested the component.
+    """The time from the endpoint's readiness until Terraform requested the component.
 
     Up to ten seconds on AWS, because of Terraform's back-off. No component can be placed on the instance
     before, so this counts as `provision`.
@@ -133,7 +133,7 @@ def _inferred(name: str, start_s: float | None, end_s: float | None) -> list[Spa
 
 
 def _statuses(seen: Seen) -> list[Span]:
-    """How long each resource was in each status until everything was ready, by the poller's clock."""
+    """The time of each resource in each status until everything was ready, by the poller's clock."""
     if not seen.history:
         return []
     last_s = max(seen.ready_s or 0.0, seen.history[-1][0])

@@ -19,8 +19,9 @@ _NOT_THERE = ("ValidationException", "ResourceNotFound", "ResourceNotFoundExcept
 
 @dataclass
 class ResourceTimes:
-    """Times of one resource by the service's clock, epoch seconds; `in_service_s` is LastModifiedTime
-    at InService.
+    """Times of one resource by the service's clock, in epoch seconds.
+
+    `in_service_s` is LastModifiedTime when the status is InService.
     """
 
     created_s: float | None = None
@@ -51,7 +52,7 @@ class StatusPoller:
         return all(resource.in_service_s is not None for resource in needed)
 
     def poll(self) -> None:
-        """Poll once. A failed call is repeated next time; its reason is recorded in `problems`."""
+        """Poll once. A failed call is retried at the next poll; its reason is added to `problems`."""
         try:
             self._poll_endpoint()
             if self.names.inference_component:
@@ -111,7 +112,7 @@ class StatusPoller:
 
 
 def _described(call: Callable[..., dict[str, Any]], **name: str) -> dict[str, Any] | None:
-    """The response, None while the resource does not exist."""
+    """The response, None if the resource does not exist."""
     try:
         return call(**name)
     except ClientError as error:

@@ -1,8 +1,8 @@
-"""Whether weights were streamed past the disk, and how that is known.
+"""Whether weights were streamed without going to disk, and the evidence for it.
 
-A configured load format is no proof: nobody has seen the platform start the fast loader, and its log lines
-are not public (docs/facts/aws-evidence.md#platform-names-the-artifact). Proofs are lines of a loader that
-report what it streamed, and a disk that never held the weights. Without one, `weights_stream` stays inferred.
+A configured load format is not sufficient: nobody has observed the platform starting the fast loader, and its
+log lines are not public (docs/facts/aws-evidence.md#platform-names-the-artifact). Evidence is a loader's line
+that reports what it streamed, or a disk that never held the weights. Otherwise `weights_stream` is inferred.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from loadbench.results.timeline import Span
 _NAME = "weights_stream"
 _DISK_METRIC = "DiskUtilization"
 _METRIC_PERIOD_S = 60.0
-# A disk that held less than half of the weights did not hold them; one that took nine tenths did.
+# A disk with less than half of the weights did not hold them; one with nine tenths did.
 _MOST_OF_STREAMED, _LEAST_OF_STORED = 0.5, 0.9
-# Logs and caches are written as well: below this, a disk says nothing about the weights.
+# Logs and caches are written, too; for weights smaller than this, the disk is not evidence.
 _SMALLEST_BYTES = 50e6
 
 
 def judge_streaming(
     spans: Sequence[Span], usage: Usage, *, instance_type: str, weights_bytes: int | None, instances: int = 1
 ) -> tuple[list[Span], Streaming | None]:
-    """The spans with the certainty that the evidence allows, and the evidence; None without streaming.
+    """The spans, marked as measured or inferred by the evidence, and the evidence; None if not streamed.
 
-    `weights_bytes` is the size of the model's files, if it is known; the engine's own figure is preferred.
+    `weights_bytes` is the size of the model's files, if known; the engine's figure takes precedence.
     """
     streams = [span for span in spans if span.name == _NAME]
     if not streams:
@@ -46,7 +46,7 @@ def judge_streaming(
 
 
 def _of_lines(streams: Sequence[Span]) -> Streaming | None:
-    """Lines that report streaming; a span that follows from a load format alone is inferred."""
+    """Evidence from lines that report streaming; a span based only on a load format is inferred."""
     if any(span.certainty == "inferred" for span in streams):
         return None
     return Streaming(state="shown", evidence="the loader's own lines report what it streamed")
@@ -55,7 +55,7 @@ def _of_lines(streams: Sequence[Span]) -> Streaming | None:
 def _of_disk(
     usage: Usage, instance_type: str, size_bytes: float, instances: int, began_s: float
 ) -> Streaming:
-    """What the disk of one instance says: bytes written to it, or how full it was."""
+    """Evidence from the disk of one instance: bytes written to it, or its usage."""
     written, fullest = usage.disk_write_bytes, _fullest_percent(usage, began_s)
     if size_bytes >= _SMALLEST_BYTES and written is not None:
         words = f"{written / instances / 1e9:.2f} GB were written to disk"
@@ -64,7 +64,7 @@ def _of_disk(
     if size_bytes >= _SMALLEST_BYTES and fullest is not None and known and known.disk_gb:
         used = fullest / 100 * known.disk_gb * 1e9
         found = _compared(f"the disk held at most {used / 1e9:.2f} GB ({fullest:.2f} %)", used, size_bytes)
-        # The image may be on the same disk: only one with too little on it proves something.
+        # The image may be on the same disk, so only a low disk usage is evidence.
         return found.model_copy(update={"state": "shown" if found.state == "shown" else "unproven"})
     return Streaming(
         state="unproven",
@@ -82,7 +82,7 @@ def _compared(words: str, on_disk: float, size_bytes: float) -> Streaming:
 
 
 def _fullest_percent(usage: Usage, began_s: float) -> float | None:
-    """The highest share of the disk in use; None if no point is as late as the weights."""
+    """The highest disk usage in per cent; None if no data point is as late as the weights."""
     curves = [series.points for series in usage.series if series.name.startswith(_DISK_METRIC)]
     points = [point for curve in curves for point in curve]
     if not any(time_s + _METRIC_PERIOD_S > began_s for time_s, _ in points):

@@ -8,7 +8,7 @@ from typing import Any
 
 from loadbench.results.run_record import ResourceNames, Series, Usage
 
-# Counters that the embedded AWS has for each instance; AWS has none.
+# Counters of each instance; only the embedded AWS has them.
 _COUNTERS = "LocalAWS/Instances"
 _UTILISATION = {
     "/aws/sagemaker/Endpoints": "EndpointName",
@@ -35,7 +35,7 @@ def read_usage(client: Any, names: ResourceNames, start_s: float, end_s: float) 
     curves = _fetch(client, metrics, start_s, end_s)
 
     def counter(name: str) -> float | None:
-        """The sum of the highest values of all instances: counters start at zero with their instance."""
+        """The sum of the highest values of all instances (each counter starts at zero with its instance)."""
         own = [
             curve for metric, curve in curves.items() if (metric.namespace, metric.name) == (_COUNTERS, name)
         ]

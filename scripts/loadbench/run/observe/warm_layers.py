@@ -1,7 +1,7 @@
-"""Which layers of a start were warm, and how that is known.
+"""Which layers of a start were warm, and the evidence for it.
 
 A warm layer was already cached: the image on the instance, the weights on its disk, compiled graphs in a
-cache, files in the page cache. A layer without evidence is unknown, not cold.
+cache, files in the page cache. Without evidence a layer is unknown, not cold.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def find_layers(
     received_share: float | None = None,
     caching: bool | None = None,
 ) -> list[Layer]:
-    """Four layers.
+    """The state of all four layers.
 
-    `new_endpoint`: the first start of its endpoint; `new_stream`: of its instance or copy; `received_share`:
-    bytes that the instance's own counter received, as a share of the weights, None without such a counter;
-    `caching`: whether SageMaker's data cache was on, None if that is not known.
+    `new_endpoint`: whether this is the first start of the endpoint; `new_stream`: of the instance or copy;
+    `received_share`: bytes received by the instance as a share of the weights, None if it has no counter;
+    `caching`: whether SageMaker's data cache was on, None if unknown.
     """
     # The embedded AWS has platform events, and its instances share the disk and memory of one computer.
     new_instance = new_endpoint and not any(span.clock == "platform" for span in spans)
@@ -75,7 +75,7 @@ def _weights(
     received_share: float,
     caching: bool | None,
 ) -> Layer:
-    # A stream that is only inferred may have come from a disk.
+    # An inferred stream may have been read from a disk.
     unproven = {("weights_stream", "inferred")}
     moved = [
         span

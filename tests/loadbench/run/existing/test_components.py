@@ -117,7 +117,11 @@ ADAPTER = {"BaseInferenceComponentName": "a", "Container": {"ArtifactUrl": "s3:/
         (None, FakeEndpoint({"a": serving(0), "b": serving(0)}), "2 inference components: a, b"),
         ("a", FakeEndpoint(model="the-model"), "no inference components: it serves the model the-model"),
         ("a", FakeEndpoint({"a": serving(0, endpoint="other")}), "belongs to the endpoint other"),
-        ("l", FakeEndpoint({"l": serving(0, specification=ADAPTER)}), "an adapter: the copies of a load it"),
+        (
+            "l",
+            FakeEndpoint({"l": serving(0, specification=ADAPTER)}),
+            "an adapter, which is loaded by the copies of a",
+        ),
     ],
 )
 def test_a_name_that_does_not_fit_is_refused_at_once(

@@ -1,4 +1,4 @@
-"""A container that crashes again and again is not waited for; a start that is merely slow is."""
+"""A container that crashes repeatedly is not waited for; a slow start is."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_fourth_start_after_three_equal_crashes_is_a_loop_with_its_reason() 
     found = find_crash_loop(begun)
     assert found is not None
     assert str(found) == (
-        "the container crashes again and again: 3 starts in 151 s ended before the server was ready,"
+        "the container crashes repeatedly: 3 starts in 151 s ended before the server was ready,"
         f" each with: {OUT_OF_MEMORY}"
     )
     assert find_crash_loop(begun[:-1]) is None, "the third one may still come up"

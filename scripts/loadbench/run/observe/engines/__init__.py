@@ -1,4 +1,4 @@
-"""Engines and their front ends, recognized by their log lines: one module for each."""
+"""Parsers of the log lines of engines and their front ends, one module each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ _ENGINES = (vllm.read, vllm_legacy.read, sglang.read, tgi.read)
 
 
 def read_start(entries: Sequence[Entry]) -> list[Span]:
-    """Phases and finer phases of one server's start, from the first engine module that recognizes its
-    lines.
-    """
+    """Phases and finer phases of one server's start, by the first module that recognizes its lines."""
     engine = next((spans for read in _ENGINES if (spans := read(entries))), [])
     fetched = djl_serving.read(entries)
     return [*fetched, *_around(fetched, engine)]

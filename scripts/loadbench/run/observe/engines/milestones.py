@@ -1,8 +1,8 @@
 """Finer phases from log lines that report the end of a step.
 
-An engine logs the end of a step, sometimes with its duration. So the time between two known lines belongs to
-the step that the second one ends; if that line has a duration, only so much of it. The rest of the time has
-no finer phase.
+An engine logs the end of a step, sometimes with its duration. The time between two known lines is therefore
+attributed to the step that the second one ends; if that line has a duration, only that duration. The rest of
+the time has no finer phase.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ class Milestone:
     """A line and the phase that it ends.
 
     A group `seconds` in the pattern is the phase's duration; `before` names the phase between the previous
-    line and its beginning. With `total`, the seconds are the total of the phase, including parts reported
-    before.
+    line and the start of this phase. With `total`, the seconds include parts of the phase reported earlier.
     """
 
     name: DetailName
@@ -33,7 +32,7 @@ class Milestone:
 def milestone(
     name: DetailName, pattern: str, before: DetailName | None = None, *, total: bool = False
 ) -> Milestone:
-    """A milestone from a pattern's text."""
+    """A milestone from the text of a pattern."""
     return Milestone(name, re.compile(pattern), before, total)
 
 

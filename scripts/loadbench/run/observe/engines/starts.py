@@ -1,8 +1,8 @@
-"""Finds the starts of servers in a log; a server that crashed is followed by another start.
+"""Finds the starts of servers in a log; after a crash, another start follows.
 
 A supervisor restarts a crashed server in the same container and the same log stream
 (docs/facts/vllm.md#sagemaker-image), and the service restarts a container that fails its health check.
-Without separation a crash would look like a slow start.
+If starts were not separated, a crash would look like a slow start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _READY = re.compile(
 )
 _SGLANG_READY = re.compile(r"^The server is fired up and ready to roll!")
 _SGLANG = re.compile(r"^server_args=ServerArgs\(")
-# If the server does not log its readiness: the first successful request.
+# For servers that do not log their readiness: the first successful request.
 _ANSWERED = re.compile(r'"(?:GET|POST) /\S* HTTP/[\d.]+" 200')
 _REASON = re.compile(
     r"(?:^|: |\s)(?P<reason>(?:[\w.]*(?:Error|Exception): .+|.*\bexited: .+|.*gave up: .+))$"
@@ -82,7 +82,7 @@ def _start(entries: Sequence[Entry]) -> Start:
 
 
 def ready_time(entries: Sequence[Entry]) -> float | None:
-    """When the last started server logged that it is ready, None if it did not."""
+    """The time at which the last started server logged that it is ready, None if it did not."""
     return next(
         (start.ready_s for start in reversed(list(starts(entries))) if start.ready_s is not None), None
     )

@@ -1,7 +1,7 @@
 """Hugging Face's Text Generation Inference: a launcher, one process per shard, a router.
 
 A shard imports modules and loads weights between its start and its readiness, and no line separates the two.
-So both are `container_start`, with the finer phase `shard_start`: TGI does not log the weights separately.
+Both are therefore `container_start`, with the finer phase `shard_start`.
 """
 
 from __future__ import annotations

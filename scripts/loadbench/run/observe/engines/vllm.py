@@ -1,4 +1,4 @@
-"""vLLM from 0.8: the engine logs how long each step took.
+"""vLLM 0.8 and later: the engine logs the duration of each step.
 
 `Loading weights took` is the duration of the weights. `Model loading took` also includes constructing modules
 before and rearranging weights after, which belong to the neighbouring phases. Some versions, and the Run:ai
@@ -23,7 +23,7 @@ _MODEL = re.compile(
 )
 # The Run:ai model streamer's progress, from S3 or from a disk, in public logs of vLLM 0.9 and later.
 _STREAMER = re.compile(r"^Loading safetensors using Runai Model Streamer: ")
-# fastload's process, which reads ahead of the engine.
+# fastload's process, which starts reading before the engine.
 _PREFETCHED = re.compile(
     r"^prefetched (?P<size>\d+) bytes from .+ between (?P<start>[\d.]+) and (?P<end>[\d.]+) "
 )
@@ -83,7 +83,7 @@ def read(entries: Sequence[Entry]) -> list[Span]:
 
 
 def _prefetches(entries: Sequence[Entry]) -> list[Span]:
-    """Weights that a process beside the engine read meanwhile, by that process's clock."""
+    """Weights that a separate process read concurrently, by that process's clock."""
     return [
         Span(
             name="weights_stream",
@@ -113,7 +113,7 @@ def _loads(entries: Sequence[Entry]) -> list[_Load]:
         ]
         if loads:
             return loads
-    # Until the engine goes on, one of those lines may still come.
+    # Such a line may still appear until the engine continues.
     progress = [entry for entry in entries if _STREAMER.match(entry.text)]
     if progress and any(_WARM.match(entry.text) for entry in entries):
         return [_Load(progress[0].worker, progress[0].timestamp_s, progress[-1].timestamp_s, 0)]

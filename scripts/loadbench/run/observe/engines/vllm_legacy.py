@@ -44,7 +44,7 @@ def read(entries: Sequence[Entry]) -> list[Span]:
     spans = container_start(entries, began_s, loading_s)
     first_file_s = starts.first_time(entries, _FIRST_FILE)
     if first_file_s is not None and loading_s + _SHORTEST_FETCH_S <= first_file_s <= first_end_s:
-        # There is no line for it: the engine downloads between these two lines if the model is a hub id.
+        # No line reports it: if the model is a hub id, the engine downloads between these two lines.
         spans.append(
             Span(
                 name="artifact_download",

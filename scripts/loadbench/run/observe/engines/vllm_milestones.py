@@ -1,7 +1,7 @@
 """Phases in vLLM's log other than the weights: 0.6 to 0.32, on GPUs, on CPUs and on Ascend.
 
-Only the text is matched: file names, line numbers and levels change with every version. How much of public
-logs these lines explain: docs/log-coverage.md.
+Only the text is matched, because file names, line numbers and levels change with every version.
+docs/log-coverage.md has the share of public logs that these lines explain.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ AFTER_WEIGHTS = (
         r"^Multi-modal warmup|^Readonly multi-modal|^Using cache_size|KV cache layout|kv cache dtype|"
         r"^Overriding num_gpu_blocks|^Setting kv cache block size|VLLM_CPU_KVCACHE_SPACE",
     ),
-    # The next line ends the phase that begins here; before, blocks were allocated.
+    # Before this line, blocks were allocated; the phase after it is ended by the next line.
     milestone(
         "kv_cache_profiling",
         r"^Capturing (?:the model|cudagraphs) for|^Capturing CUDA graphs[^:]*: +0%",
