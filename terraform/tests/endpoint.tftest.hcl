@@ -33,7 +33,7 @@ run "model_based_is_three_plain_resources" {
   }
 
   assert {
-    condition     = length(aws_cloudcontrolapi_resource.configuration) + length(aws_cloudcontrolapi_resource.component) == 0
+    condition     = length(module.configuration) + length(aws_cloudcontrolapi_resource.component) == 0
     error_message = "A model-based endpoint needs no Cloud Control."
   }
 
@@ -62,13 +62,8 @@ run "component_endpoint_has_a_configuration_without_a_model" {
   }
 
   assert {
-    condition = jsondecode(aws_cloudcontrolapi_resource.configuration[0].desired_state) == {
-      EndpointConfigName = "bench"
-      ExecutionRoleArn   = "arn:aws:iam::123456789012:role/bench"
-      ProductionVariants = [{ VariantName = "AllTraffic", InstanceType = "ml.g5.12xlarge", InitialInstanceCount = 2 }]
-      Tags               = [{ Key = "loadbench:project", Value = "bench" }]
-    }
-    error_message = "Role and no model: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
+    condition     = module.configuration[0].name == "bench"
+    error_message = "Its configuration is a module of its own: component_configuration.tftest.hcl."
   }
 
   assert {
@@ -125,12 +120,14 @@ run "asks_for_no_accelerator_where_there_is_none" {
   }
 }
 
-run "asks_for_the_machine_image_with_either_kind" {
+run "a_model_based_endpoint_requests_its_machine_image" {
   command = plan
 
   variables {
     endpoint = merge(var.endpoint, {
-      inference_ami_version = "al2-ami-sagemaker-inference-gpu-3-1"
+      kind                     = "model_based"
+      inference_component_name = null
+      inference_ami_version    = "al2-ami-sagemaker-inference-gpu-3-1"
     })
   }
 
@@ -139,25 +136,8 @@ run "asks_for_the_machine_image_with_either_kind" {
   }
 
   assert {
-    condition     = jsondecode(aws_cloudcontrolapi_resource.configuration[0].desired_state).ProductionVariants[0].InferenceAmiVersion == "al2-ami-sagemaker-inference-gpu-3-1"
-    error_message = "A CUDA 12.9 image needs its driver: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
-  }
-}
-
-run "a_component_endpoint_requests_its_routing_strategy" {
-  command = plan
-
-  variables {
-    endpoint = merge(var.endpoint, { routing_strategy = "RANDOM" })
-  }
-
-  module {
-    source = "./modules/endpoint"
-  }
-
-  assert {
-    condition     = jsondecode(aws_cloudcontrolapi_resource.configuration[0].desired_state).ProductionVariants[0].RoutingConfig.RoutingStrategy == "RANDOM"
-    error_message = "The variant must name the strategy: ${aws_cloudcontrolapi_resource.configuration[0].desired_state}"
+    condition     = aws_sagemaker_endpoint_configuration.this[0].production_variants[0].inference_ami_version == "al2-ami-sagemaker-inference-gpu-3-1"
+    error_message = "A CUDA 12.9 image needs its driver."
   }
 }
 

@@ -33,6 +33,7 @@ def nothing_is_left(checkout: Checkout) -> Any:
         ({"kind": "access_denied", "service": "sagemaker", "operation": "CreateModel"}, "not authorized"),
         ({"kind": "access_denied", "service": "iam", "operation": "CreateRole"}, "not authorized"),
         ({"kind": "access_denied", "operation": "CreateResource"}, "not authorized"),
+        ({"kind": "unsupported_action"}, "UnsupportedActionException"),
         ({"kind": "access_denied", "service": "s3", "key": "models/*"}, "could not write to s3://"),
     ],
     ids=lambda value: value.get("operation", value["kind"]) if isinstance(value, dict) else "",

@@ -138,6 +138,9 @@ class Deployment(_Model):
     terraform_start_s: float | None = None
     terraform_end_s: float | None = None
     poller_ready_s: float | None = None
+    configuration_by: str | None = Field(
+        default=None, description="who made the endpoint configuration of inference components"
+    )
     caches: dict[str, bool | str | int] = Field(
         default_factory=dict,
         description="cache settings that Describe reports, by path; empty: it reports none",

@@ -34,7 +34,7 @@ _FREE = (
     "module.deployment.module.execution_role",
     "module.deployment.module.model",
     "module.deployment.module.endpoint.aws_sagemaker_endpoint_configuration.this",
-    "module.deployment.module.endpoint.aws_cloudcontrolapi_resource.configuration",
+    "module.deployment.module.endpoint.module.configuration",
 )
 
 

@@ -89,6 +89,9 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
             _LOG.info("container environment: %s=%s", name, value)
         terraform, variables = deployment.prepare(context, plan)
         record.system = system_description(terraform.version(), terraform.provider_version())
+        if record.endpoint_kind == "inference_component":
+            record.deployment.configuration_by = terraform.configuration_by()
+            ui.note(f"{load_path}: endpoint configuration by {record.deployment.configuration_by}")
 
     observer = Observer(
         context.account.session,
@@ -105,7 +108,9 @@ def _run(context: RunContext, load_path: LoadPath, writer: RecordWriter) -> None
             terraform_clock = deployment.apply(
                 context, terraform, variables, observer, has_new_role=plan.role_arn is None
             )
-            record.deployment = observer.deployment.model_copy(update=terraform_clock)
+            record.deployment = observer.deployment.model_copy(
+                update={**terraform_clock, "configuration_by": record.deployment.configuration_by}
+            )
     finally:
         record.spans = observer.spans()
         for problem in observer.problems:

@@ -1,6 +1,6 @@
 # Two kinds, one interface. The model-based one is three resources of the AWS provider. The one with an inference
-# component needs a configuration without a model, and the component: neither exists in version 5 of the provider,
-# so both go through Cloud Control, which the same provider speaks.
+# component needs a configuration without a model, which depends on the provider's version and is a module of its own,
+# and the component: no version has that, so it goes through Cloud Control, which the same provider speaks.
 #
 # Every name is known before anything is made; depends_on gives the order, and the reverse order of removal:
 # component, endpoint, configuration.
@@ -45,35 +45,19 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
   tags = var.tags
 }
 
-# Inferred, not yet seen on AWS: Cloud Control accepts an endpoint configuration without a model name
-# (docs/facts/aws-evidence.md#endpoint-config-by-cloud-control).
-resource "aws_cloudcontrolapi_resource" "configuration" {
-  count     = local._has_component ? 1 : 0
-  type_name = "AWS::SageMaker::EndpointConfig"
+module "configuration" {
+  source = "../component_configuration"
+  count  = local._has_component ? 1 : 0
 
-  desired_state = jsonencode({
-    EndpointConfigName = var.endpoint.configuration_name
-    ExecutionRoleArn   = var.execution_role_arn
-    ProductionVariants = [merge(
-      {
-        VariantName          = local._variant
-        InstanceType         = var.endpoint.instance_type
-        InitialInstanceCount = var.endpoint.instance_count
-      },
-      var.endpoint.inference_ami_version == null ? {} : { InferenceAmiVersion = var.endpoint.inference_ami_version },
-      var.endpoint.routing_strategy == null ? {} : { RoutingConfig = { RoutingStrategy = var.endpoint.routing_strategy } },
-    )]
-    Tags = local._tags
-  })
-
-  lifecycle {
-    # Names the model to wait for it. The provider repeats CreateModel until SageMaker can assume a role that was made
-    # seconds ago; it does not repeat a call of Cloud Control.
-    precondition {
-      condition     = length(var.model_name) > 0
-      error_message = "An endpoint needs the name of a model."
-    }
-  }
+  execution_role_arn    = var.execution_role_arn
+  inference_ami_version = var.endpoint.inference_ami_version
+  instance_count        = var.endpoint.instance_count
+  instance_type         = var.endpoint.instance_type
+  model_name            = var.model_name
+  name                  = var.endpoint.configuration_name
+  routing_strategy      = var.endpoint.routing_strategy
+  tags                  = var.tags
+  variant_name          = local._variant
 }
 
 resource "aws_sagemaker_endpoint" "this" {
@@ -81,7 +65,7 @@ resource "aws_sagemaker_endpoint" "this" {
   endpoint_config_name = var.endpoint.configuration_name
   tags                 = var.tags
 
-  depends_on = [aws_sagemaker_endpoint_configuration.this, aws_cloudcontrolapi_resource.configuration]
+  depends_on = [aws_sagemaker_endpoint_configuration.this, module.configuration]
 }
 
 resource "aws_cloudcontrolapi_resource" "component" {

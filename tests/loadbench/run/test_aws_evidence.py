@@ -108,6 +108,7 @@ class TestEndpointConfigByCloudControl:
         assert "ModelName" not in made["ProductionVariants"][0]
 
     def test_wrong_the_refusal_names_the_second_way(self) -> None:
+        """Which is taken with a provider from 6.21 on: tests/terraform/test_variants.py."""
         assert "6.21" in explained(ServiceError(UNSUPPORTED)).remedy
 
 

@@ -202,12 +202,13 @@ def _listed_price(context: CheckContext, instance_type: str) -> float | None:
 
 
 _ENDPOINT_MODULE = "terraform/modules/endpoint/main.tf"
+_CONFIGURATION_MODULE = "terraform/modules/component_configuration/main.tf"
 _RUN = "scripts/loadbench/run"
 FACTS: tuple[Fact, ...] = (
     Fact(
         "endpoint-config-by-cloud-control",
         "Cloud Control creates an endpoint configuration without a model name.",
-        (f"{_ENDPOINT_MODULE}:aws_cloudcontrolapi_resource",),
+        (f"{_CONFIGURATION_MODULE}:aws_cloudcontrolapi_resource",),
         _configuration_type,
         embedded=True,
     ),
@@ -284,7 +285,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "role-settles",
         "Once CreateModel accepts a new role, every other call accepts it, too.",
-        (f"{_ENDPOINT_MODULE}:precondition", f"{_RUN}/new_role.py:SETTLES_WITHIN_S"),
+        (f"{_CONFIGURATION_MODULE}:precondition", f"{_RUN}/new_role.py:SETTLES_WITHIN_S"),
     ),
     Fact(
         "last-modified-is-in-service",

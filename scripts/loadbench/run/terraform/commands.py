@@ -118,6 +118,10 @@ class Terraform:
         """The AWS provider's version, as locked."""
         return install.locked_version(self._root) or "unknown"
 
+    def configuration_by(self) -> str:
+        """Who makes the endpoint configuration of inference components."""
+        return working_copy.configuration_by(self._root)
+
     def init(self, on_progress: OnProgress = ignore_progress) -> bool:
         """Install provider and modules if these files need it; returns whether it was done."""
         return install.initialize(

@@ -17,9 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from loadbench.run.terraform.install import LOCK_FILE, Binary
+from loadbench.run.terraform.install import LOCK_FILE, Binary, locked_version
 from loadbench.scratch import scratch_folder
 
+# Files that replace others of the root from a version of the provider on: terraform/variants/README.md.
+_VARIANTS = "variants"
+_NATIVE_CONFIGURATION = Path("modules/component_configuration/main.tf")
 _NOT_CODE = re.compile(r"\.terraform$|\.tfstate|\.tfvars")
 _BACKEND_FILE = "backend_override.tf.json"
 _REMOVAL_FILES = (LOCK_FILE, _BACKEND_FILE, "provider.tf", "versions.tf")
@@ -55,21 +58,17 @@ def _copy(root: Path, binary: Binary, parent: Path) -> Path:
 
     It is created atomically: a concurrent process never sees a partial folder.
     """
-    files = sorted(
-        file
-        for file in root.rglob("*")
-        if file.is_file() and not any(map(_NOT_CODE.search, file.relative_to(root).parts))
-    )
+    files = _files(root) | _replacements(root)
     digest = hashlib.sha256(binary.registry.encode())
-    for file in files:
-        digest.update(f"\n{file.relative_to(root)}\n".encode() + file.read_bytes())
+    for place, file in sorted(files.items()):
+        digest.update(f"\n{place}\n".encode() + file.read_bytes())
     destination = parent / f"code-{digest.hexdigest()[:12]}"
     if destination.is_dir():
         return destination
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with scratch_folder(parent) as scratch:
-        for file in files:
-            target = scratch / "code" / file.relative_to(root)
+        for place, file in files.items():
+            target = scratch / "code" / place
             target.parent.mkdir(parents=True, exist_ok=True)
             text = file.read_bytes()
             target.write_bytes(_for_opentofu(text) if binary.is_opentofu and file.name == LOCK_FILE else text)
@@ -79,6 +78,40 @@ def _copy(root: Path, binary: Binary, parent: Path) -> Path:
             if not destination.is_dir():
                 raise
     return destination
+
+
+def _files(root: Path) -> dict[Path, Path]:
+    """The code of a root by its path within it, without the variants."""
+    places = (file.relative_to(root) for file in root.rglob("*") if file.is_file())
+    return {
+        place: root / place
+        for place in places
+        if not any(map(_NOT_CODE.search, place.parts)) and place.parts[0] != _VARIANTS
+    }
+
+
+def _replacements(root: Path) -> dict[Path, Path]:
+    """The files of every variant that the locked provider is new enough for, the newest variant's last."""
+    locked = _numbers(locked_version(root) or "")
+    variants = sorted((root / _VARIANTS).glob("provider-*"), key=lambda folder: _numbers(folder.name))
+    return {
+        place: file
+        for folder in variants
+        if locked >= _numbers(folder.name)
+        for place, file in _files(folder).items()
+    }
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def configuration_by(root: Path) -> str:
+    """Who makes the endpoint configuration of inference components: the provider itself, or Cloud Control."""
+    version = locked_version(root) or "not locked"
+    if _NATIVE_CONFIGURATION in _replacements(root):
+        return f"AWS provider {version}"
+    return f"Cloud Control (AWS provider {version} needs a model name)"
 
 
 def _for_opentofu(lock: bytes) -> bytes:
