@@ -31,7 +31,7 @@ from .sagemaker.validation import checked_input
 
 # Where progress requests are kept; `name` is the request token.
 _KIND = "cloudcontrol-request"
-# Which request was made with a client token; `name` is that token.
+# The request made with a client token; `name` is that token.
 _BY_CLIENT = "cloudcontrol-by-client"
 _STATUS_MEMBER = "InferenceComponentStatus"
 _MOVING = ("Creating", "Updating", "Deleting")
@@ -111,7 +111,7 @@ def _create(context: Context, request: Document) -> Document:
 
 
 def _is_unsupported(context: Context) -> bool:
-    """Whether a fault makes this the Cloud Control of a region that does not create the type yet."""
+    """Whether an injected fault simulates a region in which Cloud Control cannot create the type yet."""
     return context.platform.emulator.faults.take("unsupported_action") is not None
 
 
@@ -202,7 +202,7 @@ async def _hold(call: Call, context: Context, request: Document) -> None:
 def _started(
     context: Context, request: Document, operation: str, identifier: str | None, error: AwsError | None = None
 ) -> Document:
-    """Store a new request; a refused one has already ended, as in Cloud Control."""
+    """Store a new request; a rejected one has already ended, as in Cloud Control."""
     kept: Document = {
         "TypeName": request["TypeName"],
         "Identifier": identifier,
@@ -257,7 +257,7 @@ def _failed(code: str, message: str) -> Document:
 
 
 def _repeated(context: Context, request: Document) -> Document | None:
-    """The request that was made before with the same client token."""
+    """The earlier request with the same client token, or None."""
     store = context.platform.emulator.store
     made = store.get(context.region, _BY_CLIENT, request.get("ClientToken") or "")
     return store.get(context.region, _KIND, made["RequestToken"]) if made is not None else None

@@ -123,7 +123,7 @@ def schema(resource_type: ResourceType) -> str:
 
 
 def create(context: Context, resource_type: ResourceType, properties: Properties) -> Document:
-    """Run the create handler. Raises AwsError as the service's own operation does."""
+    """Run the create handler. Raises AwsError like the service's operation."""
     model = operation_model("sagemaker", resource_type.create)
     assert model is not None  # the table above names operations of the service model
     request = checked_input(model, properties)
@@ -149,7 +149,7 @@ def read(context: Context, resource_type: ResourceType, record: Document) -> Pro
 
 
 def writable(context: Context, resource_type: ResourceType, record: Document) -> Properties:
-    """The properties a patch applies to: what a client may set of those read, and the write-only ones."""
+    """The properties that a patch applies to: those that a client may set, and the write-only ones."""
     properties = read(context, resource_type, record)
     for path in resource_type.read_only:
         *parents, last = path.split("/")
@@ -164,7 +164,7 @@ def writable(context: Context, resource_type: ResourceType, record: Document) ->
 
 
 def update(context: Context, resource_type: ResourceType, record: Document, properties: Properties) -> None:
-    """Run the update handler for changed properties. Raises AwsError, NotUpdatable for what cannot change."""
+    """Run the update handler for changed properties. Raises AwsError, NotUpdatable for create-only ones."""
     before = writable(context, resource_type, record)
     changed = {name for name in before.keys() | properties.keys() if before.get(name) != properties.get(name)}
     if "Tags" in changed:
@@ -212,7 +212,7 @@ def _json_schema(shape: Shape) -> dict[str, Any]:
 
 
 def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Both schemas in one: an object has the properties of either."""
+    """The union of two schemas: objects have the properties of both."""
     if "properties" not in first or "properties" not in second:
         return second
     properties = dict(first["properties"])

@@ -1,6 +1,6 @@
-"""CloudWatch metrics and alarms, in the three protocols that clients speak.
+"""CloudWatch metrics and alarms, in the three protocols that clients use.
 
-CBOR is botocore's since 1.42, JSON the AWS CLI's; older clients and Terraform's provider send query forms.
+botocore uses CBOR since 1.42, the AWS CLI JSON; older clients and Terraform's provider send query forms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .cloudwatch_alarms import STATISTICS
 
 
 async def handle(call: Call) -> web.StreamResponse:
-    """Run an operation on metrics or alarms, asked for in CBOR or JSON."""
+    """Run an operation on metrics or alarms, requested in CBOR or JSON."""
     is_cbor = call.request.headers.get("smithy-protocol") == "rpc-v2-cbor"
     name = call.request.path.rpartition("/")[2] if is_cbor else call.operation
     operation = _OPERATIONS.get(name)
@@ -43,7 +43,7 @@ async def handle(call: Call) -> web.StreamResponse:
 
 
 def handle_form(call: Call) -> web.Response:
-    """The same, asked for in a query form. Blocks, and imports moto: not for the event loop."""
+    """Like `handle`, for a query form. Blocks and imports moto, so it must not run in the event loop."""
     form = query_form.parse(call.body or b"")
     name = form.get("Action", "")
     if name not in _OPERATIONS:
@@ -130,7 +130,7 @@ def _get_metric_data(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_period(points: Iterable[Datapoint], period_s: int) -> Iterable[tuple[float, str, list[float]]]:
-    """(start of the period, unit, values) for each period that holds a sample, oldest first."""
+    """(start of the period, unit, values) for each period with samples, oldest first."""
     periods: dict[tuple[int, str], list[float]] = {}
     for point in points:
         period = (math.floor(point.timestamp_s / period_s) * period_s, point.unit)

@@ -16,7 +16,7 @@ Request = dict[str, Any]
 _KIND = "alarm"
 # Stored and described; the only executed actions are those of scaling policies, by their own loop.
 _ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
-# Besides names and flags, an alarm has these members, stored unchanged.
+# Members of an alarm other than names and flags, stored unchanged.
 _KEPT = (
     *(
         "AlarmName",
@@ -103,7 +103,7 @@ def tag_resource(call: Call, request: Request) -> Request:
 
 
 def untag_resource(call: Call, request: Request) -> Request:
-    """UntagResource of an alarm; keys that are not there are no error."""
+    """UntagResource of an alarm; missing keys are ignored."""
     alarm = _of_arn(call, request)
     gone = [str(key) for key in _list(request, "TagKeys")]
     return _retagged(call, alarm, [tag for tag in alarm["_tags"] if tag["Key"] not in gone])
@@ -145,7 +145,7 @@ def delete_alarms(call: Call, request: Request) -> Request:
 
 
 def set_alarm_state(call: Call, request: Request) -> Request:
-    """SetAlarmState; unlike on AWS it stays until the alarm is put again."""
+    """SetAlarmState; unlike on AWS, the state remains until the next PutMetricAlarm."""
     alarm = find_alarm(call.emulator, call.region, str(request.get("AlarmName")))
     if alarm is None:
         raise AwsError("ResourceNotFound", f"There is no alarm {request.get('AlarmName')}.", 404)

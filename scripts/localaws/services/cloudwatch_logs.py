@@ -36,7 +36,7 @@ def _create_log_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 def _create_log_stream(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     group, stream = _name(request, "logGroupName"), _name(request, "logStreamName")
-    call.emulator.logs.streams(call.region, group)  # raises where the group is missing
+    call.emulator.logs.streams(call.region, group)  # raises if the group does not exist
     if not call.emulator.logs.create(call.region, group, stream):
         raise AwsError("ResourceAlreadyExistsException", "The specified log stream already exists")
     return {}
@@ -124,7 +124,7 @@ def _put_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _get_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """One page of one stream. Tokens `f/…` and `b/…` carry the last place seen, as AWS's do."""
+    """One page of one stream. Tokens `f/…` and `b/…` contain the last position, like those of AWS."""
     stream = _name(request, "logStreamName")
     limit = _limit(request, _MAX_EVENTS)
     token = _optional(request, "nextToken", str)

@@ -1,4 +1,4 @@
-"""The platform's requests to this server's S3: signed and served like those of clients."""
+"""Requests of the platform to this server's S3, signed and served like those of clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..protocol import sigv4
 
 
 class PlatformS3Error(LocalAwsError):
-    """S3 refused a request of the platform; the text is S3's own."""
+    """S3 rejected a request of the platform; the text is S3's message."""
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """CloudWatch Logs' filter patterns for text: terms, phrases, exclusions, alternatives, regular expressions.
 
 Source: "Filter pattern syntax" in the CloudWatch Logs User Guide. Patterns for JSON (`{ … }`) and for columns
-(`[ … ]`) are refused: an empty answer would look like a log without such lines.
+(`[ … ]`) are rejected, because an empty response would look like a log without such lines.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from ..errors import AwsError
 
 Matches = Callable[[str], bool]
 _MAX_PATTERN = 1024
-# Longer lines are searched in their beginning only: an expression must not hold up the server.
+# Only the start of longer lines is searched, so that an expression cannot block the server.
 _MAX_LINE = 4096
 _TERM = re.compile(r'\s*([-?]?)(?:"((?:[^"\\]|\\.)*)"|%((?:[^%\\]|\\.)*)%|([^\s"%]+))')
-# Terms of letters, digits and underscores stand alone; all others need quotes. These pass unquoted as before.
+# On AWS only terms of letters, digits and underscores need no quotes; these are accepted unquoted, too.
 _WORD = re.compile(r"[\w.:/*=@#,;!+$&'()<>|~^`\-]+")
 
 
 def parse_pattern(pattern: str) -> Matches:
-    """Whether a line matches. Raises InvalidParameterException for an invalid or unsupported pattern."""
+    """A predicate for lines. Raises InvalidParameterException for an invalid or unsupported pattern."""
     text = pattern.strip()
     if len(text) > _MAX_PATTERN:
         raise AwsError(
@@ -44,7 +44,7 @@ def parse_pattern(pattern: str) -> Matches:
         position = match.end()
         found = {"-": unwanted, "?": alternatives, "": wanted}[match[1]]
         found.append(_term(match))
-    # Alternatives count only where they stand alone (as the guide says of mixed patterns).
+    # Alternatives only apply without other terms (user guide, mixed patterns).
     if wanted or unwanted:
         alternatives = []
 
@@ -71,7 +71,7 @@ def _term(match: re.Match[str]) -> Matches:
 
 
 def _expression(text: str) -> Matches:
-    """A regular expression of the small language that the service takes: no groups, no look-around."""
+    """A regular expression in the subset that the service accepts: no groups, no look-around."""
     if "(" in text or "{" in text:
         raise AwsError("InvalidParameterException", "Invalid character(s) in term: groups and braces.")
     try:

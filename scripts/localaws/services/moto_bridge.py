@@ -1,7 +1,7 @@
-"""STS, IAM and all other services: served by moto, in this process, with state that survives restarts.
+"""STS, IAM and all other services, served by moto in this process, with state that survives restarts.
 
-Requests that changed something are records, and are asked again of a new moto at the next start, with the
-same random numbers: data only, nothing that runs when it is read.
+Requests that changed state are recorded and replayed in a new moto at the next start, with the
+same random numbers. The records are data only; reading them executes no code.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _IAM_KINDS = (
 
 
 class MotoBridge:
-    """Runs moto's WSGI applications in one thread: they share global state and are slow to import."""
+    """Runs moto's WSGI applications in one thread, because they share global state and are slow to import."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -80,7 +80,7 @@ class MotoBridge:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
 
     def preload(self) -> None:
-        """Start to import the services that every Terraform run needs; returns immediately."""
+        """Start importing the services that every Terraform run needs; returns immediately."""
         for service in _PRELOADED:
             self._thread.submit(self._app, service)
 
@@ -94,11 +94,11 @@ class MotoBridge:
         self._thread.shutdown(cancel_futures=True)
 
     async def run(self, work: Callable[[], web.Response]) -> web.Response:
-        """Do something with moto's code, in the one thread that imports it."""
+        """Run code that uses moto, in the thread that imports it."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def handle(self, call: Call) -> web.StreamResponse:
-        """Answer one request of a service that moto knows."""
+        """Answer one request to a service that moto supports."""
         return await self.run(functools.partial(self._answer, call))
 
     def _answer(self, call: Call) -> web.Response:
@@ -109,7 +109,7 @@ class MotoBridge:
         try:
             status, content_type, body = self._ask(call.service, environ, call.body or b"", seed)
         except Exception as error:
-            # moto raises anything from KeyError to RecursionError at requests that AWS would call invalid.
+            # For requests that AWS rejects as invalid, moto raises anything from KeyError to RecursionError.
             _log.warning("moto failed at a %s request", call.service, exc_info=True)
             raise _not_understood(call) from error
         if status >= 500:
@@ -121,7 +121,7 @@ class MotoBridge:
         return web.Response(body=body, status=status, headers={"Content-Type": content_type})
 
     def _ask(self, service: str, environ: dict[str, Any], body: bytes, seed: int) -> tuple[int, str, bytes]:
-        """(status, content type, body) of moto's answer; its random numbers are those of the seed."""
+        """(status, content type, body) of moto's response; random numbers are generated from the seed."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
         _moto("moto_api._internal").mock_random.seed(seed)
         answer = self._apps[service](
@@ -144,7 +144,7 @@ class MotoBridge:
             except ImportError as error:
                 text = f"The embedded AWS has no service {service!r}: {error}."
                 raise AwsError("UnknownOperationException", text, 404) from error
-            # An exception must reach the bridge, not become Flask's page for developers.
+            # An exception must reach the bridge instead of becoming Flask's debug page.
             app.config["PROPAGATE_EXCEPTIONS"] = True
             self._apps[service] = app.wsgi_app
             if service == "iam":
@@ -160,11 +160,11 @@ class MotoBridge:
             (service, seed, json.dumps(kept), body),
         )
         if self._is_empty(service):
-            # Nothing is left of all requests: the next start does not need to repeat them.
+            # No state is left, so the next start does not have to replay the requests.
             self._database.execute("DELETE FROM moto_requests WHERE service = ?", (service,))
 
     def _is_empty(self, service: str) -> bool:
-        """Whether IAM has only its initial content; unknown for other services."""
+        """Whether IAM has only its initial content; False for other services."""
         return service == "iam" and _iam_counts() == self._iam_at_first
 
     def _restore(self, service: str) -> None:
@@ -174,25 +174,25 @@ class MotoBridge:
         for seed, environ, body in rows:
             try:
                 status, _, _ = self._ask(service, json.loads(environ), body, seed)
-            except Exception:  # noqa: BLE001 (whatever moto raises, the other requests are still good)
+            except Exception:  # noqa: BLE001 (whatever moto raises, the other requests remain valid)
                 status = 500
             if status >= 400:
                 _log.warning("a kept %s request does not succeed any more: %s", service, body[:200])
 
 
 def iam_backend() -> Any:
-    """moto's IAM of the one account; only in the bridge's thread."""
+    """moto's IAM backend of the account; call it only in the bridge's thread."""
     return _moto("backends").get_backend("iam")[ACCOUNT_ID]["aws"]
 
 
 def _iam_counts() -> list[int]:
-    """The number of IAM's resources of each kind."""
+    """The number of IAM resources of each kind."""
     return [len(getattr(iam_backend(), kind)) for kind in _IAM_KINDS]
 
 
 def _moto(module: str) -> Any:
-    """A module of moto, imported at first need: it takes half a second."""
-    # The policies that AWS manages are there, as in an account.
+    """A module of moto, imported on first use because that takes half a second."""
+    # AWS managed policies exist, as in a real account.
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     return importlib.import_module(f"moto.{module}")
 

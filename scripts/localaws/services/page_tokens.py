@@ -1,4 +1,4 @@
-"""Page tokens: they name the last item shown, so that pages are stable while items are added and removed."""
+"""Page tokens. A token names the last item returned, so pages stay stable if items are added or removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-# What items are ordered by, unique among them.
+# The sort key of an item, unique among the items.
 Place = tuple[Any, ...]
 
 
@@ -21,9 +21,9 @@ def page_of(
     *,
     descending: bool = False,
 ) -> tuple[list[Item], str | None]:
-    """Up to `limit` items behind the token's place, and the token of the next page.
+    """Up to `limit` items after the token's position, and the token of the next page.
 
-    Items come in any order and leave in that of their places. Raises ValueError for another listing's token.
+    Items may be passed in any order; the page is sorted. Raises ValueError for a token of another listing.
     """
     ordered = sorted(items, key=place, reverse=descending)
     if token is not None:

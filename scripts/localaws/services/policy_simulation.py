@@ -1,6 +1,6 @@
 """IAM's SimulatePrincipalPolicy: whether the policies of a role or user allow an action on a resource.
 
-Statements with a condition never allow and never deny: there is no request whose context could be looked at.
+Statements with a condition neither allow nor deny, because there is no request context to evaluate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAMESPACE = "https://iam.amazonaws.com/doc/2010-05-08/"
 
 
 def simulate(call: Call, backend: Any) -> web.Response | None:
-    """The answer to SimulatePrincipalPolicy; None for any other operation."""
+    """The response to SimulatePrincipalPolicy; None for other operations."""
     form = dict(parse_qsl((call.body or b"").decode(errors="replace"), keep_blank_values=True))
     if form.get("Action") != "SimulatePrincipalPolicy":
         return None

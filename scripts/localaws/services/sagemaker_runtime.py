@@ -1,4 +1,4 @@
-"""SageMaker Runtime: InvokeEndpoint, plain and as an event stream, to the copies of a model."""
+"""SageMaker Runtime: sends InvokeEndpoint requests, plain or as an event stream, to the copies of a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .sagemaker.fleet import Fleet, least_busy, random_copy
 from .sagemaker.platform import Platform
 from .sagemaker.supported_members import check_headers
 
-# Limits of InvokeEndpoint: body, and how long a model may take (docs/facts/sagemaker.md#request-limits).
+# Limits of InvokeEndpoint: body size, response time of a model (docs/facts/sagemaker.md#request-limits).
 _MAX_BODY_BYTES = 6 << 20
 _TIMEOUT_S = 60.0
 
@@ -69,7 +69,7 @@ async def handle(call: Call) -> web.StreamResponse:
 
 
 def _endpoint(call: Call, platform: Platform, name: str) -> Document:
-    """The endpoint's record. Raises ValidationError unless it serves."""
+    """The endpoint's record. Raises ValidationError unless it is in service."""
     endpoint = platform.records(call.region).find("endpoint", name)
     if endpoint is None:
         account = call.emulator.account_id
@@ -119,7 +119,7 @@ def _seconds(headers: Mapping[str, str], name: str, least: int, most: int) -> in
 
 
 def _choose(call: Call, platform: Platform, name: str) -> tuple[ModelCopy, str]:
-    """The copy that answers, and its variant. Raises ValidationError as AWS words it."""
+    """The selected copy and its variant. Raises ValidationError with AWS's wording."""
     headers = call.request.headers
     fleets = platform.fleets[call.region, name]
     shift = platform.shifts.get((call.region, name))
@@ -154,7 +154,7 @@ def _mirror(call: Call, platform: Platform, fleets: dict[str, Fleet], chosen: Fl
 
 
 async def _ask_shadow(call: Call, copy: ModelCopy) -> None:
-    # A shadow that fails is seen in its log and metrics, never by the caller.
+    # Failures of a shadow variant appear in its log and metrics, never at the caller.
     with contextlib.suppress(AwsError, TimeoutError):
         async with asyncio.timeout(_TIMEOUT_S), _asked(call, copy) as answer:
             await answer.read()
@@ -180,7 +180,7 @@ def _component_copy(call: Call, platform: Platform, endpoint: str, component: st
 
 
 def _note_no_capacity(call: Call, component: str) -> None:
-    """The metric that a policy scales from zero by (docs/facts/sagemaker.md#application-auto-scaling)."""
+    """The metric for scaling from zero (docs/facts/sagemaker.md#application-auto-scaling)."""
     dimensions = {"InferenceComponentName": component}
     call.emulator.metrics.put(
         call.region, "AWS/SageMaker", "NoCapacityInvocationFailures", dimensions, 1.0, "Count", time.time()
@@ -188,7 +188,7 @@ def _note_no_capacity(call: Call, component: str) -> None:
 
 
 def _weighted(fleets: dict[str, Fleet], wanted: str | None) -> Fleet:
-    """The variant asked for, or one by its weight."""
+    """The requested variant, or a random one by weight."""
     fleets = {name: fleet for name, fleet in fleets.items() if not fleet.is_shadow}
     if wanted is not None:
         if wanted not in fleets:
@@ -202,7 +202,7 @@ def _weighted(fleets: dict[str, Fleet], wanted: str | None) -> Fleet:
 
 @asynccontextmanager
 async def _asked(call: Call, copy: ModelCopy) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The container's response, at least its head. Raises ModelError after a timeout."""
+    """The container's response, at least its headers. Raises ModelError after a timeout."""
     http = platform_of(call.emulator).http
     request = call.request
     headers = {
@@ -260,7 +260,7 @@ async def _invoke(call: Call, copy: ModelCopy, variant: str, endpoint: Document)
 
 
 async def _invoke_stream(call: Call, copy: ModelCopy, variant: str) -> web.StreamResponse:
-    """Each piece the container writes becomes one `PayloadPart` event."""
+    """Send each chunk that the container writes as one `PayloadPart` event."""
     async with _asked(call, copy) as answer:
         if answer.status >= 400:
             raise _model_error(call, copy, answer.status, await answer.text(errors="replace"))
@@ -278,7 +278,7 @@ async def _invoke_stream(call: Call, copy: ModelCopy, variant: str) -> web.Strea
             async for piece in answer.content.iter_any():
                 await response.write(eventstream.payload_part(piece))
         except (aiohttp.ClientError, TimeoutError) as error:
-            # The status is sent already: the stream itself carries the failure.
+            # The status has already been sent, so the error is an event of the stream.
             message = f"The container's stream broke: {error or 'nothing came for 60 seconds'}"
             await response.write(eventstream.exception("ModelStreamError", message, "StreamBroken"))
         await response.write_eof()
@@ -295,7 +295,7 @@ def _timed_out(call: Call, copy: ModelCopy) -> AwsError:
 
 
 def _model_error(call: Call, copy: ModelCopy, status: int, text: str) -> AwsError:
-    """The container's own error, wrapped as InvokeEndpoint does."""
+    """The container's error, wrapped like InvokeEndpoint's."""
     side = "client" if 400 <= status < 500 else "server"
     console = f"https://{call.region}.console.aws.amazon.com/cloudwatch/home?region={call.region}"
     message = (

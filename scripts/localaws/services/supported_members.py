@@ -1,7 +1,7 @@
-"""Supported request members: every member of a served operation is honoured or refused, never ignored.
+"""Supported request members. Every member of a served operation is honoured or rejected, never ignored.
 
-The members come from botocore's model. What is not on an operation's list of honoured names is refused, so a
-member that a newer botocore brings is refused until somebody serves it.
+The members are those of botocore's model. Members not on an operation's list of honoured names are rejected,
+including new ones in later versions of botocore.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-# Dotted names of members; `A.*` means A and everything inside it.
+# Dotted names of members; `A.*` means A and all members inside it.
 Names = Collection[str]
 
 
 def is_honoured(name: str, honoured: Names) -> bool:
-    """Whether a dotted name is on the list, itself or under a `.*`."""
+    """Whether a dotted name is on the list, directly or by a `.*`."""
     parts = name.split(".")
     return name in honoured or any(
         f"{'.'.join(parts[:length])}.*" in honoured for length in range(1, len(parts) + 1)
@@ -24,7 +24,7 @@ def is_honoured(name: str, honoured: Names) -> bool:
 
 
 def refused_in(shape: Shape, value: Any, honoured: Names) -> list[str]:
-    """The dotted names of members that a parsed request has and that are not honoured, each once."""
+    """The dotted names of a parsed request's members that are not honoured, each once."""
     found: dict[str, None] = {}
     _walk(shape, value, "", honoured, found)
     return list(found)
@@ -39,7 +39,7 @@ def member_names(shape: Shape | None) -> Iterator[str]:
 def split(shape: Shape | None, honoured: Names) -> tuple[list[str], list[str]]:
     """(honoured, refused): every member of the shape is in exactly one of them.
 
-    Below a member that is refused, or honoured with all that is inside it, no more names are given.
+    Members inside a rejected member, or inside one honoured as a whole, are not listed.
     """
     kept: list[str] = []
     refused: list[str] = []

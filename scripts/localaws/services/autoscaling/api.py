@@ -137,7 +137,7 @@ def delete_policy(call: Call, request: Document) -> Document:
 
 
 def describe_activities(call: Call, request: Document) -> Document:
-    """DescribeScalingActivities, the newest first."""
+    """DescribeScalingActivities, newest first."""
     found = [
         activity
         for activity in _all(call, ACTIVITY, request)
@@ -184,7 +184,7 @@ def _all(call: Call, kind: str, request: Document) -> list[Document]:
 
 
 def _page(request: Document, member: str, items: list[Document]) -> Document:
-    """A page of a listing; the token is the place where the next begins."""
+    """A page of a listing; the token is the position at which the next page starts."""
     first = int(request["NextToken"]) if str(request.get("NextToken", "")).isdigit() else 0
     last = first + request.get("MaxResults", _MAX_LISTED)
     return {member: items[first:last], "NextToken": str(last) if last < len(items) else None}

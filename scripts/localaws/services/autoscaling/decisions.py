@@ -1,8 +1,8 @@
 """The count of instances or copies that a policy requests, from measurements. Pure functions.
 
 Target tracking follows Application Auto Scaling's own alarms: more than the target in three periods in a row
-scales out at once to what the target needs; less than nine tenths of it in fifteen periods scales in. Steps
-apply to how far an alarm's metric is from its threshold (docs/facts/sagemaker.md#application-auto-scaling).
+scales out to what the target needs; less than nine tenths of it in fifteen periods scales in. Steps
+apply to an alarm's metric minus its threshold (docs/facts/sagemaker.md#application-auto-scaling).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _LOW_SHARE = 0.9
 
 
 def tracked(values: Sequence[float], current: int, target: float, *, scale_in: bool = True) -> int | None:
-    """The count that keeps a metric per copy at its target; None while there is no alarm.
+    """The count that keeps a metric per copy at its target; None if there is no alarm.
 
-    `values` are the periods' figures per copy, newest last.
+    `values` are the metric's values per copy and period, newest last.
     """
     high, low = values[-HIGH_PERIODS:], values[-LOW_PERIODS:]
     if len(high) == HIGH_PERIODS and min(high) > target and current > 0:
@@ -31,7 +31,7 @@ def tracked(values: Sequence[float], current: int, target: float, *, scale_in: b
 
 
 def stepped(current: int, breach: float, configuration: Mapping[str, Any]) -> int | None:
-    """The count after a step policy's alarm, `breach` being the metric minus the alarm's threshold."""
+    """The count after a step policy's alarm. `breach` is the metric minus the alarm's threshold."""
     for step in configuration.get("StepAdjustments", ()):
         lower = step.get("MetricIntervalLowerBound", -math.inf)
         upper = step.get("MetricIntervalUpperBound", math.inf)

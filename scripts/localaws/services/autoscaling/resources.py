@@ -36,7 +36,7 @@ class Scaled:
 
 
 def parse_resource(request: Document) -> Scaled:
-    """The resource that a request names. ValidationException where id and dimension do not fit."""
+    """The resource that a request names. Raises ValidationException if id and dimension do not match."""
     pattern = _DIMENSIONS.get(request["ScalableDimension"])
     found = pattern.fullmatch(request["ResourceId"]) if pattern else None
     if found is None:
@@ -48,7 +48,7 @@ def parse_resource(request: Document) -> Scaled:
 
 
 def resource_exists(emulator: Emulator, region: str, resource: Scaled) -> bool:
-    """Whether SageMaker has it."""
+    """Whether the resource exists in SageMaker."""
     return current_count(emulator, region, resource) is not None
 
 
@@ -66,7 +66,7 @@ def current_count(emulator: Emulator, region: str, resource: Scaled) -> int | No
 
 
 def status(emulator: Emulator, region: str, resource: Scaled) -> str | None:
-    """Its status, None where it is gone."""
+    """The status of the resource, None if it does not exist."""
     records = platform_of(emulator).records(region)
     if resource.component:
         component = records.find("inference-component", resource.component)
@@ -76,7 +76,7 @@ def status(emulator: Emulator, region: str, resource: Scaled) -> str | None:
 
 
 def failure(emulator: Emulator, region: str, resource: Scaled) -> str | None:
-    """Why its last change failed, None where it did not."""
+    """The reason why the last change failed, None if it did not."""
     records = platform_of(emulator).records(region)
     kind, name = (
         ("inference-component", resource.component) if resource.component else ("endpoint", resource.endpoint)
@@ -86,7 +86,7 @@ def failure(emulator: Emulator, region: str, resource: Scaled) -> str | None:
 
 
 def set_count(emulator: Emulator, region: str, resource: Scaled, count: int) -> None:
-    """Request another count from SageMaker, like the service's role. Raises AwsError like the API."""
+    """Request a new count from SageMaker, as the service's role does. Raises AwsError like the API."""
     platform = platform_of(emulator)
     context = Context(platform, platform.records(region))
     if resource.component:

@@ -1,7 +1,7 @@
 """The loop that measures load, evaluates policies and scales. One task in the server's process.
 
-A period is ten seconds, as that of SageMaker's high-resolution metrics; AWS evaluates other metrics by the
-minute, so a scale-out comes sooner here.
+A period is ten seconds, like that of SageMaker's high-resolution metrics. AWS evaluates other metrics every
+minute, so a scale-out starts earlier here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Load:
             self.outstanding.append(sum(copy.outstanding for copy in copies) / len(copies))
 
     def close_period(self, copies: int) -> None:
-        """Figures per copy: invocations by the minute, mean concurrency."""
+        """Metrics per copy: invocations per minute, mean concurrency."""
         self.invocations.append(self.requests * 60.0 / PERIOD_S / max(1, copies))
         self.concurrency.append(sum(self.outstanding) / len(self.outstanding) if self.outstanding else 0.0)
         self.requests, self.outstanding = 0, []

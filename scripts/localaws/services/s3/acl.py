@@ -21,7 +21,7 @@ _GROUPS = "http://acs.amazonaws.com/groups"
 _EVERYBODY = f"{_GROUPS}/global/AllUsers"
 _AUTHENTICATED = f"{_GROUPS}/global/AuthenticatedUsers"
 _LOG_DELIVERY = f"{_GROUPS}/s3/LogDelivery"
-# Grants of each canned ACL besides the owner's full control.
+# Grants of each canned ACL in addition to the owner's full control.
 _CANNED: dict[str, list[tuple[str, str]]] = {
     "private": [],
     "public-read": [(_EVERYBODY, "READ")],
@@ -45,7 +45,7 @@ SETTING = "acl"
 
 
 def of_request(storage: Storage, request: S3Request) -> str:
-    """The list that the headers of a write ask for, as a document; empty for the owner's full control alone.
+    """The ACL requested by the headers of a write, as a document; empty if only the owner has full control.
 
     Raises AccessControlListNotSupported if the bucket's ownership rule leaves no lists.
     """
@@ -53,7 +53,7 @@ def of_request(storage: Storage, request: S3Request) -> str:
 
 
 def of_new_bucket(request: S3Request, ownership: str) -> str:
-    """The list of a bucket about to be made."""
+    """The ACL of a new bucket."""
     return _from_headers(request, ownership) or ""
 
 
@@ -101,7 +101,7 @@ async def _wanted(storage: Storage, request: S3Request, operation: str) -> str:
 
 
 def _from_headers(request: S3Request, ownership: str) -> str | None:
-    """The list of the canned name or the grants, None if the headers ask for none."""
+    """The ACL for a canned name or grants, None if the headers request none."""
     canned = request.headers.get("x-amz-acl")
     grants = {name: request.headers[name] for name in _GRANT_HEADERS if name in request.headers}
     if canned is None and not grants:

@@ -32,10 +32,10 @@ _SIZE_HEADER = "x-amz-transition-default-minimum-object-size"
 class Kind:
     """One kind of document."""
 
-    name: str  # the sub-resource in the address
+    name: str  # the sub-resource in the URL
     put: str
     payload: str  # the member of the operation's input
-    # What a bucket without such a document answers: an error (code, text), or an empty document's root.
+    # The response if a bucket has no such document: an error (code, text), or the root of an empty document.
     missing: tuple[str, str] | str
     check: Check | None = None
 
@@ -209,7 +209,7 @@ _EMPTY: dict[str, list[Element]] = {
 
 
 async def put_setting(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """PutBucketCors and the like."""
+    """PutBucketCors and similar operations."""
     kind = _kind(request)
     value, kept = read_payload(kind.put, kind.payload, await read_document(request))
     check_document(kind.put, kind.payload, value)
@@ -227,12 +227,12 @@ async def put_setting(storage: Storage, request: S3Request) -> web.StreamRespons
 
 
 def _changes_acceleration(storage: Storage, bucket: str, value: dict[str, Any]) -> bool:
-    """Suspending what was never enabled does nothing."""
+    """Suspending versioning that was never enabled has no effect."""
     return value["Status"] == "Enabled" or storage.index.setting(bucket, "accelerate") is not None
 
 
 def _completed(kind: str, value: dict[str, Any], kept: str) -> str:
-    """The document with the elements that S3 returns even where a client left them out."""
+    """The document with elements that S3 returns even if the client omitted them."""
     if kind == "publicAccessBlock":
         given = [(name, str(value.get(name, False)).lower()) for name in PUBLIC_ACCESS]
         return element_text("PublicAccessBlockConfiguration", given)
@@ -242,7 +242,7 @@ def _completed(kind: str, value: dict[str, Any], kept: str) -> str:
 
 
 async def get_setting(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """GetBucketCors and the like."""
+    """GetBucketCors and similar operations."""
     kind = _kind(request)
     kept = storage.index.setting(request.bucket, kind.name)
     if kept is None and isinstance(kind.missing, tuple):
@@ -257,13 +257,13 @@ async def get_setting(storage: Storage, request: S3Request) -> web.StreamRespons
 
 
 async def delete_setting(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """DeleteBucketCors and the like."""
+    """DeleteBucketCors and similar operations."""
     storage.index.delete_setting(request.bucket, _kind(request).name)
     return web.Response(status=204)
 
 
 async def put_policy(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """PutBucketPolicy: stored unchanged; the only caller is the owner."""
+    """PutBucketPolicy: stored unchanged, because the only caller is the owner."""
     body = await read_document(request)
     try:
         policy = json.loads(body)
@@ -285,7 +285,7 @@ async def get_policy(storage: Storage, request: S3Request) -> web.StreamResponse
 
 
 async def get_policy_status(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """GetBucketPolicyStatus: public where a statement without conditions allows everybody."""
+    """GetBucketPolicyStatus: public if a statement without conditions allows everybody."""
     statements = json.loads(_policy(storage, request))["Statement"]
     listed = statements if isinstance(statements, list) else [statements]
     is_public = any(

@@ -49,7 +49,7 @@ async def create_bucket(storage: Storage, request: S3Request) -> web.StreamRespo
 
 
 def _first_settings(request: S3Request, tags: list[dict[str, str]]) -> dict[str, str]:
-    """The configuration documents that a bucket begins with."""
+    """The initial configuration documents of a bucket."""
     ownership = request.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
     if ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
         raise AwsError("InvalidArgument", "Invalid x-amz-object-ownership header")
@@ -78,7 +78,7 @@ def _regions() -> list[str]:
 
 
 def _region(called: str, constraint: str | None) -> str:
-    """The region of a new bucket. Raises AWS's errors where request and document disagree."""
+    """The region of a new bucket. Raises AWS's errors if request and document disagree."""
     invalid = AwsError(
         "InvalidLocationConstraint",
         "The specified location-constraint is not valid",
@@ -95,7 +95,7 @@ def _region(called: str, constraint: str | None) -> str:
             "request was sent to."
         )
         raise AwsError("IllegalLocationConstraintException", text)
-    # The oldest region must not be named; regions of partitions that S3's model does not list may.
+    # us-east-1 must not be given; regions that are missing in S3's model (other partitions) are accepted.
     is_listed = constraint is None or constraint in (*_regions(), "EU")
     if not is_listed and (constraint == "us-east-1" or constraint != called):
         raise invalid
@@ -119,7 +119,7 @@ async def delete_bucket(storage: Storage, request: S3Request) -> web.StreamRespo
 async def get_bucket_location(storage: Storage, request: S3Request) -> web.StreamResponse:
     """GetBucketLocation."""
     region = find_bucket(storage, request.bucket).region
-    # The oldest region is written as nothing, as AWS does.
+    # us-east-1 is returned as an empty element, as on AWS.
     return document("LocationConstraint", [] if region == "us-east-1" else region)
 
 

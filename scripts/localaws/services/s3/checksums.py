@@ -47,7 +47,7 @@ class _Crc:
 
 
 def of_files(algorithm: str, files: Sequence[tuple[Path, int, int]]) -> str:
-    """The checksum of pieces (path, offset, bytes) of files, one behind the other."""
+    """The checksum of consecutive pieces (path, offset, bytes) of files."""
     checksum = new(algorithm)
     for path, offset, size_bytes in files:
         with path.open("rb") as file:
@@ -96,5 +96,5 @@ def full_object(algorithm: str, parts: Sequence[tuple[str, int]]) -> str:
 
 
 def is_crc(algorithm: str) -> bool:
-    """True where parts' checksums can be combined into the whole object's."""
+    """Whether parts' checksums can be combined into the whole object's."""
     return algorithm in _CRC_BYTES

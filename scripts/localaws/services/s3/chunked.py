@@ -36,7 +36,7 @@ class ChunkSignatures:
 
 
 class ChunkDecoder:
-    """Takes the body as it arrives and gives its payload. Raises IncompleteBody or InvalidRequest."""
+    """Decodes the body as it arrives into its payload. Raises IncompleteBody or InvalidRequest."""
 
     def __init__(self, signatures: ChunkSignatures | None) -> None:
         self._signatures = signatures

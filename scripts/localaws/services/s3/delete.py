@@ -33,7 +33,7 @@ async def delete_object(storage: Storage, request: S3Request) -> web.StreamRespo
 
 
 async def delete_objects(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """DeleteObjects; each object has its own outcome."""
+    """DeleteObjects; each object has a separate result."""
     value, _ = read_payload("DeleteObjects", "Delete", await read_document(request))
     check_document("DeleteObjects", "Delete", value)
     items = value["Objects"]
@@ -62,7 +62,7 @@ async def delete_objects(storage: Storage, request: S3Request) -> web.StreamResp
 def _delete(
     storage: Storage, request: S3Request, key: str, version_id: str | None, etag: str | None
 ) -> Object | None:
-    """Remove an object or a version; gives the version removed, or the delete marker made or removed."""
+    """Remove an object or a version; returns the removed version, or the created or removed delete marker."""
     bucket = request.bucket
     if version_id is not None:
         check_version_id(version_id)
@@ -86,7 +86,7 @@ def _delete(
 
 
 def _check_etag(found: Object | None, etag: str | None) -> None:
-    """Raise PreconditionFailed unless the object is there with this ETag; `*` fits any."""
+    """Raise PreconditionFailed unless the object exists with this ETag; `*` matches any."""
     if etag is None:
         return
     if found is None or found.is_marker:

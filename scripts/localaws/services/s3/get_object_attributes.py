@@ -40,7 +40,7 @@ async def get_object_attributes(storage: Storage, request: S3Request) -> web.Str
 
 
 def _parts(request: S3Request, sizes_bytes: tuple[int, ...]) -> list[Element] | None:
-    """The page of parts that the headers ask for; their own checksums are not kept after the completion."""
+    """The page of parts requested by the headers; the parts' checksums are not kept after completion."""
     if not sizes_bytes:
         return None
     limit, marker = (

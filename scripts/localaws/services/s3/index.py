@@ -94,7 +94,7 @@ class Index:
         return self._folder / file_id[:2] / file_id
 
     def link(self, extents: Iterable[Extent]) -> tuple[Extent, ...]:
-        """The same bytes under new file names (hard links), so that each object owns its files alone."""
+        """The same bytes under new file names (hard links), so that no two objects share a file."""
         linked = []
         for extent in extents:
             file_id, path = self.new_file()
@@ -103,7 +103,7 @@ class Index:
         return tuple(linked)
 
     def remove_files(self, extents: Iterable[Extent]) -> None:
-        """Delete the files of extents that no record names any more."""
+        """Delete the files of extents that are no longer referenced by a record."""
         for extent in extents:
             self.path(extent.file_id).unlink(missing_ok=True)
 
@@ -119,7 +119,7 @@ class Index:
                 self.put_setting(bucket.name, name, document)
 
     def bucket(self, name: str) -> Bucket | None:
-        """The bucket of that name."""
+        """The bucket with this name."""
         rows = self._database.query("SELECT * FROM s3_buckets WHERE name = ?", (name,))
         return Bucket(*rows[0]) if rows else None
 
@@ -128,7 +128,7 @@ class Index:
         return [Bucket(*row) for row in self._database.query("SELECT * FROM s3_buckets ORDER BY name")]
 
     def delete_bucket(self, name: str) -> bool:
-        """Remove an empty bucket with its unfinished uploads; False where it holds an object."""
+        """Remove an empty bucket with its unfinished uploads; returns False if it contains an object."""
         with self._database.transaction():
             for table in ("s3_objects", "s3_versions"):
                 if self._database.query(f"SELECT 1 FROM {table} WHERE bucket = ? LIMIT 1", (name,)):  # noqa: S608
@@ -140,14 +140,14 @@ class Index:
         return True
 
     def setting(self, bucket: str, name: str) -> str | None:
-        """A bucket's configuration document of that name (`cors`, `policy`, …), or None."""
+        """A bucket's configuration document (`cors`, `policy`, …), or None."""
         rows = self._database.query(
             "SELECT document FROM s3_bucket_settings WHERE bucket = ? AND name = ?", (bucket, name)
         )
         return rows[0][0] if rows else None
 
     def put_setting(self, bucket: str, name: str, document: str) -> None:
-        """Keep a configuration document in place of any older one."""
+        """Store a configuration document, replacing an older one."""
         self._database.execute(
             "INSERT OR REPLACE INTO s3_bucket_settings VALUES (?, ?, ?)", (bucket, name, document)
         )
@@ -159,7 +159,7 @@ class Index:
     # Objects and their versions
 
     def put(self, new: Object, upload_id: str | None = None) -> Object:
-        """Record an object as its key's newest version, and end the upload that it came from.
+        """Record an object as its key's newest version, and end the upload that created it.
 
         A version of the same id (always the case in a bucket that keeps no versions) is replaced.
         """
@@ -181,7 +181,7 @@ class Index:
         self.remove_files(unused)
 
     def change(self, changed: Object) -> None:
-        """Replace the record of a version by one with other tags, headers or ACL."""
+        """Replace the record of a version, to change tags, headers or ACL."""
         with self._database.transaction():
             current = self.get(changed.bucket, changed.key)
             is_current = current is not None and current.version_id == changed.version_id
@@ -205,11 +205,11 @@ class Index:
         return object_of(rows[0]) if rows else None
 
     def newest(self, bucket: str, key: str) -> Object | None:
-        """The newest version, be it an object or a delete marker."""
+        """The newest version, which may be an object or a delete marker."""
         return self.get(bucket, key) or self._newest_older(bucket, key)
 
     def delete_version(self, bucket: str, key: str, version_id: str) -> None:
-        """Remove a version for good; the one before it becomes the current one."""
+        """Remove a version permanently; the previous one becomes current."""
         with self._database.transaction():
             found = self.version(bucket, key, version_id)
             self._database.execute(
@@ -226,7 +226,7 @@ class Index:
     def scan_versions(
         self, bucket: str, prefix: str, key: str, before: int, limit: int
     ) -> list[tuple[Object, bool]]:
-        """(version, whether it is its key's newest), by key and newest first, behind a place.
+        """(version, whether it is its key's newest) after a position, by key and newest first.
 
         The place is a key and the sequence of a version of it; 0 is behind all its versions.
         """
@@ -241,7 +241,7 @@ class Index:
         return [(item, item == newest[item.key]) for item in found]
 
     def _supersede(self, new: Object) -> list[Extent]:
-        """Make room for a new version of a key; gives the extents of a version that it replaces."""
+        """Prepare for a new version of a key; returns the extents of the version that it replaces."""
         unused: list[Extent] = []
         current = self.get(new.bucket, new.key)
         if current is not None:
@@ -286,7 +286,7 @@ class Index:
     # Uploads
 
     def create_upload(self, upload: Upload) -> None:
-        """Record the beginning of a multipart upload."""
+        """Record a new multipart upload."""
         self._database.execute(
             "INSERT INTO s3_uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -303,7 +303,7 @@ class Index:
         )
 
     def upload(self, bucket: str, key: str, upload_id: str) -> Upload | None:
-        """The upload of that id, if it belongs to that object."""
+        """The upload with this id, if it belongs to the object."""
         return next(
             (found for found in self.uploads(bucket, upload_id) if found.key == key),
             None,
@@ -319,7 +319,7 @@ class Index:
         return [upload_of(row) for row in rows]
 
     def put_part(self, upload_id: str, part: Part) -> bool:
-        """Record a part in place of any older one; False if the upload has ended meanwhile."""
+        """Record a part, replacing an older one; returns False if the upload has ended meanwhile."""
         with self._database.transaction():
             if not self._database.query("SELECT 1 FROM s3_uploads WHERE upload_id = ?", (upload_id,)):
                 return False
@@ -341,7 +341,7 @@ class Index:
         return True
 
     def parts(self, upload_id: str, first: int = 1) -> list[Part]:
-        """The parts from number `first` on, by number."""
+        """The parts starting at number `first`, by number."""
         rows = self._database.query(
             "SELECT * FROM s3_parts WHERE upload_id = ? AND number >= ? ORDER BY number",
             (upload_id, first),
@@ -378,7 +378,7 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def new_version(is_kept: bool) -> tuple[str, int]:
-    """(id, sequence) of a version to be written; without versions the id is always the same.
+    """(id, sequence) of a new version; without versioning the id is always the same.
 
     An id holds its sequence, so that a listing can go on behind a version that was deleted meanwhile.
     """
@@ -389,7 +389,7 @@ def new_version(is_kept: bool) -> tuple[str, int]:
 
 
 def sequence_of(version_id: str) -> int | None:
-    """The sequence that an id of `new_version` holds, or None."""
+    """The sequence contained in an id of `new_version`, or None."""
     try:
         raw = base64.b64decode(version_id.encode(), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""What S3 refuses in a lifecycle configuration. Rules are stored; nothing expires here."""
+"""Validates lifecycle configurations like S3. Rules are stored but not executed."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .stored_headers import storage_class
 from .xml import Element, document, iso_time
 
 _MAX_KEYS = 1000
-# Records read at first; more where nothing can be skipped.
+# Records of the first query; later ones are larger if nothing can be skipped.
 _FIRST_SCAN = 4
 
 
@@ -33,7 +33,7 @@ class Page:
 
 
 def page(index: Index, bucket: str, prefix: str, delimiter: str, after: str, max_keys: int) -> Page:
-    """Objects after `after` that start with `prefix`; what holds the delimiter behind it is folded."""
+    """Objects after `after` that start with `prefix`; keys with the delimiter after it are grouped."""
     found = Page()
     start, inclusive = (after, False) if after >= prefix else (prefix, True)
     if delimiter and after.startswith(prefix) and after.endswith(delimiter) and after != prefix:
@@ -80,7 +80,7 @@ def list_objects_v2(index: Index, request: S3Request) -> web.Response:
             ("Name", request.bucket),
             ("Prefix", text(prefix)),
             ("Delimiter", text(delimiter) if delimiter else None),
-            # A token takes its place.
+            # A token takes precedence.
             ("StartAfter", text(query["start-after"]) if "start-after" in query and token is None else None),
             ("ContinuationToken", token),
             ("NextContinuationToken", _write_token(found.last) if found.truncated else None),
@@ -143,7 +143,7 @@ def list_buckets(index: Index, request: S3Request) -> web.Response:
 
 
 def _bucket_elements(bucket: Bucket, with_region: bool) -> list[Element]:
-    """A bucket's entry; its region comes with the newer, paged form of the call only."""
+    """A bucket's entry; only the newer, paged form of the call includes its region."""
     return [
         ("Name", bucket.name),
         ("CreationDate", iso_time(bucket.created_s)),
@@ -161,7 +161,7 @@ def list_uploads(index: Index, request: S3Request) -> web.Response:
     if marker[0] and marker[1] is None:
         uploads = [upload for upload in uploads if upload.key > marker[0]]
     elif marker[0]:
-        # A key's uploads are in the order of their ids: the place holds when its upload is gone.
+        # A key's uploads are ordered by id, so the position is valid even if its upload no longer exists.
         uploads = [
             upload for upload in uploads if (upload.key, upload.upload_id) > (marker[0], marker[1] or "")
         ]
@@ -246,7 +246,7 @@ def list_parts(index: Index, request: S3Request) -> web.Response:
 
 
 def checksum_elements(checksums: dict[str, str]) -> Sequence[Element]:
-    """Checksum headers as documents carry them: `x-amz-checksum-crc32` is `ChecksumCRC32`."""
+    """Checksum headers as document elements: `x-amz-checksum-crc32` is `ChecksumCRC32`."""
     return [
         ("Checksum" + name.removeprefix("x-amz-checksum-").upper(), value)
         for name, value in checksums.items()
@@ -255,7 +255,7 @@ def checksum_elements(checksums: dict[str, str]) -> Sequence[Element]:
 
 
 def behind(prefix: str) -> str:
-    """The first text after all that start with `prefix`."""
+    """The first string after all strings that start with `prefix`."""
     code = ord(prefix[-1]) + 1
     if code > 0x10FFFF:
         return behind(prefix[:-1]) if len(prefix) > 1 else prefix + chr(0x10FFFF) * 1024
@@ -282,12 +282,12 @@ def _contents(request: S3Request, found: Page, with_owner: bool) -> list[Element
 
 
 def common_prefixes(prefixes: Iterable[str], text: Callable[[str], str]) -> list[Element]:
-    """The folders of a listing."""
+    """The common prefixes of a listing."""
     return [("CommonPrefixes", [("Prefix", text(prefix))]) for prefix in prefixes]
 
 
 def owner(request: S3Request) -> Element:
-    """The one account, as the owner of everything."""
+    """The account, which is the owner of everything."""
     account = request.call.emulator.account_id
     return ("Owner", [("ID", account), ("DisplayName", account)])
 

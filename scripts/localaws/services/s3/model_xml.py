@@ -1,4 +1,4 @@
-"""Parses documents of clients by the shapes of S3's model: unknown elements are malformed."""
+"""Parses clients' documents by the shapes of S3's model; unknown elements are errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ElementTree.register_namespace("xsi", _XSI)
 
 
 def read_payload(operation: str, payload: str, body: bytes) -> tuple[Any, str]:
-    """The value of an operation's payload, and its document as it is stored. Raises MalformedXML."""
+    """The value of an operation's payload, and the document to be stored. Raises MalformedXML."""
     shape = service_model("s3").operation_model(operation).input_shape.members[payload]
     root = parse(body)
     if root.tag != _root_name(shape):
@@ -30,7 +30,7 @@ def read_payload(operation: str, payload: str, body: bytes) -> tuple[Any, str]:
 
 
 def read_kept(operation: str, payload: str, document: str) -> Any:
-    """The value of a document that was kept."""
+    """The value of a stored document."""
     shape = service_model("s3").operation_model(operation).input_shape.members[payload]
     return _value(shape, [parse(document.encode())])
 

@@ -1,4 +1,4 @@
-"""Uploads in parts: begin, part, copy of a part, completion, abort."""
+"""Multipart uploads: create, upload part, copy part, complete, abort."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def upload_part_copy(storage: Storage, request: S3Request) -> web.StreamRe
     wanted = request.headers.get("x-amz-copy-source-range")
     start, size_bytes = copied_range(wanted, source.size_bytes)
     extents = [Extent(*piece) for piece in pieces(source.extents, start, size_bytes)]
-    # A whole object's MD5 is its ETag only if it came in one piece; for a copied part any unique tag is
+    # An object's MD5 is its ETag only if it was uploaded in one piece; for a copied part any unique tag is
     # valid.
     etag = source.etag if wanted is None and "-" not in source.etag else _tag_of(source, start, size_bytes)
     found: dict[str, str] = {}
@@ -139,7 +139,7 @@ async def complete_upload(storage: Storage, request: S3Request) -> web.StreamRes
     check_document("CompleteMultipartUpload", "MultipartUpload", value)
     if (made := _completed_before(storage, request, value)) is not None:
         return _completed(storage, request, made)
-    # From here on nothing is awaited: no other request can end this upload, or write this key, in between.
+    # There is no await from here on, so no other request can end this upload or write this key in between.
     upload = find_upload(storage, request)
     parts = _chosen_parts(storage.index, upload, value)
     check_write(storage, request)
@@ -193,7 +193,7 @@ def _record(storage: Storage, request: S3Request, part: Part) -> None:
 
 
 def _check_claims(request: S3Request, upload: Upload, parts: Sequence[Part]) -> None:
-    """Raise InvalidRequest where the size or the kind of checksum that the client expects is another."""
+    """Raise InvalidRequest if the size or the checksum type differs from what the client expects."""
     size = request.headers.get("x-amz-mp-object-size")
     if size is not None and size != str(sum(part.size_bytes for part in parts)):
         raise AwsError(
@@ -207,7 +207,7 @@ def _check_claims(request: S3Request, upload: Upload, parts: Sequence[Part]) -> 
 
 
 def _assembled(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Object:
-    """The object from the parts; its ETag is the MD5 of theirs, as in S3."""
+    """The object made of the parts; its ETag is the MD5 of the parts' MD5s, as in S3."""
     return Object(
         upload.bucket,
         upload.key,
@@ -229,7 +229,7 @@ def _etag_of(etags: Sequence[str]) -> str:
 
 
 def _chosen_parts(index: Index, upload: Upload, completion: dict[str, Any]) -> list[Part]:
-    """The parts that the client lists. Raises AWS's error where one is missing, small or in disorder."""
+    """The parts that the client lists. Raises AWS's error if one is missing, too small or out of order."""
     known = {part.number: part for part in index.parts(upload.upload_id)}
     chosen: list[Part] = []
     for item in completion.get("Parts", []):
@@ -259,7 +259,7 @@ def _chosen_parts(index: Index, upload: Upload, completion: dict[str, Any]) -> l
 
 
 def _checksums(request: S3Request, upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
-    """The object's checksum, where every part has one. Raises BadDigest if it is not the expected."""
+    """The object's checksum, if every part has one. Raises BadDigest if it is not the expected one."""
     algorithm, kind = upload.checksum_algorithm, upload.checksum_type
     name = f"{checksums.HEADER_PREFIX}{algorithm}"
     if algorithm is None or kind is None or any(name not in part.checksums for part in parts):

@@ -46,7 +46,7 @@ def of_new_object(storage: Storage, request: S3Request) -> dict[str, str]:
 
 
 def check_deletable(found: Object, request: S3Request) -> None:
-    """Raise AccessDenied where a version must not be removed, or not yet."""
+    """Raise AccessDenied if a version must not be removed, or not yet."""
     denied = AwsError("AccessDenied", "Access Denied because object protected by object lock.", 403)
     if found.headers.get(_HOLD) == "ON":
         raise denied
@@ -63,7 +63,7 @@ async def get_retention(storage: Storage, request: S3Request) -> web.StreamRespo
 
 
 async def put_retention(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """PutObjectRetention; a compliance retention only grows, a governance one needs the bypass to shrink."""
+    """PutObjectRetention. Compliance can only be extended; shortening governance requires the bypass."""
     value, _ = read_payload("PutObjectRetention", "Retention", await read_document(request))
     check_document("PutObjectRetention", "Retention", value)
     found = find_requested(storage, _locked(storage, request))
@@ -102,7 +102,7 @@ async def put_legal_hold(storage: Storage, request: S3Request) -> web.StreamResp
 
 
 def check_configuration(storage: Storage, bucket: str, value: dict[str, Any]) -> None:
-    """Raise where a bucket cannot have this lock configuration."""
+    """Raise S3's error if a bucket cannot have this lock configuration."""
     if versioning(storage, bucket) != "Enabled":
         text = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
         raise AwsError("InvalidBucketState", text, 409)
@@ -143,7 +143,7 @@ def _checked(mode: str, until: str) -> float:
 
 def _time_s(text: str) -> float:
     try:
-        # More digits than microseconds have are legal, and mean nothing here.
+        # More digits than microseconds are valid and ignored.
         moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:

@@ -52,7 +52,7 @@ async def put_object(storage: Storage, request: S3Request) -> web.StreamResponse
     check_write(storage, request)
     extent, received = await receive_file(storage, request, "PutObject")
     try:
-        # Again, without an await before the record: another writer may have been faster meanwhile.
+        # Checked again without an await before the record, because another writer may have been faster.
         find_bucket(storage, request.bucket)
         check_write(storage, request)
     except AwsError:
@@ -79,7 +79,7 @@ async def put_object(storage: Storage, request: S3Request) -> web.StreamResponse
 
 
 async def get_object(storage: Storage, request: S3Request) -> web.StreamResponse:
-    """GetObject, all of it, a range or a part."""
+    """GetObject: the whole object, a range or a part."""
     found = find_requested(storage, request)
     check_conditions(request.headers, found.etag, found.modified_s)
     if found.headers.get("x-amz-storage-class") in ARCHIVED:
@@ -237,7 +237,7 @@ def _retagged(storage: Storage, request: S3Request, tags: dict[str, str], status
 
 
 def check_write(storage: Storage, request: S3Request) -> None:
-    """Raise PreconditionFailed where a conditional write does not hold."""
+    """Raise PreconditionFailed if the condition of a write is not met."""
     if "if-none-match" not in request.headers and "if-match" not in request.headers:
         return
     found = storage.index.get(request.bucket, request.key)
@@ -278,7 +278,7 @@ def _headers(request: S3Request, found: Object, status: int) -> dict[str, str]:
     }
     if found.tags:
         headers["x-amz-tagging-count"] = str(len(found.tags))
-    # The checksum is that of the whole object: with a range it would only mislead.
+    # The checksum is that of the whole object, so it is omitted for ranges.
     if status == 200 and request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
         headers |= found.checksums
     return headers | _overrides(request.query)

@@ -1,4 +1,4 @@
-"""The context of S3 operations, and steps that several of them share."""
+"""The context of S3 operations, and shared steps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def versioning(storage: Storage, bucket: str) -> str:
 def find_object(
     storage: Storage, bucket: str, key: str, version_id: str | None = None, method: str = "GET"
 ) -> Object:
-    """The object, or one version of it. Raises NoSuchKey, NoSuchVersion, or what a delete marker answers."""
+    """The object, or one version of it. Raises NoSuchKey, NoSuchVersion, or the error of a delete marker."""
     found = (
         storage.index.newest(bucket, key)
         if version_id is None
@@ -89,19 +89,19 @@ def _version(storage: Storage, bucket: str, key: str, version_id: str) -> Object
 
 
 def check_version_id(version_id: str) -> None:
-    """Raise InvalidArgument for what cannot be a version's id."""
+    """Raise InvalidArgument for an invalid version id."""
     if version_id != NULL_VERSION and sequence_of(version_id) is None:
         members = {"ArgumentName": "versionId", "ArgumentValue": version_id}
         raise AwsError("InvalidArgument", "Invalid version id specified", 400, members)
 
 
 def version_headers(storage: Storage, found: Object) -> dict[str, str]:
-    """The header that names a version, in buckets that keep or kept versions."""
+    """The version id header, in buckets that have or had versioning."""
     return {"x-amz-version-id": found.version_id} if versioning(storage, found.bucket) else {}
 
 
 def find_copy_source(storage: Storage, request: S3Request) -> Object:
-    """The object that x-amz-copy-source names, its conditions checked."""
+    """The object named by x-amz-copy-source, after checking its conditions."""
     address, _, parameters = request.headers["x-amz-copy-source"].partition("?versionId=")
     bucket, _, key = unquote(address).removeprefix("/").partition("/")
     if not bucket or not key or "?" in address:
@@ -120,20 +120,20 @@ def find_copy_source(storage: Storage, request: S3Request) -> Object:
 
 
 def check_owner(request: S3Request, header: str = "x-amz-expected-bucket-owner") -> None:
-    """Raise AccessDenied where the client expects another account's bucket."""
+    """Raise AccessDenied if the client expects the bucket to belong to another account."""
     if request.headers.get(header) not in (None, request.call.emulator.account_id):
         raise AwsError("AccessDenied", "Access Denied", 403)
 
 
 def archived(found: Object) -> AwsError:
-    """S3's answer to reading an object that would have to be restored first."""
+    """S3's error for reading an object that has to be restored first."""
     kind = found.headers["x-amz-storage-class"]
     text = "The operation is not valid for the object's storage class"
     return AwsError("InvalidObjectState", text, 403, {"StorageClass": kind})
 
 
 async def read_document(request: S3Request, speaks_of_object: bool = False) -> bytes:
-    """A small body, checked against the signature and the MD5 or checksum that the client claims.
+    """A small body, verified against the signature and the MD5 or checksum sent by the client.
 
     `speaks_of_object`: the checksum headers are the object's, not this document's (CompleteMultipartUpload).
     """
@@ -165,7 +165,7 @@ async def receive_file(storage: Storage, request: S3Request, operation: str) -> 
 
 
 def strike(request: S3Request, operation: str) -> None:
-    """Fail before anything is done if a fault says so."""
+    """Raise the error of an injected fault before anything is done."""
     faults, fields = request.call.emulator.faults, match(request, operation)
     if faults.take("expired_token", **fields):
         raise AwsError("ExpiredToken", "The provided token has expired.", 400)

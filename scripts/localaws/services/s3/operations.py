@@ -16,7 +16,7 @@ from botocore.model import OperationModel
 from ...errors import AwsError
 from ...protocol.service_models import service_model
 
-# Query parameters of any request: the presigned address's own, and the name that SDKs add for logs.
+# Query parameters of any request: those of presigned URLs, and the operation name that SDKs add for logs.
 _SIGNING = frozenset(
     (
         *("AWSAccessKeyId", "Signature", "Expires", "content-type", "content-md5"),
@@ -24,7 +24,7 @@ _SIGNING = frozenset(
         *("X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256", "x-id"),
     )
 )
-# Older names of operations that have a newer one at the same address.
+# Older operations at the same URL as a newer one.
 _ALIASES = {
     "GetBucketLifecycle",
     "PutBucketLifecycle",
@@ -36,10 +36,10 @@ _ALIASES = {
 
 @dataclass(frozen=True)
 class _Address:
-    """What a request must have to be this operation."""
+    """What identifies an operation's requests."""
 
     operation: str
-    query: Mapping[str, str]  # an empty value fits any
+    query: Mapping[str, str]  # an empty value matches any
     headers: Collection[str]
 
 
@@ -63,12 +63,12 @@ def identify(method: str, bucket: str, key: str, query: Mapping[str, str], heade
 
 
 def refuse(operation: str) -> AwsError:
-    """The error for an operation that S3 has and this store does not serve."""
+    """The error for an S3 operation that is not supported."""
     return AwsError("NotImplemented", f"The embedded AWS does not serve S3's operation {operation}.", 501)
 
 
 def members_at(operation: OperationModel, location: str) -> dict[str, str]:
-    """Members of an operation's input that travel in the `querystring` or a `header`, by their name there."""
+    """Members of an operation's input in the `querystring` or a `header`, by their name there."""
     shape = operation.input_shape
     return {
         member.serialization["name"]: name
@@ -81,7 +81,7 @@ def _refuse_unknown_parameters(operation: str, query: Mapping[str, str]) -> None
     model = service_model("s3").operation_model(operation)
     known = {*_SIGNING, *_static_query(model), *members_at(model, "querystring")}
     for name in query:
-        # Names that start with x- are the caller's own, for its logs, or headers of a presigned address.
+        # Names that start with x- are for the caller's logs, or headers of a presigned URL.
         if name not in known and not name.startswith("x-"):
             text = (
                 f"The embedded AWS does not serve the parameter {name[:100]!r} of {operation}, if S3 has it."
@@ -110,7 +110,7 @@ def _required(model: OperationModel) -> tuple[dict[str, str], frozenset[str]]:
     query = dict(_static_query(model))
     query |= {name: "" for name, member in members_at(model, "querystring").items() if member in required}
     headers = members_at(model, "header")
-    # Headers tell operations apart where one address has two of them: a copy has a source.
+    # Headers distinguish operations at the same URL: only a copy has a source.
     return query, frozenset(name for name in headers if headers[name] == "CopySource")
 
 

@@ -1,4 +1,4 @@
-"""Uploads by a form (presigned POST): fields, a signed policy, then the file.
+"""Form uploads (presigned POST): fields, a signed policy, then the file.
 
 Source: "POST Object" and "Browser-based uploads" in the S3 API Reference. HTTP headers of such a request are
 not signed and change nothing: fields take their place.
@@ -50,7 +50,7 @@ class FormFile:
     sizes_bytes: tuple[int, int] | None
 
     async def next_chunk(self) -> bytes:
-        """The next bytes of the file, empty at its end."""
+        """The next bytes of the file, empty at the end."""
         # An empty chunk may precede the boundary's recognition.
         while not self.part.at_eof():
             if chunk := await _reading(self.part.read_chunk(_CHUNK_BYTES)):
@@ -60,21 +60,21 @@ class FormFile:
 
 @dataclass(frozen=True)
 class Form:
-    """The fields, by lower-case name, and the file that follows them."""
+    """The fields by lower-case name, and the file after them."""
 
     fields: Mapping[str, str]
     part: BodyPartReader
 
 
 def is_form(sent: sigv4.Request) -> bool:
-    """Whether a request is an upload by a form: its signature is in a field."""
+    """Whether a request is a form upload (its signature is in a field)."""
     kind = sent.headers.get("content-type", [""])[0].lower()
     is_signed = "authorization" in sent.headers or "Signature=" in sent.raw_query
     return sent.method == "POST" and kind.startswith("multipart/form-data") and not is_signed
 
 
 async def read_form_upload(emulator: Emulator, request: web.BaseRequest) -> S3Request:
-    """The verified PutObject that a form asks for; its file is still to be read."""
+    """The verified PutObject of a form; its file has not been read yet."""
     address = read_request(Call(emulator, "s3", "", "", request, None))
     if not address.bucket or address.key:
         text = "The specified method is not allowed against this resource."
@@ -97,7 +97,7 @@ async def read_form_upload(emulator: Emulator, request: web.BaseRequest) -> S3Re
 
 
 def form_response(request: S3Request, stored: web.StreamResponse) -> web.Response:
-    """The answer that the form's fields ask for, to an upload that succeeded."""
+    """The response to a successful upload that the form's fields request."""
     fields, etag = request.fields, stored.headers["ETag"]
     target = fields.get("success_action_redirect", fields.get("redirect", ""))
     if urlsplit(target).scheme in ("http", "https"):
@@ -117,7 +117,7 @@ def form_response(request: S3Request, stored: web.StreamResponse) -> web.Respons
 
 
 async def _read_form(request: web.BaseRequest) -> Form:
-    """Every field up to the file. Raises MalformedPOSTRequest and S3's errors for what is missing."""
+    """All fields before the file. Raises MalformedPOSTRequest and S3's errors for missing fields."""
     await accept_body(request)
     reader = await _reading(request.multipart())
     fields: dict[str, str] = {}
@@ -153,7 +153,7 @@ async def _next_part(reader: MultipartReader) -> BodyPartReader | None:
 
 
 async def _reading(work: Coroutine[None, None, _Read]) -> _Read:
-    """The result of reading from the client, its mistakes as S3's errors."""
+    """The result of reading from the client; invalid input is raised as S3's errors."""
     try:
         async with asyncio.timeout(_IDLE_S):
             return await work
@@ -207,7 +207,7 @@ def _signed(fields: Mapping[str, str], now: datetime) -> sigv4.Signed:
 
 
 def _key(form: Form) -> str:
-    """The object's key, with the file's name where the form asks for it."""
+    """The object's key, with the file name inserted if the form requests it."""
     name = re.split(r"[/\\]", form.part.filename or "")[-1]
     key = form.fields["key"].replace("${filename}", name)
     if not key:
@@ -220,7 +220,7 @@ def _key(form: Form) -> str:
 
 
 def _headers(fields: Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers of the PutObject that the fields stand for. Fields that S3 does not know are left out."""
+    """The headers of the PutObject that the fields describe. Unknown fields are omitted."""
     known = {name.lower() for name in members_at(service_model("s3").operation_model("PutObject"), "header")}
     headers: CIMultiDict[str] = CIMultiDict()
     for name, value in fields.items():

@@ -1,4 +1,4 @@
-"""The policy document of a form upload: when it expires, and which fields and sizes it allows.
+"""The policy document of a form upload: expiry, allowed fields and sizes.
 
 Source: "Creating a POST policy" in the S3 API Reference. Names and operators match in any case; every field
 needs a condition.
@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import AwsError
 
-# Fields that carry the policy and the proof of it, or the upload itself, need no condition.
+# Fields for the policy, its signature and the upload itself need no condition.
 _EXEMPT = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file")
 _IGNORED_PREFIX = "x-ignore-"
 _RANGE = "content-length-range"
@@ -25,7 +25,7 @@ _Condition = tuple[str, str, str]
 
 
 def check_policy(encoded: str, fields: Mapping[str, str], now: datetime, most_bytes: int) -> tuple[int, int]:
-    """The allowed sizes of the file, lowest and highest.
+    """The minimum and maximum size of the file.
 
     `fields` has lower-case names, the bucket among them. Raises InvalidPolicyDocument for what is not a
     policy, AccessDenied for an expired one and for fields that it does not allow.

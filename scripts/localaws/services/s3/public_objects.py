@@ -1,4 +1,4 @@
-"""Objects of AWS's own public buckets that clients read before they begin.
+"""Objects in public buckets of AWS that clients read at startup.
 
 Version 2 of the SageMaker Python SDK asks the JumpStart bucket of its region whether a model's name is one of
 JumpStart's. A list without models would end it with an IndexError (it looks for a similar name), so each list
@@ -28,7 +28,7 @@ _MODIFIED = format_datetime(datetime(2025, 1, 1, tzinfo=UTC), usegmt=True)
 
 
 def find_public(operation: str, bucket: str, key: str) -> web.Response | None:
-    """The answer to a read of such an object; None for every other request."""
+    """The response to reading such an object; None for other requests."""
     if operation not in ("GetObject", "HeadObject") or key not in _MANIFESTS:
         return None
     if not _JUMPSTART_BUCKET.fullmatch(bucket):

@@ -1,4 +1,4 @@
-"""An upload's body, from the socket to a file, checked on the way, in constant memory."""
+"""Writes an upload's body from the socket to a file, verified, in constant memory."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .transfer_faults import reset_connection
 
 MAX_BODY_BYTES = 5 << 30
 _BATCH_BYTES = 1 << 20
-# Below this a thread's wake-up costs more than the work.
+# Below this size, waking a thread costs more than the work.
 _INLINE_BYTES = 128 << 10
 _HEX_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
 class Received:
-    """The received body: size, MD5 (the ETag), and the client's verified checksum."""
+    """A received body: size, MD5 (the ETag), and the verified checksum of the client."""
 
     size_bytes: int
     md5: bytes
@@ -41,12 +41,12 @@ class Received:
 
     @property
     def etag(self) -> str:
-        """The ETag of an object that came in one piece, without quotes."""
+        """The ETag of an object uploaded in one piece, without quotes."""
         return self.md5.hex()
 
 
 class Source(Protocol):
-    """Where an upload's bytes come from, and the headers that describe them."""
+    """The source of an upload's bytes and headers."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -54,7 +54,7 @@ class Source(Protocol):
 
     @property
     def sizes_bytes(self) -> tuple[int, int] | None:
-        """The allowed sizes; None where the headers tell the exact one."""
+        """The allowed sizes; None if the headers give the exact size."""
 
     async def next_chunk(self) -> bytes:
         """The next bytes, empty at the end."""
@@ -149,7 +149,7 @@ class _Sink:
         self._sha256 = hashlib.sha256() if is_hashed else None
         self._algorithm = sent_algorithm(headers.get)
         self._claimed = headers.get(f"{checksums.HEADER_PREFIX}{self._algorithm}")
-        # Where the claimed checksum is the SHA-256 that the signature needs anyway, one pass serves both.
+        # If the client's checksum is SHA-256, which the signature needs anyway, it is computed once.
         shared = self._algorithm == "sha256" and self._sha256 is not None
         self._checksum = checksums.new(self._algorithm) if self._algorithm and not shared else self._sha256
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

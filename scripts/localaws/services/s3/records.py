@@ -1,4 +1,4 @@
-"""Records of buckets, objects and uploads, and their rows in the database."""
+"""Records of buckets, objects and uploads, and their database rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# The version of an object that was written while its bucket kept no versions.
+# The version id of an object written without versioning.
 NULL_VERSION = "null"
 
 
@@ -22,7 +22,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Object:
-    """One object. `headers` are those that a GET gives back; `checksums` maps S3's header names to values."""
+    """One object. `headers` are those that a GET returns; `checksums` maps S3's header names to values."""
 
     bucket: str
     key: str
@@ -33,11 +33,11 @@ class Object:
     headers: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    part_sizes_bytes: tuple[int, ...] = ()  # empty unless it came in parts
+    part_sizes_bytes: tuple[int, ...] = ()  # empty unless uploaded in parts
     version_id: str = NULL_VERSION
     sequence: int = 0  # higher for later versions of a key
     acl: str = ""  # an AccessControlPolicy document; empty for the owner's full control
-    is_marker: bool = False  # a delete marker: no object, and the newest version of a deleted one
+    is_marker: bool = False  # a delete marker: the newest version of a deleted object
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class Bucket:
 
 
 def dump_extents(extents: Sequence[Extent]) -> str:
-    """Extents in the format of the column."""
+    """Extents in the format of the database column."""
     return json.dumps([(extent.file_id, extent.offset, extent.size_bytes) for extent in extents])
 
 
 def load_extents(text: str) -> tuple[Extent, ...]:
-    """Extents from their column."""
+    """Extents parsed from the database column."""
     return tuple(Extent(*item) for item in json.loads(text))
 
 

@@ -35,15 +35,15 @@ _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 @dataclass(frozen=True)
 class S3Request:
-    """A call with its parsed path. `key` is empty for requests to a bucket, both for those to S3."""
+    """A call with its parsed path. `key` is empty for buckets, both are empty for S3 itself."""
 
     call: Call
     bucket: str
     key: str
     query: Mapping[str, str]
-    # Names match in any case. A presigned address may carry x-amz-… headers as parameters.
+    # Names are case-insensitive. A presigned URL may have x-amz-… headers as parameters.
     headers: Mapping[str, str]
-    # A form upload's file and fields; other uploads are the request's body.
+    # File and fields of a form upload; other uploads use the request's body.
     file: Source | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,7 +133,7 @@ def check_tags(tags: Mapping[str, str], most: int = _MOST_OBJECT_TAGS) -> None:
 
 
 def range_of(header: str | None, size_bytes: int) -> tuple[int, int] | None:
-    """(start, bytes) of a Range header, None if all is wanted. Raises InvalidRange.
+    """(start, bytes) of a Range header, None for the whole object. Raises InvalidRange.
 
     Like S3, several ranges or an unknown unit get the whole object.
     """
@@ -176,7 +176,7 @@ def copied_range(header: str | None, size_bytes: int) -> tuple[int, int]:
 def check_conditions(
     headers: Mapping[str, str], etag: str, modified_s: float, prefix: str = "", reading: bool = True
 ) -> None:
-    """Raise NotModified (304) or PreconditionFailed (412) as the headers ask, in RFC 9110's order."""
+    """Raise NotModified (304) or PreconditionFailed (412) by the conditional headers, in RFC 9110's order."""
     if (wanted := headers.get(f"{prefix}if-match")) is not None:
         if not _etag_in(wanted, etag):
             raise precondition_failed(f"{prefix}If-Match")

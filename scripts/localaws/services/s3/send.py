@@ -1,4 +1,4 @@
-"""An object's bytes, from files to the socket, by sendfile and in constant memory."""
+"""Sends an object's bytes from files to the socket by sendfile, in constant memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .transfer_faults import close_connection, reset_connection
 
 # One step of a shaped transfer: at 90 MB/s a wake-up every 6 ms.
 _STEP_BYTES = 512 << 10
-# Above this a GET opens the files of its extents one by one instead of all at once.
+# With more extents than this, a GET opens their files one at a time.
 _MAX_OPEN_FILES = 128
 
 Piece = tuple[str, int, int]  # file id, offset in the file, bytes
 
 
 def pieces(extents: Iterable[Extent], start: int, size_bytes: int) -> list[Piece]:
-    """The place of the bytes from `start` on."""
+    """The pieces that contain the bytes starting at `start`."""
     found: list[Piece] = []
     for extent in extents:
         if size_bytes <= 0:
@@ -111,7 +111,7 @@ class _Body:
         loop = asyncio.get_running_loop()
         sent_bytes = await loop.sendfile(transport, file, offset, size_bytes)
         if sent_bytes != size_bytes:
-            # The file is shorter than its record: never pass that off as a whole body.
+            # The file is shorter than its record, so the response must not look complete.
             close_connection(self._request)
 
 

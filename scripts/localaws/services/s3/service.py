@@ -1,4 +1,4 @@
-"""The function of each S3 operation; other operations of S3's model are refused by name."""
+"""The function of each S3 operation; other operations are rejected with an error that names them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ObjectStore:
         self._storage.threads.shutdown()
 
     async def handle_form(self, request: S3Request) -> web.StreamResponse:
-        """Run the upload that a form asks for."""
+        """Run a form upload."""
         check_bucket_name(request.bucket)
         check_members(request, "PutObject")
         strike(request, "PutObject")
@@ -67,7 +67,7 @@ class ObjectStore:
 def _check_region(request: S3Request, region: str) -> None:
     """Raise AuthorizationHeaderMalformed for a request signed for another region than the bucket's."""
     called = request.call.region
-    # An address of the older signature names no region.
+    # A URL with the older signature contains no region.
     if request.call.signed is not None and called != region:
         text = f"The authorization header is malformed; the region '{called}' is wrong; expecting '{region}'"
         raise AwsError("AuthorizationHeaderMalformed", text, 400, {"Region": region})

@@ -1,4 +1,4 @@
-"""Attributes of an object besides its bytes and metadata: class, encryption, redirect, lock.
+"""Attributes of an object other than data and metadata: storage class, encryption, redirect, lock.
 
 They are response headers of every later GET and HEAD, and are kept as such among an object's headers.
 """
@@ -26,7 +26,7 @@ _ALGORITHMS = ("AES256", "aws:kms", "aws:kms:dsse")
 
 
 def stored_attributes(storage: Storage, request: S3Request) -> dict[str, str]:
-    """The attributes of an object that this request writes, the bucket's defaults included."""
+    """The attributes of an object that this request writes, including the bucket's defaults."""
     return {
         **_storage_class(request.headers),
         **_encryption(storage, request),
@@ -36,7 +36,7 @@ def stored_attributes(storage: Storage, request: S3Request) -> dict[str, str]:
 
 
 def changes_attributes(storage: Storage, request: S3Request, source: Object) -> bool:
-    """Whether a copy to the same key is allowed: it names an attribute, or its encryption becomes another.
+    """Whether a copy to the same key is allowed: it sets an attribute or changes the encryption.
 
     A bucket with a default encryption of its own counts as naming one.
     """
@@ -56,18 +56,18 @@ def metadata_of(found: Object) -> dict[str, str]:
 
 
 def encryption_headers(found: Mapping[str, str]) -> dict[str, str]:
-    """The encryption that answers to writes and reads name; objects without one have S3's own, as in AWS."""
+    """The encryption reported by responses; the default is S3's own, as on AWS."""
     named = {name: found[name] for name in (_ENCRYPTION, _KMS_KEY, _BUCKET_KEY) if name in found}
     return named or {_ENCRYPTION: "AES256"}
 
 
 def storage_class(found: Object) -> str:
-    """The class's name; the standard class is not stored."""
+    """The name of the storage class; the standard class is not stored."""
     return found.headers.get(_CLASS, "STANDARD")
 
 
 def written(storage: Storage, made: Object) -> dict[str, str]:
-    """The headers that an answer to a write has."""
+    """The headers of the response to a write."""
     version = {"x-amz-version-id": made.version_id} if versioning(storage, made.bucket) == "Enabled" else {}
     return {**encryption_headers(made.headers), **version}
 

@@ -1,4 +1,4 @@
-"""The supported members of S3 operations; everything else in S3's model is refused by name."""
+"""The supported members of S3 operations; all others are rejected with an error that names them."""
 
 from __future__ import annotations
 
@@ -170,10 +170,10 @@ def check_members(request: S3Request, operation: str) -> None:
         if named is not None and named not in names:
             raise _refused(f"the header {header}", operation)
         if named is None and header in checksums.HEADERS and "ChecksumAlgorithm" in names:
-            continue  # of the request's own document, and checked with it
+            continue  # part of the request's document, and checked with it
         if named is None and header.startswith("x-amz-") and header not in _TRANSPORT:
             raise _refused(f"the header {header}", operation)
-        # For reads without such members HTTP's conditions are for caches.
+        # For reads without such members, HTTP's conditions only concern caches.
         is_write = model.http["method"] not in ("GET", "HEAD")
         if named is None and is_write and header in _CONDITIONS:
             raise _refused(f"the header {header}", operation)

@@ -1,4 +1,4 @@
-"""The effects of injected faults on a transfer."""
+"""Effects of injected faults on a transfer."""
 
 from __future__ import annotations
 

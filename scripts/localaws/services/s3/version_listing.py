@@ -13,12 +13,12 @@ from .stored_headers import storage_class
 from .xml import Element, document, iso_time
 
 _MAX_KEYS = 1000
-# Behind every sequence: a page that begins with all versions of a key.
+# Greater than every sequence: a page that starts with all versions of a key.
 _ALL = 1 << 62
 
 
 def list_object_versions(index: Index, request: S3Request) -> web.Response:
-    """One page; its markers name a key and a version's place, and hold when that version is deleted."""
+    """One page; its markers name a key and a version's position, which stay valid if it is deleted."""
     query = request.query
     max_keys = request.number("max-keys", 0, _MAX_KEYS, _MAX_KEYS)
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
@@ -90,14 +90,14 @@ def _entry(request: S3Request, item: Object, is_latest: bool, key: str) -> Eleme
 
 
 def _marker(item: Object) -> str:
-    """The version's id; an id that does not hold its place gets it behind a dot."""
+    """The version's id; the position is appended after a dot if the id does not contain it."""
     if sequence_of(item.version_id) == item.sequence:
         return item.version_id
     return f"{item.version_id}.{item.sequence}"
 
 
 def _sequence(index: Index, request: S3Request, key: str, marker: str) -> int:
-    """The place behind which a page begins within its first key; 0 is behind all versions of it."""
+    """The position after which a page starts within its first key; 0 is after all of its versions."""
     if not marker:
         return 0
     version_id, _, place = marker.partition(".")

@@ -13,12 +13,12 @@ from ...protocol.responses import xml_text
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-# A tree of (name, text) and (name, children) pairs; None leaves the element out. A name may carry attributes.
+# A tree of (name, text) and (name, children) pairs; None omits the element. A name may contain attributes.
 Element = tuple[str, "str | int | list[Element] | None"]
 
 
 def document(root: str, content: str | Iterable[Element]) -> web.Response:
-    """An XML answer: a root with text, or with elements."""
+    """An XML response: a root with text or elements."""
     body = element_text(root, content)
     return web.Response(
         body=b'<?xml version="1.0" encoding="UTF-8"?>\n' + body.encode(), content_type="application/xml"
@@ -37,11 +37,11 @@ def parse(body: bytes) -> ElementTree.Element:
         "MalformedXML",
         "The XML you provided was not well-formed or did not validate against our published schema",
     )
-    # No client declares a document type; entities are how small documents become large ones.
+    # Clients never declare a document type; rejecting it prevents entity expansion.
     if b"<!" in body:
         raise malformed
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 (declarations are refused above)
+        root = ElementTree.fromstring(body)  # noqa: S314 (declarations are rejected above)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise malformed from error
     for element in root.iter():

@@ -54,7 +54,7 @@ OPERATIONS: dict[str, Operation] = {
     "DeleteTags": models.delete_tags,
 }
 
-# Describe calls that may be held, and where the status is.
+# Describe calls that support long polling, and the member with the status.
 _HELD: dict[str, tuple[Kind, str]] = {
     "DescribeEndpoint": ("endpoint", "EndpointStatus"),
     "DescribeInferenceComponent": ("inference-component", "InferenceComponentStatus"),
@@ -101,7 +101,7 @@ async def start(emulator: Emulator) -> None:
 
 
 async def stop(emulator: Emulator) -> None:
-    """Stop every process; the records stay, so that `start` can restore them."""
+    """Stop every process; the records are kept, so that `start` can restore the resources."""
     platform = _platforms.pop(emulator.state_dir, None)
     if platform is not None:
         await platform.close()
@@ -166,7 +166,7 @@ def _resume_endpoint(platform: Platform, records: Records, record: Document) -> 
 
 
 async def _resume(platform: Platform, region: str, name: str) -> None:
-    """The endpoint before its components, which need its machines."""
+    """Restore the endpoint before its components, which need its instances."""
     await endpoint_lifecycle.restore(platform, region, name)
     for component in platform.records(region).all("inference-component"):
         if component["EndpointName"] == name and component["InferenceComponentStatus"] == "Updating":

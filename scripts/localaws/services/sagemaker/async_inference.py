@@ -1,6 +1,6 @@
-"""Asynchronous endpoints: requests whose input and output lie in S3, queued for the copies of a variant.
+"""Asynchronous endpoints: requests with input and output in S3, queued for the copies of a variant.
 
-An accepted request is a record until its output is written: a restart of the server goes on with it.
+An accepted request is recorded until its output is written, so the server continues it after a restart.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .fleet import least_busy
 from .platform import Platform
 
 _KIND = "async-request"
-# Limits of InvokeEndpointAsync (API reference): how long a model may take, and a request may wait.
+# Limits of InvokeEndpointAsync (API reference): response time of a model, waiting time of a request.
 _DEFAULT_TIMEOUT_S = 900
 _DEFAULT_TTL_S = 21_600
 _LOOK_S = 0.05
-# Without this limit SageMaker picks one; one at a time is what a model server surely bears.
+# Without this setting SageMaker chooses a value; every model server supports one request at a time.
 _DEFAULT_CONCURRENCY = 1
 
 
 def accept(platform: Platform, region: str, endpoint: Document, headers: dict[str, Any]) -> Document:
-    """Keep a request and begin it; gives its record. Raises ValidationError."""
+    """Record a request and start processing it; returns its record. Raises ValidationError."""
     config = endpoint["AsyncInferenceConfig"]
     output = config["OutputConfig"]
     location = headers["input_location"]
@@ -83,7 +83,7 @@ async def _run(platform: Platform, region: str, record: Document) -> None:
 
 
 async def _turn(platform: Platform, region: str, record: Document) -> ModelCopy:
-    """A copy that may take one more request; its place is taken. Raises AwsError if none comes in time."""
+    """Wait for a copy with a free slot and occupy the slot. Raises AwsError if none is free in time."""
     name = record["endpoint"]
     while time.time() < record["expires_s"]:
         endpoint = platform.records(region).find("endpoint", name)
@@ -104,7 +104,7 @@ async def _turn(platform: Platform, region: str, record: Document) -> ModelCopy:
 
 
 async def _answer(platform: Platform, copy: ModelCopy, record: Document) -> tuple[bytes, str]:
-    """The container's answer. Raises AwsError for an error of the model."""
+    """The container's response. Raises AwsError if the model returns an error."""
     body, kept_type = await internal_s3_client.get(platform.emulator, platform.http, record["input"])
     headers = {"Content-Type": record["content_type"] or kept_type, "Accept": record["accept"] or "*/*"}
     if record["custom_attributes"]:
@@ -120,7 +120,7 @@ async def _answer(platform: Platform, copy: ModelCopy, record: Document) -> tupl
 
 
 async def _fail(platform: Platform, record: Document, error: Exception) -> None:
-    """Write the reason of a failure, if the endpoint has a failure path."""
+    """Write the reason for a failure, if the endpoint has a failure path."""
     if record["failure"] is None:
         return
     reason = str(error) or type(error).__name__
@@ -139,5 +139,5 @@ def _concurrency(endpoint: Document) -> int:
 
 
 def pending(emulator: Emulator, region: str) -> int:
-    """How many accepted requests have no output yet."""
+    """The number of accepted requests without output."""
     return len(emulator.store.list(region, _KIND))

@@ -1,4 +1,4 @@
-"""The lifecycle of an inference component: its copies are placed, started, replaced, scaled, and stopped."""
+"""The lifecycle of an inference component: places, starts, replaces, scales and stops its copies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def create(platform: Platform, region: str, name: str) -> None:
     except DeploymentError as error:
         await _failed(platform, region, name, str(error))
         return
-    except Exception as error:  # noqa: BLE001 - whatever it is, the component must not stay Creating for ever
+    except Exception as error:  # noqa: BLE001 - after any error, the component must not remain Creating
         _log.exception("inference component %s could not be created", name)
         await _failed(platform, region, name, f"InternalFailure: {error!r}")
         return
@@ -73,7 +73,7 @@ async def delete(platform: Platform, region: str, name: str) -> None:
 
 
 async def fail(platform: Platform, region: str, name: str, reason: str) -> None:
-    """Any status -> Failed, because a copy died."""
+    """Any status -> Failed, because a copy ended."""
     await platform.interrupt(region, "inference-component", name)
     await _failed(platform, region, name, reason)
 
@@ -95,8 +95,8 @@ async def restore(platform: Platform, region: str, name: str) -> None:
 def mark_restarted(records: Records, record: Document, *, endpoint_lives: bool) -> None:
     """The status of a component after a restart of the server, before anything runs again.
 
-    In service before means `Updating` until its copies are back; an interrupted update goes back to what it
-    was.
+    A component that was in service is `Updating` until its copies are restored; an interrupted update is
+    rolled back.
     """
     status = record["InferenceComponentStatus"]
     if status == "Deleting":
@@ -122,7 +122,7 @@ def mark_restarted(records: Records, record: Document, *, endpoint_lives: bool) 
 
 
 async def stop_copies(platform: Platform, region: str, name: str) -> None:
-    """Stop everything that runs for a component."""
+    """Stop all tasks and copies of a component."""
     copies = platform.components.pop((region, name), [])
     await together(*(copy.stop() for copy in copies))
     await managed_scaling.shrink(platform, region, platform.records(region).find("inference-component", name))
@@ -135,7 +135,7 @@ async def _recount(platform: Platform, region: str, record: Document, count: int
         await _add_copies(platform, region, record, count - len(present), requested_s)
         return
     surplus = present[count:]
-    # No request may choose a copy that is about to stop.
+    # Requests must not be routed to a copy that is about to stop.
     del present[count:]
     await together(*(copy.drain() for copy in surplus))
     await together(*(copy.stop() for copy in surplus))
@@ -145,10 +145,10 @@ async def _recount(platform: Platform, region: str, record: Document, count: int
 async def _replace(
     platform: Platform, region: str, record: Document, count: int, requested_s: float, policy: Policy
 ) -> None:
-    """Copies of the new specification for the old ones, a batch at a time, each with its wait.
+    """Replace old copies by copies of the new specification in batches, with a wait after each.
 
-    Where they do not fit beside the old copies, as many of these go first. What fails goes back to the old
-    specification, whose copies that went already are started again.
+    If new copies do not fit in addition to the old ones, old ones are stopped first. After a failure the old
+    specification is restored, and its stopped copies are started again.
     """
     key = (region, record["InferenceComponentName"])
     before = list(platform.components.get(key, []))
@@ -176,7 +176,7 @@ async def _replace(
 
 
 async def _retire(platform: Platform, key: Key, old: list[ModelCopy], count: int) -> None:
-    """Stop that many of the old copies after they have finished their requests."""
+    """Stop this number of old copies after they have finished their requests."""
     gone = old[:count]
     del old[: len(gone)]
     platform.components[key] = [copy for copy in platform.components[key] if copy not in gone]
@@ -202,13 +202,13 @@ def _check_role(record: Document) -> None:
 
 
 class _NoRoomError(DeploymentError):
-    """No machine of the variant can take one more copy."""
+    """No instance of the variant has room for another copy."""
 
 
 async def _add_copies(
     platform: Platform, region: str, record: Document, count: int, requested_s: float
 ) -> None:
-    """Start that many more copies, all or none. Raises DeploymentError, also when one dies meanwhile."""
+    """Start additional copies, all or none. Raises DeploymentError, also if one ends meanwhile."""
     name = record["InferenceComponentName"]
     fleet = platform.fleets.get((region, record["EndpointName"]), {}).get(record["VariantName"])
     if fleet is None:

@@ -61,7 +61,7 @@ def list_components(context: Context, request: Request) -> Document:
 
 
 def update_component(context: Context, request: Request) -> Document:
-    """UpdateInferenceComponent: another specification, another number of copies, or both."""
+    """UpdateInferenceComponent: changes the specification, the number of copies, or both."""
     record = _settled(context, request["InferenceComponentName"])
     pending: Document = {}
     if "Specification" in request or "Specifications" in request:
@@ -76,13 +76,13 @@ def update_component(context: Context, request: Request) -> Document:
 
 
 def update_runtime_config(context: Context, request: Request) -> Document:
-    """UpdateInferenceComponentRuntimeConfig: another number of copies."""
+    """UpdateInferenceComponentRuntimeConfig: changes the number of copies."""
     record = _settled(context, request["InferenceComponentName"])
     return _begin_update(context, record, {}, request["DesiredRuntimeConfig"]["CopyCount"])
 
 
 def delete_component(context: Context, request: Request) -> Document:
-    """DeleteInferenceComponent. Refused while a transition is in progress."""
+    """DeleteInferenceComponent. Rejected while a transition is in progress."""
     name = request["InferenceComponentName"]
     record = context.records.get("inference-component", name)
     if record["InferenceComponentStatus"] not in ("InService", "Failed"):
@@ -144,7 +144,7 @@ def _specification(request: Request) -> Document:
 
 
 def _deployable(context: Context, name: str, specification: Document) -> Document:
-    """A record's members for a specification, with the model as it is now."""
+    """A record's members for a specification, with the current state of the model."""
     model_name = specification.get("ModelName")
     model = context.records.get("model", model_name) if model_name else None
     members: Document = {"_specification": specification, "_model": model}

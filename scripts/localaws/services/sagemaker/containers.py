@@ -11,7 +11,7 @@ from ...machines.instance import DeploymentError
 from ...machines.model_copy import ContainerSpec
 from ...state.store import Document
 
-# Without a parameter of its own a container has 8 minutes to answer its first ping, and a download one hour
+# By default a container has 8 minutes to answer its first ping, and a download one hour
 # (SageMaker's developer guide, "Your own inference code with hosting services", and CreateEndpointConfig).
 _STARTUP_TIMEOUT_S = 480.0
 _DOWNLOAD_TIMEOUT_S = 3600.0
@@ -28,12 +28,12 @@ def check_image(image: str) -> None:
 
 
 def variant_spec(variant: Document, model: Document) -> ContainerSpec:
-    """A model-based variant's container. Raises DeploymentError for models that are not imitated here."""
+    """A model-based variant's container. Raises DeploymentError for models that are not supported."""
     return _spec(model, variant, inference_component=None, requirements={})
 
 
 def component_spec(component: Document) -> ContainerSpec:
-    """An inference component's container: that of its model, with what its own specification overrides."""
+    """An inference component's container: that of its model, with the overrides of its specification."""
     specification: Document = component["_specification"]
     own = specification.get("Container", {})
     container: Document = dict(primary_container(component["_model"])) if component.get("_model") else {}

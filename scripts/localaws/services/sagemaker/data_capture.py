@@ -1,6 +1,6 @@
-"""Data capture: requests and answers of an endpoint as JSON lines in S3.
+"""Data capture: writes requests and responses of an endpoint to S3 as JSON lines.
 
-Source: "Data capture" in SageMaker's developer guide (layout of the keys and of a line).
+Source: "Data capture" in SageMaker's developer guide (format of keys and lines).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _JSON = ("application/json",)
 
 @dataclass(frozen=True)
 class Exchange:
-    """One answered request."""
+    """A request and its response."""
 
     endpoint: str
     variant: str
@@ -39,7 +39,7 @@ def capture(platform: Platform, config: Document | None, exchange: Exchange) -> 
     """Write the exchange in the background, if the endpoint captures and this request is in the sample."""
     if config is None or not config.get("EnableCapture"):
         return
-    # Which requests are in a sample needs no secrecy.
+    # Sampling does not need a cryptographic generator.
     if random.random() * 100 >= config["InitialSamplingPercentage"]:  # noqa: S311
         return
     platform.in_background(_write(platform, config, exchange))
@@ -73,7 +73,7 @@ async def _write(platform: Platform, config: Document, exchange: Exchange) -> No
 def _part(
     mode: str, body: bytes, content_type: str, csv: Sequence[str], lines: Sequence[str]
 ) -> dict[str, str]:
-    """One side of an exchange: text as it is where its type is listed, anything else in base64."""
+    """One side of an exchange: unchanged text if its content type is listed, otherwise base64."""
     kind = content_type.partition(";")[0].strip()
     encoding = "CSV" if kind in csv else "JSON" if kind in lines else "BASE64"
     text = base64.b64encode(body).decode() if encoding == "BASE64" else body.decode(errors="replace")

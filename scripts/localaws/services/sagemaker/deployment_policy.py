@@ -1,7 +1,7 @@
-"""Deployment policies of updates: all at once, canary, linear or rolling, with waits and alarms.
+"""Deployment policies of updates: all-at-once, canary, linear or rolling, with waits and alarms.
 
-Source: `DeploymentConfig` in SageMaker's API reference. That the status stays `Updating` until the
-old fleet is gone is inferred.
+Source: `DeploymentConfig` in SageMaker's API reference. It is inferred that the status stays `Updating` until
+the old fleet is removed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...errors import AwsError
 from ...state.store import Document
 from ..cloudwatch_alarms import find_alarm, state_of
 
-# Without a policy all requests are shifted at once, without a wait.
+# Without a policy all traffic is shifted in one step, without a wait.
 _NO_POLICY: Document = {}
 
 
@@ -24,17 +24,17 @@ _NO_POLICY: Document = {}
 class Policy:
     """A policy, reduced to the steps after the new copies are in service."""
 
-    # Shares of the traffic that go over, one step after the other; the last is 1.
+    # Cumulative shares of the traffic after each step; the last is 1.
     steps: tuple[float, ...]
     wait_s: float
     termination_wait_s: float
     timeout_s: float | None
     alarms: tuple[str, ...]
-    # Copies or instances at a time, for updates in batches; None if the new fleet comes up as a whole.
+    # Copies or instances per batch for rolling updates; None if the whole new fleet is started first.
     batch: Document | None = None
 
     def batch_size(self, total: int) -> int:
-        """The size of one batch of `total`."""
+        """The size of a batch for a fleet of `total`."""
         return total if self.batch is None else _size(self.batch, total)
 
 
@@ -63,7 +63,7 @@ def parse_policy(config: Document | None, total: int) -> Policy:
 
 
 def check_policy(emulator: Emulator, region: str, config: Document | None) -> None:
-    """Raise ValidationException for a policy that contradicts itself, or names alarms that do not exist."""
+    """Raise ValidationException for a contradictory policy, or one with alarms that do not exist."""
     if config is None:
         return
     blue_green, rolling = config.get("BlueGreenUpdatePolicy"), config.get("RollingUpdatePolicy")
@@ -82,7 +82,7 @@ def check_policy(emulator: Emulator, region: str, config: Document | None) -> No
 
 
 def tripped(emulator: Emulator, region: str, alarms: Iterable[str]) -> str | None:
-    """The first of these alarms that is in ALARM."""
+    """The first of these alarms in the state ALARM, or None."""
     return next((name for name in alarms if state_of(emulator, region, name) == "ALARM"), None)
 
 

@@ -36,7 +36,7 @@ async def create(platform: Platform, region: str, name: str) -> None:
     except DeploymentError as error:
         mark_failed(records, name, str(error))
         return
-    except Exception as error:  # noqa: BLE001 - whatever it is, the endpoint must not stay Creating for ever
+    except Exception as error:  # noqa: BLE001 - after any error, the endpoint must not remain Creating
         _log.exception("endpoint %s could not be created", name)
         mark_failed(records, name, f"InternalFailure: {error!r}")
         return
@@ -92,7 +92,7 @@ async def scale(platform: Platform, region: str, name: str) -> None:
                 await fleet.start(missing, requested_s)
                 grown.append((fleet, [item for item in fleet.instances if item not in before]))
     except DeploymentError as error:
-        # Inferred from what updates of a configuration do: the endpoint serves on as it was, with a reason.
+        # Inferred from configuration updates: the endpoint continues unchanged, with a FailureReason.
         for fleet, added in grown:
             await fleet.shrink_by(added)
         _rolled_back(platform, records, name, str(error))
@@ -102,7 +102,7 @@ async def scale(platform: Platform, region: str, name: str) -> None:
         fleet.weight = variant["InitialVariantWeight"]
         surplus = len(fleet.instances) - variant["InitialInstanceCount"]
         if surplus > 0:
-            # Machines without copies go first, then the newest.
+            # Instances without copies are removed first, then the newest.
             newest_first = list(reversed(fleet.instances))
             newest_first.sort(key=lambda item: len(fleet.copies_on(item)))
             await fleet.retire(newest_first[:surplus])
@@ -118,7 +118,7 @@ async def delete(platform: Platform, region: str, name: str) -> None:
 
 
 async def fail(platform: Platform, region: str, name: str, reason: str) -> None:
-    """Any status -> Failed, because a copy died. Only deleting is left then, as on AWS."""
+    """Any status -> Failed, because a copy ended. As on AWS, it can only be deleted then."""
     await platform.interrupt(region, "endpoint", name)
     mark_failed(platform.records(region), name, reason)
     await stop_fleets(platform, region, name)
@@ -140,13 +140,13 @@ async def restore(platform: Platform, region: str, name: str) -> None:
 
 
 async def stop_fleets(platform: Platform, region: str, name: str) -> None:
-    """Stop everything that runs for an endpoint."""
+    """Stop all tasks and copies of an endpoint."""
     fleets = platform.fleets.pop((region, name), {})
     await together(*(fleet.stop() for fleet in fleets.values()))
 
 
 async def start_fleets(platform: Platform, region: str, record: Document, requested_s: float) -> Fleets:
-    """Every variant's fleet, all of them up; or none, and a DeploymentError."""
+    """Start the fleets of all variants. Raises DeploymentError if one fails; none is left then."""
     name = record["EndpointName"]
     fleets = empty_fleets(platform, region, record)
     platform.arriving[region, name] = fleets
@@ -166,7 +166,7 @@ async def start_fleets(platform: Platform, region: str, record: Document, reques
 
 
 def empty_fleets(platform: Platform, region: str, record: Document) -> Fleets:
-    """A fleet without machines for every variant, shadows included."""
+    """A fleet without instances for every variant, including shadow variants."""
     name = record["EndpointName"]
 
     def died(_: ModelCopy, reason: str) -> None:
@@ -213,7 +213,7 @@ def _in_service(platform: Platform, records: Records, name: str) -> None:
 
 
 def _rolled_back(platform: Platform, records: Records, name: str, reason: str) -> None:
-    """The old configuration stays in service; the reason is kept."""
+    """Keep the old configuration in service and record the reason."""
     record = records.get("endpoint", name)
     record["FailureReason"] = reason
     records.save("endpoint", record)
@@ -221,7 +221,7 @@ def _rolled_back(platform: Platform, records: Records, name: str, reason: str) -
 
 
 def mark_failed(records: Records, name: str, reason: str) -> None:
-    """The endpoint is Failed, with this reason, from now on."""
+    """Set the status to Failed with this reason."""
     record = records.get("endpoint", name)
     for member in ("_pending", "PendingDeploymentSummary"):
         record.pop(member, None)
@@ -260,7 +260,7 @@ def variant_summaries(record: Document, variants: list[Document]) -> list[Docume
 
 
 def pending_summary(config_name: str, variants: list[Document], status: str) -> Document:
-    """`PendingDeploymentSummary` of DescribeEndpoint, from now on."""
+    """`PendingDeploymentSummary` of DescribeEndpoint, starting now."""
     started_s = now()
     return {
         "EndpointConfigName": config_name,
@@ -281,7 +281,7 @@ def pending_summary(config_name: str, variants: list[Document], status: str) -> 
 
 
 def deployed_images(record: Document, variant: Document) -> list[Document] | None:
-    """The images of a variant's model; None where it has no model."""
+    """The images of a variant's model; None if it has no model."""
     model = record["_models"].get(variant.get("ModelName"))
     if model is None:
         return None

@@ -1,4 +1,4 @@
-"""Operations on endpoints: in which status they are allowed, and which transition they start."""
+"""Operations on endpoints: check the status, and start transitions."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def update_weights_and_capacities(context: Context, request: Request) -> Documen
         variant["InitialInstanceCount"] = count
         _check_components_fit(context, record["EndpointName"], variant)
     check_quota(context.platform.emulator, context.region, record["EndpointName"], grown)
-    # What is asked for is seen at once, what serves only when it does.
+    # Desired values are visible immediately, current values when the copies are in service.
     record["ProductionVariants"] = [
         shown
         | {
@@ -122,7 +122,7 @@ def update_weights_and_capacities(context: Context, request: Request) -> Documen
 
 
 def delete_endpoint(context: Context, request: Request) -> Document:
-    """DeleteEndpoint. Refused while a component is attached, and while a transition is in progress."""
+    """DeleteEndpoint. Rejected while a component is attached, and while a transition is in progress."""
     name = request["EndpointName"]
     record = context.records.get("endpoint", name)
     if record["EndpointStatus"] not in ("InService", "Failed", "OutOfService", "UpdateRollbackFailed"):
@@ -154,7 +154,7 @@ def _begin_update(context: Context, record: Document, pending: Document, transit
 
 
 def _snapshot(context: Context, config: Document) -> Document:
-    """Variants and models as they are now: deleting them later does not touch the endpoint."""
+    """A snapshot of variants and models, so that deleting them later does not affect the endpoint."""
     defaults = {"InitialVariantWeight": 1.0, "InitialInstanceCount": 1}
     variants = [{**defaults, **variant} for variant in config["ProductionVariants"]]
     shadows = [{**defaults, **variant} for variant in config.get("ShadowProductionVariants", [])]
@@ -170,7 +170,7 @@ def _snapshot(context: Context, config: Document) -> Document:
 
 
 def _retain(current: list[Document], wanted: list[Document], excluded: set[str]) -> None:
-    """Carry instance count and weight over to the variants that keep their name."""
+    """Copy instance count and weight to the variants with the same name."""
     members = {"DesiredInstanceCount": "InitialInstanceCount", "DesiredWeight": "InitialVariantWeight"}
     by_name = {variant["VariantName"]: variant for variant in current}
     for variant in wanted:
@@ -181,7 +181,7 @@ def _retain(current: list[Document], wanted: list[Document], excluded: set[str])
 
 
 def _check_components_fit(context: Context, endpoint: str, variant: Document) -> None:
-    """Refuse to release machines with copies of components: this AWS does not move copies."""
+    """Reject the release of instances with copies of components, because copies are not moved."""
     fleet = context.platform.fleets[context.region, endpoint][variant["VariantName"]]
     busy = sum(1 for instance in fleet.instances if fleet.copies_on(instance))
     if "ModelName" not in variant and variant["InitialInstanceCount"] < busy:

@@ -1,4 +1,4 @@
-"""The machines of one production variant, and which of their copies answers a request."""
+"""The instances of one production variant, and the routing of requests to their copies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...machines.model_copy import ContainerSpec, ModelCopy
 from ...machines.model_data import FAST_LOADER_FOLDER
 from .records import now
 
-# More copies than fit on one machine in practice.
+# More copies than fit on one instance in practice.
 _MOST_COPIES = 1000
 
 Died = Callable[[ModelCopy, str], None]
@@ -36,7 +36,7 @@ class Fleet:
         on_death: Died,
     ) -> None:
         self.place = place
-        # None on an endpoint for inference components: these bring their own.
+        # None on an endpoint for inference components, which have their own.
         self.spec = spec
         self.instances: list[Instance] = []
         self.weight = 1.0
@@ -51,18 +51,18 @@ class Fleet:
         self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def copies(self) -> list[ModelCopy]:
-        """Every copy on the fleet's machines."""
+        """All copies on the fleet's instances."""
         return [copy for instance in self.instances for copy in self.copies_on(instance)]
 
     def copies_on(self, instance: Instance) -> list[ModelCopy]:
-        """The copies that run on a machine, or are about to."""
+        """The copies that run or start on an instance."""
         return [copy for copy in self._copies if copy.instance is instance and not copy.is_released]
 
     async def start(self, count: int, requested_s: float) -> None:
-        """Get that many more machines, each with its model if the variant has one.
+        """Add this number of instances, each with the variant's model if it has one.
 
-        Raises DeploymentError; the new machines are gone then. Also raises it when a copy dies before all
-        are up.
+        Raises DeploymentError after releasing the new instances, also if a copy ends before all are
+        in service.
         """
         added = [Instance(self._emulator, self.place) for _ in range(count)]
         self.instances += added
@@ -75,43 +75,43 @@ class Fleet:
             raise
 
     def death(self) -> str | None:
-        """Why a copy ended before the fleet was in service, or None."""
+        """The reason why a copy ended before the fleet was in service, or None."""
         return self._death.result() if self._death.done() else None
 
     def enter_service(self) -> None:
-        """From now on the end of a copy fails the endpoint, not the deployment."""
+        """After this call, the end of a copy fails the endpoint instead of the deployment."""
         self._in_service = True
 
     async def shrink_by(self, gone: list[Instance]) -> None:
-        """Stop the copies on these machines and release the machines."""
+        """Stop the copies on these instances and release the instances."""
         await asyncio.gather(*(copy.stop() for instance in gone for copy in self.copies_on(instance)))
         for instance in gone:
             instance.release()
         self.instances = [instance for instance in self.instances if instance not in gone]
 
     async def retire(self, gone: list[Instance]) -> None:
-        """Release these machines after their copies have finished their requests."""
+        """Release these instances after their copies have finished their requests."""
         await together(*(copy.drain() for instance in gone for copy in self.copies_on(instance)))
         await self.shrink_by(gone)
 
     async def stop(self) -> None:
-        """Release all machines."""
+        """Release all instances."""
         await self.shrink_by(list(self.instances))
 
     def new_copy(self, instance: Instance, spec: ContainerSpec, on_death: Died) -> ModelCopy:
-        """A copy on that machine, not started yet; its resources are taken from now on."""
+        """A copy on this instance, not started yet; its resources are reserved immediately."""
         copy = ModelCopy(instance, spec, self._http, on_death)
         self._copies = [known for known in self._copies if not known.is_released]
         self._copies.append(copy)
         return copy
 
     def room_for(self, spec: ContainerSpec) -> Instance | None:
-        """The machine with the fewest copies that can take one more of this kind."""
+        """The instance with the fewest copies that has room for one more, or None."""
         fitting = [instance for instance in self.instances if self._fits(instance, spec)]
         return min(fitting, key=lambda instance: len(self.copies_on(instance)), default=None)
 
     def places_for(self, spec: ContainerSpec) -> int:
-        """How many more copies of this kind the machines can take."""
+        """The number of additional copies for which the instances have room."""
         found = 0
         for instance in self.instances:
             others: list[ContainerSpec] = []
@@ -142,19 +142,19 @@ class Fleet:
 
 
 def least_busy(copies: list[ModelCopy]) -> ModelCopy | None:
-    """The copy in service with the fewest requests; among equals the one that has served least."""
+    """The copy in service with the fewest requests; ties are resolved by the fewest requests served."""
     serving = [copy for copy in copies if copy.status == "InService"]
     return min(serving, key=lambda copy: (copy.outstanding, copy.served), default=None)
 
 
 def random_copy(copies: list[ModelCopy]) -> ModelCopy | None:
-    """Any copy in service (RoutingStrategy RANDOM)."""
+    """A random copy in service (RoutingStrategy RANDOM)."""
     serving = [copy for copy in copies if copy.status == "InService"]
     return random.choice(serving) if serving else None  # noqa: S311 (spreading load needs no secrecy)
 
 
 async def together(*work: Coroutine[Any, Any, None], alarm: asyncio.Future[str] | None = None) -> None:
-    """Run all at once; the first DeploymentError, or the alarm's text as one, ends the others."""
+    """Run all concurrently; the first DeploymentError, or an alarm as one, cancels the others."""
 
     async def listen(future: asyncio.Future[str]) -> None:
         raise DeploymentError(await asyncio.shield(future))
@@ -170,7 +170,7 @@ async def together(*work: Coroutine[Any, Any, None], alarm: asyncio.Future[str] 
 
 
 def first_of(errors: BaseExceptionGroup[DeploymentError]) -> DeploymentError:
-    """The first error of a group, however deep."""
+    """The first error of a group, at any depth."""
     first = errors.exceptions[0]
     return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
@@ -190,7 +190,7 @@ def capacity_on_host(emulator: Emulator, spec: ContainerSpec | None, count: int)
 
 
 def _need(emulator: Emulator, spec: ContainerSpec) -> Need:
-    """The need of a copy, by the size of its model data in S3; unknown for data elsewhere."""
+    """The resources needed by a copy, from the size of its model data in S3; unknown for other sources."""
     bucket, _, prefix = (spec.model_data or "").removeprefix("s3://").partition("/")
     rows = emulator.database.query(
         "SELECT coalesce(sum(size_bytes), 0), coalesce(sum(key LIKE ?3), 0) FROM s3_objects"

@@ -64,7 +64,7 @@ def list_jobs(context: Context, request: Request) -> Document:
 
 
 def stop_job(context: Context, request: Request) -> Document:
-    """StopOptimizationJob; a job that has ended stays as it is."""
+    """StopOptimizationJob; does nothing if the job has ended."""
     record = context.records.get("optimization-job", request["OptimizationJobName"])
     if record["OptimizationJobStatus"] in ("STARTING", "INPROGRESS"):
         record["OptimizationJobStatus"] = "STOPPING"
@@ -77,7 +77,7 @@ def stop_job(context: Context, request: Request) -> Document:
 
 
 def delete_job(context: Context, request: Request) -> Document:
-    """DeleteOptimizationJob; refused while the job runs."""
+    """DeleteOptimizationJob; rejected while the job runs."""
     record = context.records.get("optimization-job", request["OptimizationJobName"])
     if record["OptimizationJobStatus"] in _RUNNING:
         raise AwsError(
@@ -90,7 +90,7 @@ def delete_job(context: Context, request: Request) -> Document:
 
 
 def end_interrupted(records: Records) -> None:
-    """After a restart: jobs that were running have lost their process."""
+    """After a restart: fail jobs that were running, because their processes ended."""
     for record in records.all("optimization-job"):
         if record["OptimizationJobStatus"] in _RUNNING:
             _end(
@@ -192,7 +192,7 @@ def _environment(record: Document) -> dict[str, str]:
 
 
 async def _follow(platform: Platform, region: str, name: str, child: Child, error: bool) -> list[str]:
-    """The job's output to CloudWatch Logs; gives the last lines."""
+    """Write the job's output to CloudWatch Logs; returns the last lines."""
     tail: list[str] = []
     async for lines in child.output(error=error):
         shown = [line for line in lines if line]
@@ -204,7 +204,7 @@ async def _follow(platform: Platform, region: str, name: str, child: Child, erro
 
 
 def _reason(output: list[str], errors: list[str], status: int) -> str:
-    """The worker's own `{"error": …}` line, or its last output.
+    """The worker's `{"error": …}` line, or otherwise its last output.
 
     Source: docs/facts/sagemaker.md#what-the-sharding-job-writes.
     """

@@ -24,7 +24,7 @@ def listed(
     """One page of records that pass the request's filters, and the token of the next page."""
     found = [record for record in records if _passes(kind, request, record)]
     member = _sort_key(kind, request.get("SortBy", "CreationTime"))
-    # AWS lists the newest first unless it is asked for another order. Names tell equal times apart.
+    # AWS lists newest first by default. Equal times are ordered by name.
     descending = request.get("SortOrder", "Descending") == "Descending"
 
     def place(record: Document) -> Place:
@@ -41,9 +41,9 @@ def page(
     *,
     descending: bool = False,
 ) -> tuple[list[Item], str | None]:
-    """The items that MaxResults and NextToken ask for, in the order of their places, and the next token.
+    """The sorted items selected by MaxResults and NextToken, and the next token.
 
-    Raises ValidationException for a token that is not one of ours.
+    Raises ValidationException for an invalid token.
     """
     try:
         token, limit = request.get("NextToken"), request.get("MaxResults", size)

@@ -1,7 +1,7 @@
 """Long polling: Describe calls wait while a resource is in transition.
 
-Terraform's provider backs off to 10 s between polls (docs/facts/terraform.md#polling); held, it learns of a
-change when it happens. A client's first answer is never held, and none for longer than a few seconds.
+Terraform's provider backs off to 10 s between polls (docs/facts/terraform.md#polling); with long polling it
+notices changes immediately. A client's first response is never held, and none for more than a few seconds.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _IN_TRANSITION = {
 }
 _HOLD_S = 5.0
 
-# The last status sent on each connection: clients that poll keep theirs open.
+# The last status sent on each connection; clients that poll keep their connection open.
 _last_sent: weakref.WeakKeyDictionary[Any, dict[tuple[str, str, str], str]] = weakref.WeakKeyDictionary()
 
 
 async def hold(call: Call, changes: Changes, kind: str, name: str, status: str) -> bool:
-    """Wait for a change if this connection last received this very status; False if it did not."""
+    """Wait for a change if this status was the last one sent on this connection; otherwise returns False."""
     if status not in _IN_TRANSITION or _seen(call).get((call.region, kind, name)) != status:
         remember_status(call, kind, name, status)
         return False

@@ -1,6 +1,6 @@
-"""ManagedInstanceScaling: machines are added when copies need them, and removed when none runs on them.
+"""ManagedInstanceScaling: adds instances for copies, and removes instances without copies.
 
-On AWS idle machines stay for some minutes; here they go at once.
+On AWS idle instances are kept for some minutes; here they are removed immediately.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .records import now
 async def grow(
     platform: Platform, region: str, component: Document, fleet: Fleet, spec: ContainerSpec, count: int
 ) -> None:
-    """Add machines until that many more copies fit, or the variant's maximum is reached."""
+    """Add instances until the additional copies fit or the variant's maximum is reached."""
     scaling = _scaling(platform, region, component)
     if scaling is None:
         return
@@ -33,7 +33,7 @@ async def grow(
 
 
 async def shrink(platform: Platform, region: str, component: Document | None) -> None:
-    """Remove machines without copies, down to the variant's minimum."""
+    """Remove instances without copies, down to the variant's minimum."""
     scaling = _scaling(platform, region, component) if component else None
     if component is None or scaling is None:
         return
@@ -48,7 +48,7 @@ async def shrink(platform: Platform, region: str, component: Document | None) ->
 
 
 def _scaling(platform: Platform, region: str, component: Document) -> Document | None:
-    """The scaling of a component's variant, where it is enabled."""
+    """The scaling settings of a component's variant, None if disabled."""
     endpoint = platform.records(region).find("endpoint", component["EndpointName"])
     for variant in endpoint["_variants"] if endpoint else ():
         if variant["VariantName"] == component["VariantName"]:
@@ -58,7 +58,7 @@ def _scaling(platform: Platform, region: str, component: Document) -> Document |
 
 
 def _record(platform: Platform, region: str, component: Document, fleet: Fleet) -> None:
-    """Record the number of machines for DescribeEndpoint and restarts."""
+    """Record the number of instances for DescribeEndpoint and restarts."""
     records = platform.records(region)
     record = records.get("endpoint", component["EndpointName"])
     count = len(fleet.instances)

@@ -38,7 +38,7 @@ def create_model(context: Context, request: Request) -> Document:
 
 
 def describe_model(context: Context, request: Request) -> Document:
-    """DescribeModel. A container without a mode is a single model's, as AWS says it."""
+    """DescribeModel. The default mode of a container is SingleModel, as on AWS."""
     record = context.records.get("model", request["ModelName"])
     for container in [record.get("PrimaryContainer"), *record.get("Containers", [])]:
         if container is not None:
@@ -53,14 +53,14 @@ def list_models(context: Context, request: Request) -> Document:
 
 
 def delete_model(context: Context, request: Request) -> Document:
-    """DeleteModel. An endpoint that uses the model is not touched."""
+    """DeleteModel. Endpoints that use the model are not affected."""
     context.records.get("model", request["ModelName"])
     context.records.remove("model", request["ModelName"])
     return {}
 
 
 def create_endpoint_config(context: Context, request: Request) -> Document:
-    """CreateEndpointConfig; without ModelName it is one for inference components.
+    """CreateEndpointConfig; without ModelName it is for inference components.
 
     Source: docs/facts/sagemaker.md#inference-components.
     """
@@ -87,7 +87,7 @@ def create_endpoint_config(context: Context, request: Request) -> Document:
 
 
 def _check_variant(variant: Document) -> None:
-    """Raise ValidationException for what this AWS cannot do, or AWS does not allow."""
+    """Raise ValidationException for settings that are not supported here or not allowed by AWS."""
     name = variant["VariantName"]
     if "InstanceType" not in variant:
         raise AwsError("ValidationException", f"Variant {name} names no InstanceType.")
@@ -103,7 +103,7 @@ def _check_variant(variant: Document) -> None:
 
 
 def _check_shadows(request: Request, with_models: bool) -> None:
-    """A shadow variant accompanies one production variant, and has its own model."""
+    """Check that there is one production variant per shadow variant, and that both have a model."""
     shadows = request.get("ShadowProductionVariants", [])
     if not shadows:
         return
@@ -128,7 +128,7 @@ def list_endpoint_configs(context: Context, request: Request) -> Document:
 
 
 def delete_endpoint_config(context: Context, request: Request) -> Document:
-    """DeleteEndpointConfig. Refused while an endpoint is being created or updated with it."""
+    """DeleteEndpointConfig. Rejected while an endpoint is being created or updated with it."""
     name = request["EndpointConfigName"]
     record = context.records.get("endpoint-config", name)
     for endpoint in context.records.all("endpoint"):
@@ -159,7 +159,7 @@ def add_tags(context: Context, request: Request) -> Document:
 
 
 def delete_tags(context: Context, request: Request) -> Document:
-    """DeleteTags; keys that are not there are no error."""
+    """DeleteTags; missing keys are ignored."""
     arn = _existing(context, request["ResourceArn"])
     gone = set(request["TagKeys"])
     kept = {key: value for key, value in context.records.tags(arn).items() if key not in gone}
@@ -168,7 +168,7 @@ def delete_tags(context: Context, request: Request) -> Document:
 
 
 def _strike(context: Context, request: Request) -> None:
-    """Refuse the model if a fault says so, with SageMaker's message."""
+    """Reject the model with SageMaker's message if a fault is injected."""
     faults, name = context.platform.emulator.faults, request["ModelName"]
     if faults.take("image_not_found", model=name):
         containers = request.get("Containers") or [request["PrimaryContainer"]]
@@ -182,7 +182,7 @@ def _described(request: Request) -> Document:
 
 
 def _existing(context: Context, arn: str) -> str:
-    """The ARN as it is kept. Raises AWS's error where no resource of this region has it."""
+    """The stored form of the ARN. Raises AWS's error if no resource of this region has it."""
     kind, _, name = arn.rpartition(":")[2].partition("/")
     if kind in ARN_MEMBER:
         known: Kind = kind

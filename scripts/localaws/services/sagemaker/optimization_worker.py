@@ -1,4 +1,4 @@
-"""The process of an optimization job: cuts a model in S3 into the fast loader's shards, in S3.
+"""The process of an optimization job: converts a model in S3 into shards for the fast loader, in S3.
 
 Reads its description from `LOCALAWS_OPTIMIZATION_JOB` (JSON: source, output, Image, environment) and the
 usual AWS variables. Writes what AWS's job writes (docs/facts/sagemaker.md#what-the-sharding-job-writes): a
@@ -28,11 +28,11 @@ _PROGRESS_STEP = 0.05
 
 
 class JobError(LocalAwsError):
-    """The job cannot be done as it was described."""
+    """The job cannot be run as described."""
 
 
 def main() -> int:
-    """Run the job; exit status 1 where it failed."""
+    """Run the job; returns exit status 1 if it failed."""
     description = json.loads(os.environ["LOCALAWS_OPTIMIZATION_JOB"])
     try:
         run(description)
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def run(description: Mapping[str, Any]) -> None:
-    """Shard the model and write everything a fast deployment needs. Raises JobError and fastload's errors."""
+    """Shard the model and write all files for a fast deployment. Raises JobError and fastload's errors."""
     environment: dict[str, str] = description["environment"]
     degree = tensor_parallel_degree(environment)
     image = description["Image"]
@@ -65,7 +65,7 @@ def run(description: Mapping[str, Any]) -> None:
 
 
 def tensor_parallel_degree(environment: Mapping[str, str]) -> int:
-    """The degree. Raises JobError unless it is a whole number of at least 1, as SageMaker demands."""
+    """The degree. Raises JobError unless it is an integer of at least 1, as SageMaker requires."""
     value = environment.get("OPTION_TENSOR_PARALLEL_DEGREE")
     if value is None or not value.isdecimal() or int(value) < 1:
         raise JobError(
@@ -76,7 +76,7 @@ def tensor_parallel_degree(environment: Mapping[str, str]) -> int:
 
 
 def serving_properties(environment: Mapping[str, str]) -> str:
-    """All `OPTION_*` variables as `option.*`, and the load format that makes the container stream."""
+    """All `OPTION_*` variables as `option.*`, and the load format for streaming."""
     options = {
         name.removeprefix("OPTION_").lower(): value
         for name, value in environment.items()
@@ -87,7 +87,7 @@ def serving_properties(environment: Mapping[str, str]) -> str:
 
 
 def copy_other_files(source: str, output: str) -> list[str]:
-    """Copy every object that is not weights from one prefix to the other; gives their names."""
+    """Copy all objects except weights from one prefix to the other; returns their names."""
     s3 = boto3.client("s3")
     source_bucket, source_prefix = _split(source)
     output_bucket, output_prefix = _split(output)
@@ -105,7 +105,7 @@ def copy_other_files(source: str, output: str) -> list[str]:
 
 
 class _Printer:
-    """A line per twentieth of the work."""
+    """Prints a line for each twentieth of the work."""
 
     def __init__(self) -> None:
         self._next = 0.0

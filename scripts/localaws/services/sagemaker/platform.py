@@ -1,4 +1,4 @@
-"""The running part of one embedded AWS: its fleets, and the transitions of resources."""
+"""The in-memory state of an embedded AWS: its fleets, and the transitions of resources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Key = tuple[str, str]
 
 @dataclass
 class Shift:
-    """The new fleets of an endpoint, and the share of its requests that they get."""
+    """The new fleets of an endpoint, and their share of its requests."""
 
     fleets: dict[str, Fleet]
     share: float = 0.0
@@ -31,21 +31,21 @@ class Shift:
 
 @dataclass
 class Platform:
-    """Everything in memory that the records do not hold."""
+    """All state in memory that is not in the records."""
 
     emulator: Emulator
     changes: Changes = field(default_factory=Changes)
     # The live variants of each endpoint, by variant name.
     fleets: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
-    # Variants that a deployment is starting; they do not serve yet.
+    # Variants that a deployment is starting; they are not in service yet.
     arriving: dict[Key, dict[str, Fleet]] = field(default_factory=dict)
-    # Fleets of an update that get a share of the requests already, beside the old ones.
+    # Fleets of an update that already get a share of the requests, in addition to the old fleets.
     shifts: dict[Key, Shift] = field(default_factory=dict)
     # The copies of each inference component.
     components: dict[Key, list[ModelCopy]] = field(default_factory=dict)
-    # The transition that an endpoint, a component or a job is in now.
+    # The current transition of an endpoint, a component or a job.
     transitions: dict[tuple[str, str, str], asyncio.Task[None]] = field(default_factory=dict)
-    # Work that no record waits for: mirrored requests, captured data.
+    # Background tasks without a record: mirrored requests, captured data.
     background: set[asyncio.Task[None]] = field(default_factory=set)
     _http: aiohttp.ClientSession | None = None
 
@@ -55,14 +55,14 @@ class Platform:
 
     @property
     def http(self) -> aiohttp.ClientSession:
-        """The client for containers on loopback."""
+        """The HTTP client for containers on loopback."""
         if self._http is None:
-            # Many concurrent streams; a container has its own queue.
+            # No limit of connections: a container has its own queue.
             self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self._http
 
     def copies(self, region: str, endpoint: str) -> list[ModelCopy]:
-        """Every copy on an endpoint's machines, those of a deployment under way included."""
+        """All copies on an endpoint's instances, including those of a deployment in progress."""
         key = (region, endpoint)
         shift = self.shifts.get(key)
         variants = [self.fleets.get(key, {}), self.arriving.get(key, {}), shift.fleets if shift else {}]
@@ -96,14 +96,14 @@ class Platform:
         task.add_done_callback(ended)
 
     async def interrupt(self, region: str, kind: str, name: str) -> None:
-        """Cancel a resource's transition, if it is in one, and wait until it has cleaned up."""
+        """Cancel the transition of a resource, if any, and wait until it has cleaned up."""
         task = self.transitions.get((region, kind, name))
         if task is not None and task is not asyncio.current_task():
             task.cancel()
             await asyncio.wait([task])
 
     async def close(self) -> None:
-        """Stop every transition and every process; records stay as they are."""
+        """Stop all transitions and processes; records are not changed."""
         tasks = [*self.transitions.values(), *self.background]
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""How many instances of a type an account may have for endpoints, and how many it has."""
+"""Instance quotas for endpoints and the number of instances in use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...state.store import Document
 
 
 def check_quota(emulator: Emulator, region: str, endpoint: str, variants: Iterable[Document]) -> None:
-    """Raise ResourceLimitExceeded, in AWS's words, where these variants' instances are more than is left."""
+    """Raise ResourceLimitExceeded with AWS's wording if these variants exceed the remaining quota."""
     asked: Counter[str] = Counter()
     for variant in variants:
         asked[variant["InstanceType"]] += variant["InitialInstanceCount"]
@@ -31,7 +31,7 @@ def check_quota(emulator: Emulator, region: str, endpoint: str, variants: Iterab
 
 
 def instances_in_use(emulator: Emulator, region: str) -> Mapping[str, int]:
-    """Instances by type that the endpoints of a region have, or have been promised."""
+    """Instances by type that are in use by, or reserved for, the endpoints of a region."""
     used: Counter[str] = Counter()
     for record in emulator.store.list(region, "endpoint"):
         if record["EndpointStatus"] == "Failed":
@@ -39,7 +39,7 @@ def instances_in_use(emulator: Emulator, region: str) -> Mapping[str, int]:
         pending = record.get("_pending") or {}
         current = [*record["_variants"], *record.get("_shadows", [])]
         is_update = "EndpointConfigName" in pending
-        # An update of the configuration has both fleets for a while; a scale-out only the larger one.
+        # During an update of the configuration both fleets count, during a scale-out only the larger one.
         wanted = [*pending.get("_variants", []), *pending.get("_shadows", [])]
         for variants in [current, wanted] if is_update else [wanted or current]:
             for variant in variants:

@@ -1,7 +1,7 @@
-"""Resources of one region: names, ARNs, existence, tags, and a signal whenever one changes.
+"""Resources of one region: names, ARNs, existence, tags, and notification of changes.
 
-A record is the document that Describe answers with, times in epoch seconds; keys that start with an
-underscore are this package's own and never leave it.
+A record is the document that Describe returns, with times in epoch seconds. Keys that start with an
+underscore are internal and never returned.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ class Records:
         return AwsError("ValidationException", text)
 
     def all(self, kind: Kind) -> list[Document]:
-        """Every record of a kind, in the order of creation."""
+        """All records of a kind, in order of creation."""
         return self.emulator.store.list(self.region, kind)
 
     def create(self, kind: Kind, request: Document, record: Document) -> Document:
-        """Keep a new record with its ARN, times and the request's tags.
+        """Store a new record with its ARN, times and the request's tags.
 
-        Raises ValidationException (ResourceInUse for jobs) where the name is taken.
+        Raises ValidationException (ResourceInUse for jobs) if the name is in use.
         """
         name = request[NAME_MEMBER[kind]]
         arn = self.arn(kind, name)
@@ -124,7 +124,7 @@ class Records:
         return record
 
     def save(self, kind: Kind, record: Document, *, touch: bool = True) -> None:
-        """Keep a changed record; `touch` sets its LastModifiedTime to now."""
+        """Store a changed record; `touch` sets its LastModifiedTime to the current time."""
         if touch:
             record["LastModifiedTime"] = now()
         name = record[NAME_MEMBER[kind]]
@@ -148,12 +148,12 @@ class Records:
 
 
 def now() -> float:
-    """Epoch seconds with the milliseconds that AWS's timestamps have."""
+    """The current time in epoch seconds, rounded to milliseconds like AWS's timestamps."""
     return round(time.time(), 3)
 
 
 def merged_tags(present: dict[str, str], added: list[dict[str, Any]]) -> dict[str, str]:
-    """Tags with others added. Raises ValidationException for doubles, reserved keys, and more than fifty."""
+    """Merged tags. Raises ValidationException for duplicate or reserved keys and for more than fifty tags."""
     keys = [tag["Key"] for tag in added]
     if len(set(keys)) != len(keys):
         raise AwsError("ValidationException", "Tag keys must be unique.")

@@ -1,4 +1,4 @@
-"""Execution roles: whether SageMaker may assume the role of a request, in AWS's words if not.
+"""Execution roles: checks that SageMaker may assume the role of a request; errors have AWS's wording.
 
 The conditions of a trust policy are not evaluated.
 """
@@ -18,7 +18,7 @@ _ACTIONS = ("sts:assumerole", "sts:*", "*")
 
 
 def check_role(arn: str | None, account_id: str) -> None:
-    """Raise ValidationException unless SageMaker can assume the role of a request; None is no role."""
+    """Raise ValidationException unless SageMaker can assume the role; None (no role) is accepted."""
     if arn is None:
         return
     if arn.split(":")[4:5] != [account_id]:
@@ -37,7 +37,7 @@ def not_assumable(arn: str) -> AwsError:
 
 
 def check_roles_at_deployment(arns: Iterable[str | None]) -> None:
-    """Raise DeploymentError for a role that was deleted, or changed, since the request that named it."""
+    """Raise DeploymentError for a role that was deleted or changed after the request."""
     for arn in arns:
         if arn is not None and not _is_assumable(arn):
             raise DeploymentError(
@@ -48,8 +48,8 @@ def check_roles_at_deployment(arns: Iterable[str | None]) -> None:
 
 
 def _is_assumable(arn: str) -> bool:
-    """Whether IAM has the role, and its trust policy names SageMaker."""
-    # A copy: IAM's own thread may add a role meanwhile.
+    """Whether the role exists and its trust policy allows SageMaker."""
+    # A copy, because IAM's thread may add a role concurrently.
     role = next((role for role in list(iam_backend().roles.values()) if role.arn == arn), None)
     return role is not None and _trusts_sagemaker(role.assume_role_policy_document)
 
@@ -71,5 +71,5 @@ def _fits(statement: dict[str, Any]) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """A policy's value as a list: one value stands for a list of it."""
+    """A policy's value as a list; a single value is a list of one."""
     return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""The supported members of SageMaker operations; all others are refused by name."""
+"""The supported members of SageMaker operations; all others are rejected with an error that names them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ HONOURED: dict[str, tuple[str, ...]] = {
     "DeleteTags": ("ResourceArn", "TagKeys"),
 }
 
-# Members of InvokeEndpoint and its relatives, which travel as headers.
+# Members of InvokeEndpoint and similar operations, which are sent as headers.
 RUNTIME_HONOURED: dict[str, tuple[str, ...]] = {
     "InvokeEndpoint": (
         *("EndpointName", "Body", "ContentType", "Accept", "CustomAttributes", "TargetVariant"),

@@ -1,4 +1,4 @@
-"""Shifts an endpoint's requests to its new fleets: at once, in steps, or machine by machine."""
+"""Shifts an endpoint's requests to its new fleets: in one step, in several, or instance by instance."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LOOK_S = 0.1
 async def blue_green_update(
     platform: Platform, records: Records, record: Document, policy: Policy, start: Start
 ) -> Fleets:
-    """All of the new fleets first, then the requests step by step; gives the new fleets.
+    """Start all new fleets first, then shift the requests step by step; returns the new fleets.
 
-    Raises DeploymentError; the old fleets have all requests again then.
+    Raises DeploymentError after returning all requests to the old fleets.
     """
     key = (records.region, record["EndpointName"])
     fresh = await start(platform, records.region, record, record["PendingDeploymentSummary"]["StartTime"])
@@ -41,9 +41,9 @@ async def blue_green_update(
 async def rolling_update(
     platform: Platform, records: Records, record: Document, policy: Policy, start: Start
 ) -> Fleets:
-    """Add a batch of new machines, remove the old ones that they replace, and repeat; returns the new fleets.
+    """Add a batch of new instances, remove the replaced ones, and repeat; returns the new fleets.
 
-    Raises DeploymentError; the old fleets have their machines back then.
+    Raises DeploymentError after restoring the instances of the old fleets.
     """
     key = (records.region, record["EndpointName"])
     requested_s = record["PendingDeploymentSummary"]["StartTime"]
@@ -91,7 +91,7 @@ async def rolling_update(
 async def bake(
     platform: Platform, region: str, policy: Policy, wait_s: float, fleets: Fleets | None = None
 ) -> None:
-    """Wait. Raises DeploymentError if an alarm is raised meanwhile, or a new copy ends."""
+    """Wait. Raises DeploymentError if an alarm is raised or a new copy ends meanwhile."""
     deadline_s = time.monotonic() + wait_s
     while True:
         if (alarm := tripped(platform.emulator, region, policy.alarms)) is not None:
@@ -109,7 +109,7 @@ async def bake(
 async def _shifting(
     platform: Platform, records: Records, key: tuple[str, str], fresh: Fleets
 ) -> AsyncIterator[Shift]:
-    """The new fleets get a share of the requests inside; after any error they are stopped."""
+    """Route a share of the requests to the new fleets inside the context; after an error they are stopped."""
     shift = Shift(fresh)
     platform.shifts[key] = shift
     try:
@@ -127,7 +127,7 @@ async def _shifting(
 
 
 def _show(records: Records, name: str, share: float, status: str) -> None:
-    """The new variants' share and stage, in DescribeEndpoint's PendingDeploymentSummary."""
+    """Show the new variants' share and stage in DescribeEndpoint's PendingDeploymentSummary."""
     record = records.get("endpoint", name)
     summary = record.get("PendingDeploymentSummary")
     if summary is None:

@@ -1,7 +1,7 @@
-"""Requests checked against botocore's own service model, errors worded as AWS words them.
+"""Checks requests against botocore's service model; errors have AWS's wording.
 
-The service model ships inside botocore (docs/facts/sagemaker.md#service-model): members, types, patterns,
-bounds and enums of every operation come from there.
+The service model is part of botocore (docs/facts/sagemaker.md#service-model) and contains members, types,
+patterns, bounds and enums of every operation.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, Structure
 
 from ...errors import AwsError
 
-# A pattern is not tried on longer texts: some of the model's patterns backtrack.
+# Patterns are not applied to longer texts, because some of the model's patterns backtrack.
 _LONGEST_MATCHED = 20_000
-# Java's classes that Python's re does not have; \w and \s are as wide as the model's use of them needs.
-# Its pairs of surrogates are one character each in Python.
+# Java's character classes that Python's re does not have; \w and \s are sufficient for the model's patterns.
+# Java's surrogate pairs are one character each in Python.
 _JAVA_CLASSES = {
     r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010FFFF",
     r"\p{Print}": r"[\x20-\x7e]",
@@ -30,7 +30,7 @@ _JAVA_CLASSES = {
 
 
 def checked_input(operation: OperationModel, document: dict[str, Any]) -> dict[str, Any]:
-    """The request with only the members that the model knows, timestamps as epoch seconds.
+    """The request with only the members of the model, timestamps as epoch seconds.
 
     Raises ValidationException that lists every broken constraint, SerializationException for wrong types.
     """
@@ -48,7 +48,7 @@ def checked_input(operation: OperationModel, document: dict[str, Any]) -> dict[s
 
 
 def shaped_output(operation: OperationModel, document: dict[str, Any]) -> dict[str, Any]:
-    """The members of `document` that the operation's output has, at every depth; None means absent."""
+    """The members of `document` that are in the operation's output, at every depth; None means absent."""
     shape = operation.output_shape
     return {} if shape is None else shaped(shape, document)
 
