@@ -41,6 +41,7 @@ def test_it_runs_through_and_leaves_nothing(checkout: Checkout) -> None:
         "endpoint-config-by-cloud-control",
         "component-by-cloud-control",
         "platform-names-the-artifact",
+        "data-cache-off",
         "execution-role-suffices",
         "role-settles",
         "capacity-of-components",

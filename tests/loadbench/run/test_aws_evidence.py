@@ -24,10 +24,10 @@ from loadbench.predict.coefficients import published_values
 from loadbench.results.findings import findings
 from loadbench.results.run_record import Invocation, ResourceNames, Usage
 from loadbench.run.capacity import Copies, Instances, Watch, counts_of
-from loadbench.run.data_cache import described_caches, requested_caching
+from loadbench.run.data_cache import Caches, described_caches, requested_caching
 from loadbench.run.deployment_plan import rendered_variables
 from loadbench.run.explain_failure import explained
-from loadbench.run.live_check.evidence import Seen, platform_names_the_artifact
+from loadbench.run.live_check.evidence import Seen, data_cache_off, platform_names_the_artifact
 from loadbench.run.new_role import SETTLES_WITHIN_S, repeat_for_new_role
 from loadbench.run.observe.lines import parse_lines
 from loadbench.run.observe.spans import read_container
@@ -244,6 +244,21 @@ class TestNoDataCache:
         assert variables("fast", tmp_path)["endpoint"]["enable_caching"] is False
         assert variables("standard", tmp_path)["endpoint"]["enable_caching"] is None
         assert self.weights({"DataCacheConfig": {"EnableCaching": False}})[0] == "cold"
+
+    @pytest.mark.parametrize(
+        ("caches", "answer"),
+        [
+            ({"Specification.DataCacheConfig.EnableCaching": False}, "confirmed"),
+            ({"Specification.DataCacheConfig.EnableCaching": True}, "contradicted"),
+            ({}, "could not tell"),
+        ],
+    )
+    def test_the_live_check_settles_it(self, caches: Caches, answer: str) -> None:
+        run = make_record("fast")
+        run.deployment.caches = caches
+        verdict = data_cache_off(Seen(None, Path(), runs={"fast": run}))
+        assert verdict is not None
+        assert verdict.answer == answer
 
     def test_wrong_a_cache_that_is_on_all_the_same_is_said(self) -> None:
         state, said = self.weights({"DataCacheConfig": {"EnableCaching": True}})

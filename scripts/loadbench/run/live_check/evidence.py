@@ -103,6 +103,19 @@ def platform_names_the_artifact(seen: Seen) -> Verdict | None:
     return Verdict(answers.get(streaming.state, "could not tell"), f"{words}; {streaming.evidence}")
 
 
+def data_cache_off(seen: Seen) -> Verdict | None:
+    """What Describe reports of the fast path's component."""
+    failure = seen.failures.get("run fast")
+    if failure and "DataCacheConfig" in f"{failure.message}\n{failure.details}":
+        return Verdict("contradicted", failure.message)
+    if "fast" not in seen.runs:
+        return None
+    reported = seen.runs["fast"].deployment.caches
+    words = f"Describe reports {reported}" if reported else "Describe reports no cache setting"
+    answers: dict[bool | None, Answer] = {False: "confirmed", True: "contradicted", None: "could not tell"}
+    return Verdict(answers[seen.runs["fast"].deployment.caching], words)
+
+
 def role_of_its_own(load_path: LoadPath) -> Callable[[Seen], Verdict | None]:
     """Evidence: a run that reached InService with the role that it created."""
 
@@ -200,6 +213,7 @@ BY_DEPLOYMENT: dict[str, Callable[[Seen], Verdict | None]] = {
     "component-by-cloud-control": component_by_cloud_control,
     "cpu-cores-left-out": cpu_cores_left_out,
     "platform-names-the-artifact": platform_names_the_artifact,
+    "data-cache-off": data_cache_off,
     "execution-role-suffices": role_of_its_own("fast"),
     "role-settles": role_settles,
     "last-modified-is-in-service": last_modified_is_in_service,

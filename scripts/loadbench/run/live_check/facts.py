@@ -269,6 +269,11 @@ FACTS: tuple[Fact, ...] = (
         (f"{_RUN}/deployment_plan.py:make_plan", "scripts/localaws/container/options.py:load_format"),
     ),
     Fact(
+        "data-cache-off",
+        "An inference component takes DataCacheConfig with caching off, and Describe reports it.",
+        (f"{_RUN}/data_cache.py:requested_caching",),
+    ),
+    Fact(
         "policy-suffices",
         "The policy in docs/iam-policy.json allows every call of a run, including those of Cloud"
         " Control's handlers.",
