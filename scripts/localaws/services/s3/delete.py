@@ -21,10 +21,9 @@ _MAX_DELETED = 1000
 
 async def delete_object(storage: Storage, request: S3Request) -> web.StreamResponse:
     """DeleteObject."""
-    gone = _delete(
-        storage, request, request.key, request.query.get("versionId"), request.headers.get("if-match")
-    )
-    headers = {}
+    version_id = request.query.get("versionId")
+    gone = _delete(storage, request, request.key, version_id, request.headers.get("if-match"))
+    headers = {"x-amz-version-id": version_id} if version_id else {}
     if gone is not None and (gone.is_marker or versioning(storage, request.bucket)):
         headers["x-amz-version-id"] = gone.version_id
         if gone.is_marker:

@@ -23,7 +23,9 @@ async def get_object_attributes(storage: Storage, request: S3Request) -> web.Str
     if not set(wanted) <= set(_NAMES):
         raise AwsError("InvalidArgument", "Invalid attribute name specified.")
     found = find_requested(storage, request)
-    checksum: list[Element] = [*checksum_elements(found.checksums)]
+    # Here, unlike in headers, a composite checksum comes without its number of parts.
+    whole = {name: value.partition("-")[0] for name, value in found.checksums.items()}
+    checksum: list[Element] = [*checksum_elements(whole)]
     if checksum:
         checksum.append(("ChecksumType", found.checksums.get("x-amz-checksum-type")))
     all_of: dict[str, Element] = {

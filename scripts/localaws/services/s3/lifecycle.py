@@ -15,6 +15,8 @@ _FILTERS = ("Prefix", "Tag", "And", "ObjectSizeGreaterThan", "ObjectSizeLessThan
 
 def check_rules(rules: list[dict[str, Any]]) -> None:
     """Raise MalformedXML, InvalidRequest or InvalidArgument, as S3 does."""
+    if not rules:
+        raise _malformed("a configuration has at least one rule")
     ids = [rule["ID"] for rule in rules if "ID" in rule]
     if len(set(ids)) != len(ids):
         raise AwsError("InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule")
