@@ -71,7 +71,7 @@ async def handle_describe_type(call: Call) -> web.StreamResponse:
     name = form.get("TypeName", [""])[0] or form.get("Arn", [""])[0].rpartition("/")[2].replace("-", "::")
     resource_type = types.TYPES.get(name)
     if resource_type is None:
-        raise AwsError("TypeNotFoundException", f"The type {name!r} is not served by this AWS.", 404)
+        raise AwsError("TypeNotFoundException", f"The embedded AWS does not support the type {name!r}.", 404)
     members = {
         "Arn": f"arn:aws:cloudformation:{call.region}::type/resource/{name.replace('::', '-')}",
         "Type": "RESOURCE",
@@ -274,7 +274,7 @@ def _type(request: Document) -> ResourceType:
     resource_type = types.TYPES.get(request["TypeName"])
     if resource_type is None:
         raise AwsError(
-            "TypeNotFoundException", f"The type {request['TypeName']!r} is not served by this AWS."
+            "TypeNotFoundException", f"The embedded AWS does not support the type {request['TypeName']!r}."
         )
     return resource_type
 

@@ -54,7 +54,7 @@ _STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 def put_metric_alarm(call: Call, request: Request) -> Request:
     """PutMetricAlarm."""
     if refused := sorted(set(request) - set(_KEPT) - {"Tags"}):
-        text = f"The embedded AWS does not serve {', '.join(refused)} of PutMetricAlarm."
+        text = f"The embedded AWS does not support {', '.join(refused)} of PutMetricAlarm."
         raise AwsError("InvalidParameterValue", text)
     for name in ("AlarmName", *_REQUIRED):
         if request.get(name) is None:
@@ -178,7 +178,7 @@ def alarms_that_ask(emulator: Emulator, region: str, action: str) -> list[tuple[
 
 
 def _newest(emulator: Emulator, region: str, alarm: Document) -> float:
-    """The statistic of the newest period that has samples, the threshold where none has."""
+    """The statistic of the newest period with samples, the threshold if there is none."""
     dimensions = {item["Name"]: item["Value"] for item in alarm.get("Dimensions", [])}
     period_s, now_s = alarm["Period"], time.time()
     for number in range(alarm["EvaluationPeriods"]):

@@ -116,7 +116,7 @@ def _put_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     try:
         pairs = [(int(event["timestamp"]), str(event["message"])) for event in events]
     except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise AwsError("InvalidParameterException", "logEvents holds something that is no event.") from error
+        raise AwsError("InvalidParameterException", "logEvents contains an invalid event.") from error
     if not pairs or any(not 0 <= timestamp_ms < 2**62 for timestamp_ms, _ in pairs):
         raise AwsError("InvalidParameterException", "logEvents is empty, or a timestamp is out of range.")
     call.emulator.logs.append(call.region, group, stream, pairs)

@@ -31,7 +31,7 @@ def parse_pattern(pattern: str) -> Matches:
         kind = "JSON" if text.startswith("{") else "columns"
         raise AwsError(
             "InvalidParameterException",
-            f'The embedded AWS does not serve filter patterns for {kind}; use terms, "phrases" or %regex%.',
+            f'The embedded AWS does not support filter patterns for {kind}; use terms, "phrases" or %regex%.',
         )
     wanted: list[Matches] = []
     unwanted: list[Matches] = []

@@ -177,7 +177,7 @@ class MotoBridge:
             except Exception:  # noqa: BLE001 (whatever moto raises, the other requests remain valid)
                 status = 500
             if status >= 400:
-                _log.warning("a kept %s request does not succeed any more: %s", service, body[:200])
+                _log.warning("replaying a stored %s request failed: %s", service, body[:200])
 
 
 def iam_backend() -> Any:

@@ -52,7 +52,7 @@ async def handle(call: Call) -> web.StreamResponse:
     check_headers(operation, call.request.headers)
     name = urllib.parse.unquote(parts[2])
     if len(call.body or b"") > _MAX_BODY_BYTES:
-        message = f"The body has {len(call.body or b'')} bytes; InvokeEndpoint takes {_MAX_BODY_BYTES}."
+        message = f"The body has {len(call.body or b'')} bytes; InvokeEndpoint allows {_MAX_BODY_BYTES}."
         raise AwsError("ValidationError", message, 413)
     platform = platform_of(call.emulator)
     endpoint = _endpoint(call, platform, name)
@@ -86,7 +86,7 @@ def _invoke_async(call: Call, platform: Platform, endpoint: Document) -> web.Res
     headers = call.request.headers
     location = headers.get("X-Amzn-SageMaker-InputLocation")
     if location is None or call.body:
-        text = "InvokeEndpointAsync takes an InputLocation in S3, and no body."
+        text = "InvokeEndpointAsync requires an InputLocation in S3, and no body."
         raise AwsError("ValidationError", text)
     record = async_inference.accept(
         platform,

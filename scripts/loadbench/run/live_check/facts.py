@@ -78,7 +78,7 @@ def find_out(context: CheckContext) -> list[Finding]:
         elif fact.check is None:
             verdict = Verdict("could not tell", "needs a deployment: docs/live-check.md has the command")
         else:
-            verdict = Verdict("could not tell", "the embedded AWS does not serve this")
+            verdict = Verdict("could not tell", "the embedded AWS does not support this")
         where = "on the embedded AWS only: " if fact.id in asked and context.config.target == "local" else ""
         findings.append(Finding(fact.id, fact.claim, verdict.answer, where + verdict.words))
     return findings

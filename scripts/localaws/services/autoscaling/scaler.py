@@ -187,7 +187,7 @@ class Scaler:
                 f"Successfully set desired {resource.noun} to {activity['_wanted']}. "
                 "Change successfully fulfilled by sagemaker."
                 if done
-                else reason or "The resource is gone."
+                else reason or "The resource no longer exists."
             )
             activity |= {
                 "StatusCode": "Successful" if done else "Failed",

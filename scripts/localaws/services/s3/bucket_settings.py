@@ -1,7 +1,7 @@
 """A bucket's configuration documents: each is validated, stored, and returned unchanged.
 
-Versioning, object lock, default encryption and ownership act; the others are kept only, as
-docs/embedded-aws.md says.
+Versioning, object lock, default encryption and ownership have an effect; the others are only stored
+(docs/embedded-aws.md).
 """
 
 from __future__ import annotations

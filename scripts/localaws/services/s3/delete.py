@@ -37,7 +37,7 @@ async def delete_objects(storage: Storage, request: S3Request) -> web.StreamResp
     check_document("DeleteObjects", "Delete", value)
     items = value["Objects"]
     if not 1 <= len(items) <= _MAX_DELETED or not all(item["Key"] for item in items):
-        raise AwsError("MalformedXML", "Delete takes 1 to 1000 objects, each with a key.")
+        raise AwsError("MalformedXML", "Delete requires 1 to 1000 objects, each with a key.")
     outcomes: list[Element] = []
     for item in items:
         key, version_id = item["Key"], item.get("VersionId") or None

@@ -1,10 +1,10 @@
 """The object store's records: its objects, and their files on disk.
 
-An object's bytes are extents: pieces of files with random names. Names that clients choose never reach the
-file system. A file is written first and the record after it, in one transaction: what has no record does not
-exist, and is swept away at the next start.
+An object's bytes are extents: pieces of files with random names. Names chosen by clients are never used in
+the file system. A file is written first, and then its record, in one transaction. Files without a record are
+removed at the next start.
 
-`s3_objects` holds the current version of every key, `s3_versions` the older ones and all delete markers. A
+`s3_objects` contains the current version of every key, `s3_versions` older versions and all delete markers. A
 key whose newest version is a delete marker has no row in `s3_objects`.
 """
 
@@ -228,7 +228,7 @@ class Index:
     ) -> list[tuple[Object, bool]]:
         """(version, whether it is its key's newest) after a position, by key and newest first.
 
-        The place is a key and the sequence of a version of it; 0 is behind all its versions.
+        The position is a key and the sequence of one of its versions; 0 is after all its versions.
         """
         rows = self._database.query(
             "SELECT * FROM (SELECT * FROM s3_objects UNION ALL SELECT * FROM s3_versions) AS version"
@@ -380,7 +380,7 @@ def _names(folder: Path) -> Iterator[str]:
 def new_version(is_kept: bool) -> tuple[str, int]:
     """(id, sequence) of a new version; without versioning the id is always the same.
 
-    An id holds its sequence, so that a listing can go on behind a version that was deleted meanwhile.
+    An id contains its sequence, so that a listing can continue after a version that was deleted meanwhile.
     """
     sequence = time.time_ns()
     if not is_kept:

@@ -48,10 +48,10 @@ def _value(shape: Shape, elements: list[ElementTree.Element]) -> Any:
             return [_value(shape.member, [element]) for element in elements]
         name = shape.member.serialization.get("name", "member")
         if any(child.tag != name for child in elements[0]):
-            raise _malformed(f"{elements[0].tag} holds something else than {name}.")
+            raise _malformed(f"{elements[0].tag} contains elements other than {name}.")
         return [_value(shape.member, [child]) for child in elements[0]]
     if len(elements[0]):
-        raise _malformed(f"{elements[0].tag} holds elements.")
+        raise _malformed(f"{elements[0].tag} must not contain elements.")
     return _scalar(
         shape, (elements[0].text or "").strip() if shape.type_name != "string" else elements[0].text or ""
     )

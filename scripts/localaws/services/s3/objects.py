@@ -175,7 +175,7 @@ async def _copied_checksums(storage: Storage, request: S3Request, source: Object
 
 
 async def checksum_of(storage: Storage, algorithm: str, extents: Sequence[Extent]) -> str:
-    """The checksum of stored bytes that are being copied. Raises NoSuchKey if they are gone."""
+    """The checksum of stored bytes that are being copied. Raises NoSuchKey if they no longer exist."""
     files = [(storage.index.path(part.file_id), part.offset, part.size_bytes) for part in extents]
     try:
         return await asyncio.get_running_loop().run_in_executor(
@@ -186,7 +186,7 @@ async def checksum_of(storage: Storage, algorithm: str, extents: Sequence[Extent
 
 
 def linked(storage: Storage, extents: Sequence[Extent]) -> tuple[Extent, ...]:
-    """Stored bytes for a copy. Raises NoSuchKey if they are gone."""
+    """Stored bytes for a copy. Raises NoSuchKey if they no longer exist."""
     try:
         return storage.index.link(extents)
     except FileNotFoundError as error:
@@ -288,5 +288,5 @@ def _overrides(query: Mapping[str, str]) -> dict[str, str]:
     """Response headers that a (presigned) URL overrides."""
     wanted = {name: query[f"response-{name}"] for name in _OVERRIDES if f"response-{name}" in query}
     if any(not value.isprintable() for value in wanted.values()):
-        raise AwsError("InvalidArgument", "A response header override holds a control character.")
+        raise AwsError("InvalidArgument", "A response header override contains a control character.")
     return wanted

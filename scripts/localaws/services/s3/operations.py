@@ -1,7 +1,7 @@
 """Finds the operation of S3's model for a request.
 
-Every operation of the model is recognised, served or not, and a query parameter that the operation does not
-have is refused: an unknown sub-resource must never act on the object or the bucket itself.
+Every operation of the model is recognised, supported or not. Query parameters that the operation does not
+have are rejected, because a request for an unknown sub-resource must never act on the object or the bucket.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def identify(method: str, bucket: str, key: str, query: Mapping[str, str], heade
 
 def refuse(operation: str) -> AwsError:
     """The error for an S3 operation that is not supported."""
-    return AwsError("NotImplemented", f"The embedded AWS does not serve S3's operation {operation}.", 501)
+    return AwsError("NotImplemented", f"The embedded AWS does not support S3's operation {operation}.", 501)
 
 
 def members_at(operation: OperationModel, location: str) -> dict[str, str]:
@@ -83,9 +83,7 @@ def _refuse_unknown_parameters(operation: str, query: Mapping[str, str]) -> None
     for name in query:
         # Names that start with x- are for the caller's logs, or headers of a presigned URL.
         if name not in known and not name.startswith("x-"):
-            text = (
-                f"The embedded AWS does not serve the parameter {name[:100]!r} of {operation}, if S3 has it."
-            )
+            text = f"The embedded AWS does not support the parameter {name[:100]!r} of {operation}."
             raise AwsError("NotImplemented", text, 501)
 
 

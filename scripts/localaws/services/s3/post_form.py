@@ -148,7 +148,7 @@ async def _read_form(request: web.BaseRequest) -> Form:
 async def _next_part(reader: MultipartReader) -> BodyPartReader | None:
     part = await _reading(reader.next())
     if isinstance(part, MultipartReader):
-        raise _malformed("a part holds further parts")
+        raise _malformed("a part contains further parts")
     return part
 
 
@@ -231,7 +231,7 @@ def _headers(fields: Mapping[str, str]) -> CIMultiDict[str]:
         elif name.startswith("x-amz-meta-") or (name in known and name != "content-length"):
             headers[name] = value
         elif name.startswith("x-amz-") and name not in _SIGNING:
-            text = f"The embedded AWS does not serve the field {name[:50]!r} of a form upload."
+            text = f"The embedded AWS does not support the field {name[:50]!r} of a form upload."
             raise AwsError("NotImplemented", text, 501)
     return headers
 

@@ -1,8 +1,8 @@
 """Objects in public buckets of AWS that clients read at startup.
 
-Version 2 of the SageMaker Python SDK asks the JumpStart bucket of its region whether a model's name is one of
-JumpStart's. A list without models would end it with an IndexError (it looks for a similar name), so each list
-has one entry that no model has.
+Version 2 of the SageMaker Python SDK looks up a model's name in the JumpStart bucket of its region. A list
+without models would raise an IndexError in the SDK (it searches for a similar name), so each list
+has one entry with a name that no model has.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class S3Request:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def number(self, name: str, low: int, high: int, default: int | None = None) -> int:
-        """A number from the query, capped where it has a default. Raises InvalidArgument in S3's words."""
+        """A number from the query, capped if it has a default. Raises InvalidArgument with S3's wording."""
         text = self.query.get(name)
         if text is None and default is not None:
             return default
@@ -123,7 +123,7 @@ def tags_of(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_tags(tags: Mapping[str, str], most: int = _MOST_OBJECT_TAGS) -> None:
-    """Raise BadRequest or InvalidTag where there are too many tags, or one is too long."""
+    """Raise BadRequest or InvalidTag if there are too many tags, or one is too long."""
     if len(tags) > most == _MOST_OBJECT_TAGS:
         raise AwsError("BadRequest", f"Object tags cannot be greater than {most}")
     if len(tags) > most or any(not 1 <= len(name) <= 128 or len(value) > 256 for name, value in tags.items()):

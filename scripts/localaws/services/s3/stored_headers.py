@@ -38,7 +38,7 @@ def stored_attributes(storage: Storage, request: S3Request) -> dict[str, str]:
 def changes_attributes(storage: Storage, request: S3Request, source: Object) -> bool:
     """Whether a copy to the same key is allowed: it sets an attribute or changes the encryption.
 
-    A bucket with a default encryption of its own counts as naming one.
+    A default encryption of the bucket counts as setting one.
     """
     if any(name in request.headers for name in (_CLASS, _ENCRYPTION, _REDIRECT)):
         return True

@@ -189,6 +189,6 @@ def check_document(operation: str, payload: str, value: Any) -> None:
 def _refused(what: str, operation: str) -> AwsError:
     text = (
         "A header, parameter or element you provided implies functionality that is not implemented: the "
-        f"embedded AWS does not serve {what} of {operation}."
+        f"embedded AWS does not support {what} of {operation}."
     )
     return AwsError("NotImplemented", text, 501)

@@ -74,7 +74,7 @@ async def handle(call: Call) -> web.StreamResponse:
     model = operation_model("sagemaker", call.operation)
     function = OPERATIONS.get(call.operation)
     if model is None or function is None:
-        known = "is not served by this AWS" if model else "is not known"
+        known = "is not supported by the embedded AWS" if model else "is not known"
         raise AwsError("UnknownOperationException", f"The operation {call.operation or '(none)'} {known}.")
     request = checked_input(model, call.json())
     check_members(model, call.json())

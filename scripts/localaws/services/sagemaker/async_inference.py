@@ -37,7 +37,7 @@ def accept(platform: Platform, region: str, endpoint: Document, headers: dict[st
     output = config["OutputConfig"]
     location = headers["input_location"]
     if not location.startswith("s3://"):
-        raise AwsError("ValidationError", f"InputLocation {location!r} is no address in S3.")
+        raise AwsError("ValidationError", f"InputLocation {location!r} is not an S3 URI.")
     if "S3OutputPath" not in output:
         text = f"Endpoint {endpoint['EndpointName']} has no S3OutputPath in its AsyncInferenceConfig."
         raise AwsError("ValidationError", text)

@@ -67,7 +67,7 @@ async def update(platform: Platform, region: str, name: str) -> None:
 
 
 async def delete(platform: Platform, region: str, name: str) -> None:
-    """Deleting -> gone."""
+    """Deleting -> removed."""
     await stop_copies(platform, region, name)
     platform.records(region).remove("inference-component", name)
 

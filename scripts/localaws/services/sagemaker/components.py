@@ -123,7 +123,7 @@ def _variant(endpoint: Document, request: Request) -> Document:
 def _specification(request: Request) -> Document:
     if "Specifications" in request:
         raise AwsError(
-            "ValidationException", "This AWS takes one Specification, not several per instance type."
+            "ValidationException", "The embedded AWS supports one Specification, not one per instance type."
         )
     specification: Document | None = request.get("Specification")
     if specification is None:

@@ -112,7 +112,7 @@ async def scale(platform: Platform, region: str, name: str) -> None:
 
 
 async def delete(platform: Platform, region: str, name: str) -> None:
-    """Deleting -> gone."""
+    """Deleting -> removed."""
     await stop_fleets(platform, region, name)
     platform.records(region).remove("endpoint", name)
 

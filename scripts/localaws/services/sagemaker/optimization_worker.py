@@ -58,7 +58,7 @@ def run(description: Mapping[str, Any]) -> None:
     shards = f"{output}{FAST_LOADER_FOLDER}{digest[:12]}-tp{degree}/"
     fastload.shard_checkpoint(source, shards, tensor_parallel_degree=degree, progress=_Printer())
     names = copy_other_files(source, output)
-    print(f"Copied {len(names)} files beside the weights: {', '.join(names)}", flush=True)
+    print(f"Copied {len(names)} files other than weights: {', '.join(names)}", flush=True)
     bucket, key = _split(f"{output}serving.properties")
     boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=serving_properties(environment).encode())
     print(f"Done: {output}", flush=True)

@@ -134,7 +134,7 @@ def check_members(operation: OperationModel, document: Any) -> None:
     if refused := supported_members.refused_in(shape, _asked(document), HONOURED[operation.name]):
         raise AwsError(
             "ValidationException",
-            f"The embedded AWS does not serve {', '.join(refused[:10])} of {operation.name}: leave it out, "
+            f"The embedded AWS does not support {', '.join(refused[:10])} of {operation.name}: remove it, "
             "or deploy to a real account.",
         )
 
@@ -146,7 +146,7 @@ def check_headers(operation: OperationModel, headers: Mapping[str, str]) -> None
         header = member.serialization.get("name", "")
         is_header = member.serialization.get("location") == "header"
         if is_header and header in headers and name not in RUNTIME_HONOURED[operation.name]:
-            text = f"The embedded AWS does not serve {name} of {operation.name}: leave it out."
+            text = f"The embedded AWS does not support {name} of {operation.name}: remove it."
             raise AwsError("ValidationError", text, 400)
 
 

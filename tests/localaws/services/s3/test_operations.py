@@ -108,7 +108,7 @@ def test_an_operation_that_is_not_served_is_refused_by_name(stake: Stake) -> Non
         body = b"<Document/>" if method in ("PUT", "POST") else b""
         answer = stake.ask(method, path, query, headers, body)
         assert (answer.status_code, name) == (501, name)
-        assert f"<Message>The embedded AWS does not serve S3's operation {name}.</Message>" in answer.text
+        assert f"<Message>The embedded AWS does not support S3's operation {name}.</Message>" in answer.text
         stake.assert_untouched()
 
 

@@ -169,7 +169,7 @@ def test_unknown_types_and_tokens_are_refused(deploy: Deployer) -> None:
         control.list_resources(TypeName="AWS::SageMaker::Model")
     with pytest.raises(control.exceptions.RequestTokenNotFoundException):
         control.get_resource_request_status(RequestToken="absent")
-    with pytest.raises(ClientError, match="not served"):
+    with pytest.raises(ClientError, match="does not support"):
         deploy.aws.client("cloudformation").describe_type(Type="RESOURCE", TypeName="AWS::S3::Bucket")
 
 

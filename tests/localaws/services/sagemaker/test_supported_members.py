@@ -64,7 +64,7 @@ def test_each_refused_member_is_named_and_each_honoured_one_passes(name: str) ->
     for member in refused:
         path = member.split(".")
         document = nested(model.input_shape, path, sample(at(model.input_shape, path)))
-        with pytest.raises(AwsError, match=f"does not serve {member}"):
+        with pytest.raises(AwsError, match=f"does not support {member}"):
             check_members(model, document)
     for member in kept:
         path = member.split(".")
@@ -86,7 +86,7 @@ def test_the_list_names_members_of_the_model_only() -> None:
 def test_a_member_that_the_model_does_not_know_is_refused() -> None:
     model = operation_model("sagemaker", "CreateEndpoint")
     assert model is not None
-    with pytest.raises(AwsError, match="does not serve BrandNew"):
+    with pytest.raises(AwsError, match="does not support BrandNew"):
         check_members(model, {"EndpointName": "x", "BrandNew": {"a": 1}})
     check_members(model, {"EndpointName": "x", "BrandNew": None})
 
@@ -101,7 +101,7 @@ def test_each_header_of_an_invocation_is_honoured_or_refused(name: str) -> None:
         if member in RUNTIME_HONOURED[name]:
             check_headers(model, headers)
         else:
-            with pytest.raises(AwsError, match=f"does not serve {member}"):
+            with pytest.raises(AwsError, match=f"does not support {member}"):
                 check_headers(model, headers)
 
 
