@@ -69,6 +69,7 @@ class DeploymentInfo(EndpointSettings):
     # Added by this project.
     endpoint_kind: EndpointKind | None = None
     weights_from: WeightsFrom | None = None
+    start_probe: bool = False
 
     @property
     def endpoint_settings(self) -> dict[str, Any]:

@@ -199,6 +199,14 @@ class Layer(_Model):
     evidence: str
 
 
+class StartProbe(_Model):
+    """What the start probe noted in the container's log, epoch seconds."""
+
+    processes: int = Field(description="processes that imported something heavy")
+    first_weight_s: float | None = None
+    first_forward_s: float | None = None
+
+
 class ReadinessEdge(_Model):
     """One moment on the way to readiness, epoch seconds, and what showed it."""
 
@@ -252,6 +260,7 @@ class RunRecord(_Model):
     readiness: list[ReadinessEdge] = Field(
         default_factory=list, description="only the moments that a log line or a request of loadbench shows"
     )
+    start_probe: StartProbe | None = Field(default=None, description="null: it was off, or wrote nothing")
     layers: list[Layer] = Field(default_factory=list, description="what was warm at this start")
     invocations: list[Invocation] = Field(default_factory=list)
     answer_check: AnswerCheck | None = Field(default=None, description="null: nothing was expected")

@@ -245,6 +245,8 @@ def _facts(record: RunRecord) -> dict[str, str]:
     facts |= {f"{layer.name.replace('_', ' ')} before the start": layer.state for layer in record.layers}
     facts |= {f"environment {name}": value for name, value in _environment(record).items()}
     facts |= {f"version {name}": value for name, value in record.system.items() if name != "engine"}
+    if record.start_probe:
+        facts["start probe"] = "on"
     if engine := record.system.get("engine"):
         facts["engine"] = engine
     return facts

@@ -143,6 +143,7 @@ def added_copy(run: RunRecord, scale_out: ScaleOutRecord) -> RunRecord:
             "layers": scale_out.layers,
             "restarts": [],
             "readiness": [],
+            "start_probe": None,
             "invocations": scale_out.requests,
             "usage": Usage(),
             "optimization": None,

@@ -19,6 +19,7 @@ from loadbench.run.naming import expiry, resource_names, resource_tags
 from loadbench.run.optimization.job import optimize, tensor_parallel_degree
 from loadbench.run.removal.deployed_runs import deployed_by, forget_run, note_deployed
 from loadbench.run.run_context import RunContext, hugging_face_token
+from loadbench.run.start_probe.delivery import check_supported, upload_probe, with_probe
 from loadbench.run.terraform.render import Plan, render
 
 _MODEL_VARIABLE = "HF_MODEL_ID"
@@ -39,6 +40,7 @@ class Source:
 def begin_record(context: RunContext, load_path: LoadPath, pair: Pair | None) -> RunRecord:
     """The initial record of a run: its configuration, its resource names, its expiry."""
     config, now_s = context.config, context.clock()
+    check_supported(config, load_path)
     run_id = new_run_id(load_path, datetime.datetime.fromtimestamp(now_s, datetime.UTC))
     info = config.deployment(load_path)
     shaping = config.local.network if config.target == "local" else None
@@ -86,6 +88,8 @@ def find_weights(context: RunContext, load_path: LoadPath) -> Source:
     if LOAD_PATHS[load_path].weights_variable:
         wheel = checksum_wheel(staging.cache_dir(), ui.progress)
         plugin_uri = stage_plugin_data(context.account.session, model, bucket, wheel, ui.progress)
+    if config.deployment(load_path).start_probe:
+        upload_probe(context.account.session, plugin_uri or uri)
     return Source(model, uri, bucket, plugin_uri)
 
 
@@ -135,6 +139,8 @@ def make_plan(
     elif weights_uri is not None:
         # SageMaker puts the weights into /opt/ml/model; they are not read from the hub.
         environment.pop(_MODEL_VARIABLE, None)
+    if info.start_probe:
+        environment = with_probe(environment)
     if record.optimization:
         environment["OPTION_TENSOR_PARALLEL_DEGREE"] = str(degree)  # the shards are made for this degree
     return Plan(

@@ -309,6 +309,10 @@ class ModelCopy:
             "LOCALAWS_IMAGE": self.spec.image,
             "LOCALAWS_SPAWNED_S": f"{spawned_s:.6f}",
         }
+        if own := self.spec.environment.get("PYTHONPATH"):
+            environment["PYTHONPATH"] = vllm_container.python_path(
+                own, self.instance.environment().get("PYTHONPATH"), self.model_dir
+            )
         if data.shards is not None:
             environment["SM_FAST_MODEL_LOADER_S3_URI"] = data.shards
         if fault is not None:

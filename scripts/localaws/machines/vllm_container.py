@@ -44,7 +44,11 @@ def prepare(
         *(str(engine / "bin" / "standard-supervisor"), *server, "--port", str(port)),
         *arguments(environment, model_dir),
     ]
-    variables = {name: _in_container(value, model_dir) for name, value in environment.items()}
+    variables = {
+        name: in_model_folder(value, model_dir)
+        for name, value in environment.items()
+        if name != "PYTHONPATH"  # the machine's environment has it, translated
+    }
     own = {
         "PATH": f"{overlay / 'bin'}:{engine / 'bin'}:{inherited_path}",
         "SAGEMAKER_MODEL_PATH": str(model_dir),
@@ -71,13 +75,22 @@ def arguments(environment: Mapping[str, str], model_dir: Path) -> list[str]:
             continue
         found.append(f"--{name.lower().replace('_', '-')}")
         if value and value.lower() != "true":
-            found.append(_in_container(value, model_dir))
+            found.append(in_model_folder(value, model_dir))
     return found
 
 
-def _in_container(value: str, model_dir: Path) -> str:
-    """The model folder's path as it is here: without root nothing can be at /opt/ml/model."""
-    return str(model_dir) if value.rstrip("/") == MODEL_FOLDER else value
+def in_model_folder(value: str, model_dir: Path) -> str:
+    """The path of the model folder, or in it, as it is here: without root nothing can be at /opt/ml/model."""
+    if value.rstrip("/") == MODEL_FOLDER:
+        return str(model_dir)
+    inner = value.removeprefix(f"{MODEL_FOLDER}/")
+    return value if inner == value else str(model_dir / inner)
+
+
+def python_path(wanted: str, inherited: str | None, model_dir: Path) -> str:
+    """The container's PYTHONPATH; what this machine's own programs need comes last."""
+    own = [in_model_folder(folder, model_dir) for folder in wanted.split(":")]
+    return ":".join(filter(None, [*own, inherited]))
 
 
 def _make_overlay(engine: Path, packages: Path, overlay: Path) -> None:

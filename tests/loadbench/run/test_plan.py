@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from loadbench.config import load_config
+from loadbench.errors import ConfigError
 from loadbench.run.deployment_plan import rendered_variables
 from tests.loadbench.test_examples import context
 
@@ -54,3 +55,11 @@ def test_a_component_reserves_little_memory_unless_configured(tmp_path: Path) ->
     assert variables("fast", tmp_path)["endpoint"]["min_memory_mib"] == 1024
     configured = variables("fast", tmp_path, "fast_model_loading_info.min_memory_mib=10409")
     assert configured["endpoint"]["min_memory_mib"] == 10409
+
+
+def test_the_probe_is_on_the_containers_path_only_where_it_was_asked_for(tmp_path: Path) -> None:
+    assert "PYTHONPATH" not in variables("standard", tmp_path)["model"]["environment"]
+    asked = variables("standard", tmp_path, "standard_deployment_info.start_probe=true")
+    assert asked["model"]["environment"]["PYTHONPATH"] == "/opt/ml/model/loadbench-probe"
+    with pytest.raises(ConfigError, match="no model data"):
+        variables("fast", tmp_path, "fast_model_loading_info.start_probe=true")

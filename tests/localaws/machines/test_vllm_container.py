@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from localaws.machines.processes import MARK_VARIABLE, kill_marked, tree_usage
-from localaws.machines.vllm_container import arguments, prepare
+from localaws.machines.vllm_container import arguments, in_model_folder, prepare, python_path
 
 
 @pytest.fixture
@@ -39,6 +39,26 @@ def test_variables_become_arguments_as_the_images_entry_makes_them(model_dir: Pa
         *("--model", str(model_dir)),
         *("--model-loader-extra-config", '{"concurrency": 16}'),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "here"),
+    [
+        ("/opt/ml/model", "/m"),
+        ("/opt/ml/model/", "/m"),
+        ("/opt/ml/model/a/template.jinja", "/m/a/template.jinja"),
+        ("/opt/ml/models", "/opt/ml/models"),
+        ("s3://bucket/opt/ml/model/", "s3://bucket/opt/ml/model/"),
+    ],
+)
+def test_paths_in_the_model_folder_lead_to_where_it_is_here(value: str, here: str) -> None:
+    assert in_model_folder(value, Path("/m")) == here
+
+
+def test_the_containers_path_is_before_what_its_programs_here_need() -> None:
+    wanted = "/opt/ml/model/probe:/theirs"
+    assert python_path(wanted, "/here/scripts", Path("/m")) == "/m/probe:/theirs:/here/scripts"
+    assert python_path(wanted, None, Path("/m")) == "/m/probe:/theirs"
 
 
 def test_the_model_is_what_is_named_or_brought_or_asked_for_in_this_order(

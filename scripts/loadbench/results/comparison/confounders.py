@@ -28,6 +28,7 @@ _WHY = {
     "region": "capacity and network differ between regions",
     "target": "one side ran on the embedded AWS, the other on a real account",
     "S3 shaping": "S3 was not equally fast for both sides",
+    "start probe": "the probe costs less than 1 % of a start",
     "data cache": "a warm cache skips work of a cold start",
     "SageMaker's data cache": "it keeps model files and image on an instance",
     "image before the start": "a cached image is not pulled",

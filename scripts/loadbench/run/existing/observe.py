@@ -21,6 +21,7 @@ from loadbench.run.existing.description import Description, Place, describe, new
 from loadbench.run.observe import Observer
 from loadbench.run.observe.added_copy import AddedCopy
 from loadbench.run.observe.engines import starts
+from loadbench.run.observe.probe_lines import find_probe
 from loadbench.run.observe.readiness import find_readiness
 from loadbench.run.observe.spans import find_restarts
 from loadbench.run.observe.warm_layers import find_layers
@@ -205,6 +206,7 @@ def _fill(record: RunRecord, copy: AddedCopy, change: CountChange, context: RunC
     record.deployment.request_s, record.deployment.ready_s = scale_out.request_s, scale_out.ready_s
     record.deployment.request_source = "LastModifiedTime when the change was first observed"
     record.restarts = find_restarts(copy.lines())
+    record.start_probe = find_probe(copy.lines())
     record.readiness = find_readiness(copy.lines())
     record.layers = find_layers(copy.lines(), record.spans, new_endpoint=False, new_stream=True)
     record.cause = "scaled or updated"

@@ -20,6 +20,7 @@ from loadbench.run.existing.description import Description, Place, new_record
 from loadbench.run.observe import embedded
 from loadbench.run.observe.engines.starts import Start
 from loadbench.run.observe.lines import LogLine
+from loadbench.run.observe.probe_lines import add_probe, find_probe
 from loadbench.run.observe.readiness import find_readiness
 from loadbench.run.observe.spans import by_stream, cold_starts, read_cold_start
 from loadbench.run.observe.warm_layers import find_layers
@@ -110,10 +111,11 @@ def _past_start(
     record.cause = cause
     record.finished_s, record.status = clocks.ready_s, "succeeded"
     measured = [span for span in embedded.read(own) if began_s - 60 <= span.start_s <= clocks.ready_s]
+    phases = measured or read_cold_start(attempts)
     platform = _platform_spans(description, seen.platform, stream, clocks.request_s, clocks.ready_s)
     record.spans = sorted(
         [
-            *(measured or read_cold_start(attempts)),
+            *(add_probe(own, phases) if len(attempts) == 1 else phases),
             *(platform or _inferred_before(description, clocks.request_s, began_s)),
             *_inferred("health_check", server_ready_s, clocks.ready_s),
         ],
@@ -123,6 +125,7 @@ def _past_start(
         Restart(stream=stream, at_s=following.began_s, reason=start.reason)
         for start, following in itertools.pairwise(attempts)
     ]
+    record.start_probe = find_probe(own)
     record.readiness = find_readiness(own)
     # The image may have been pulled for an earlier component of the endpoint.
     new_endpoint = cause == "created" and description.kind == "model_based"

@@ -21,6 +21,7 @@ from loadbench.run.observe.crash_loop import CrashLoop, find_crash_loop
 from loadbench.run.observe.engines import starts
 from loadbench.run.observe.lines import LogLine
 from loadbench.run.observe.logs import LogFile, LogFollower, container_group, platform_group
+from loadbench.run.observe.probe_lines import find_probe
 from loadbench.run.observe.readiness import find_readiness
 from loadbench.run.observe.spans import Seen, assemble, find_restarts, read_container
 from loadbench.run.observe.status import StatusPoller
@@ -165,6 +166,7 @@ class Observer:
         )
         record.spans = [*spans, *_first_response(record)]
         record.restarts = find_restarts(self._container.lines)
+        record.start_probe = find_probe(self._container.lines)
         record.readiness = find_readiness(self._container.lines, record.invocations)
         received, size_bytes = record.usage.network_receive_bytes, record.model.size_bytes
         record.layers = find_layers(

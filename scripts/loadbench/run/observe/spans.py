@@ -12,6 +12,7 @@ from loadbench.run.observe import embedded
 from loadbench.run.observe.engines import read_start, starts
 from loadbench.run.observe.engines.starts import Start
 from loadbench.run.observe.lines import LogLine, unwrap
+from loadbench.run.observe.probe_lines import add_probe
 from loadbench.run.observe.status import ResourceTimes
 
 
@@ -46,9 +47,12 @@ def read_container(lines: Sequence[LogLine]) -> list[Span]:
     spans: list[Span] = []
     for own in by_stream(lines):
         if measured := embedded.read(own):
-            spans += measured
+            spans += add_probe(own, measured)
         else:
-            spans += read_cold_start(cold_starts(own)[0])
+            attempts = cold_starts(own)[0]
+            # After a failed start nothing tells whose process it was.
+            phases = read_cold_start(attempts)
+            spans += add_probe(own, phases) if len(attempts) == 1 else phases
     return spans
 
 
