@@ -552,7 +552,7 @@ class TestJobLogGroup:
         "group", ["/aws/sagemaker/OptimizationJobs", "/aws/sagemaker/ProcessingJobs"], ids=["right", "wrong"]
     )
     def test_the_log_is_read_wherever_it_is(self, group: str) -> None:
-        groups = ["/aws/sagemaker/Endpoints/x", "/aws/sagemaker/denied", group]
+        groups = ["/aws/sagemaker/Endpoints/x", "/aws/sagemaker/A-denied-optimization", group]
         found = read_job_log(self.logs(groups, {group: f"{NAME}/i-1"}), NAME)
         assert found == JobLog(group, ["CUDA out of memory"])
 
