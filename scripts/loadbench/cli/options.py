@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loadbench.errors import UsageError
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from loadbench.config import Config
     from loadbench.load_paths import LoadPath
+    from loadbench.results.run_record import RunRecord
     from loadbench.run.run_context import RunContext
     from loadbench.ui import Ui
 
@@ -230,3 +232,16 @@ def show_plan(
     click.echo(f"{describe_plan(config, load_paths, pairs)}\n\n{estimate.text}")
     if max_usd is not None and config.target == "aws":
         estimate.require_within(max_usd)
+
+
+def readable_records(results_dir: Path) -> list[RunRecord]:
+    """All records that can be read; the others are reported on standard error."""
+    from loadbench.results.run_record import find_records, load_record
+
+    found = []
+    for file in find_records(results_dir):
+        try:
+            found.append(load_record(file))
+        except UsageError as error:
+            click.echo(f"{file.parent.name} cannot be read: {error.message}", err=True)
+    return found

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import FORMAT_OPTION, JSON_OPTION, config_options, read_config
+from loadbench.cli.options import (
+    FORMAT_OPTION,
+    JSON_OPTION,
+    config_options,
+    read_config,
+    readable_records,
+)
 from loadbench.errors import UsageError
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.workspace import Workspace
@@ -16,7 +22,6 @@ from loadbench.workspace import Workspace
 if TYPE_CHECKING:
     from loadbench.config import Config
     from loadbench.predict.learn import KnownStart
-    from loadbench.results.run_record import RunRecord
 
 
 class _Names(click.ParamType):  # type: ignore[type-arg]
@@ -81,7 +86,7 @@ def predict(
     """
     from loadbench.predict.learn import known_starts
 
-    records = _records()
+    records = readable_records(Workspace.here().results_dir)
     form = "json" if as_json else form
     if check:
         _check({target: known_starts(records, target) for target in ("aws", "local")}, form)
@@ -176,16 +181,3 @@ def _print_sentences(sentences: Sequence[str], form: str) -> None:
     click.echo()
     for sentence in sentences:
         click.echo(f"- {sentence}" if form == "md" else sentence)
-
-
-def _records() -> list[RunRecord]:
-    """All records that can be read; the others are reported."""
-    from loadbench.results.run_record import find_records, load_record
-
-    found = []
-    for file in find_records(Workspace.here().results_dir):
-        try:
-            found.append(load_record(file))
-        except UsageError as error:
-            click.echo(f"{file.parent.name} cannot be read: {error.message}", err=True)
-    return found

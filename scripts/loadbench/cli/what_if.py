@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadbench.cli.options import FORMAT_OPTION, verbosity_options, with_options
+from loadbench.cli.options import FORMAT_OPTION, config_options, read_config, readable_records, with_options
+from loadbench.errors import UsageError
 from loadbench.load_paths import LOAD_PATHS
 from loadbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from loadbench.what_if.outcome import Day
-    from loadbench.what_if.recorded import Recorded
+    from loadbench.what_if.recorded import LoadingFigures
     from loadbench.what_if.report import WhatIf
 
 _ABOVE_ZERO = click.FloatRange(min=0, min_open=True, max=1e7)
@@ -140,9 +141,19 @@ def _scaling_options(command: Any) -> Any:
 @_traffic_options
 @_serving_options
 @_scaling_options
-@click.option("--paths", metavar="METHOD,METHOD", help="Only recorded runs of these loading methods.")
-@click.option("--model", metavar="ID", help="Only recorded runs of this model.")
-@click.option("--instance-type", metavar="TYPE", help="Only recorded runs of this type; also sets the price.")
+@click.option("--paths", metavar="METHOD,METHOD", help="Only these loading methods.")
+@click.option("--model", metavar="ID", help="Only recorded runs of this model, or the model to predict.")
+@click.option(
+    "--instance-type",
+    metavar="TYPE",
+    help="Only recorded runs of this type, or the type to predict; also sets the price.",
+)
+@click.option(
+    "--predicted", is_flag=True, help="Predict the cold starts of --config, as `loadbench predict` does."
+)
+@click.option(
+    "--image-cached", is_flag=True, help="With --predicted: the image is cached, as in later scale-outs."
+)
 @click.option("--usd-per-hour", type=click.FloatRange(0, 1e6), help="Hourly price of a copy's instance.")
 @click.option(
     "--target-p99-wait-seconds",
@@ -173,7 +184,7 @@ def _scaling_options(command: Any) -> Any:
     type=click.Path(path_type=Path),
     help="Write mean and standard deviation of the loading delay, for other simulators (JSON).",
 )
-@verbosity_options
+@config_options
 def what_if(
     runs: tuple[str, ...],
     paths: str | None,
@@ -183,13 +194,18 @@ def what_if(
     form: str,
     chart: Path | None,
     export_to: Path | None,
+    predicted: bool,
+    image_cached: bool,
+    config_file: Path,
+    target: str | None,
+    overrides: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Simulate traffic and scaling with each method's cold starts.
 
     Nothing is deployed. Cold starts and response times are taken from the recorded RUNS (default: all that
-    match the newest one) or from --cold-start and --request-seconds: one number of seconds, several
-    (95,120,110: equally likely), lognormal:MEAN,STDDEV or exponential:MEAN.
+    match the newest one), predicted (--predicted), or given by --cold-start and --request-seconds: one number
+    of seconds, several (95,120,110: equally likely), lognormal:MEAN,STDDEV or exponential:MEAN.
 
     A trace is a CSV file with a header line: time_s (one row per request), or time_s,requests_per_s (the rate
     from that time on).
@@ -200,24 +216,34 @@ def what_if(
       loadbench what-if --trace monday.csv --scaling step --step 30:+2 --step 5:-1 --min-copies 0
       loadbench what-if --rate 2 --cold-start standard=632 --cold-start fast=590 --request-seconds 4 \\
         --target-p99-wait-seconds 10
+      loadbench what-if --rate 2 --predicted --target aws --request-seconds 4 --min-copies 1
       loadbench what-if --rate 2 --format json --chart copies.svg --export delays.json
     """
     from loadbench.what_if.outcome import find_min_copies, play
+    from loadbench.what_if.predicted import predicted_loading
     from loadbench.what_if.recorded import recorded_loading
     from loadbench.what_if.report import WhatIf, export
     from loadbench.what_if.scenario import Options, make_scenario, serving_words
 
-    known: list[Recorded] = []
+    known: list[LoadingFigures] = []
 
-    def recorded() -> list[Recorded]:
+    def figures() -> list[LoadingFigures]:
         names = [name.strip() for name in paths.split(",")] if paths else []
-        known.extend(recorded_loading(Workspace.here().results_dir, runs, names, model, instance_type))
+        results_dir = Workspace.here().results_dir
+        if predicted:
+            config = read_config(config_file, target, overrides, model, instance_type)
+            records = readable_records(results_dir)
+            known.extend(predicted_loading(config, names, records, image_cached=image_cached))
+        else:
+            known.extend(recorded_loading(results_dir, runs, names, model, instance_type))
         return known
 
     _check_paths(paths)
+    if predicted and (runs or options["cold_starts"]):
+        raise UsageError("--predicted cannot be combined with recorded runs or --cold-start")
     if options["usd_per_hour"] is None and instance_type:
         options["usd_per_hour"] = _price_of(instance_type)
-    scenario, loadings = make_scenario(Options(**options), recorded)
+    scenario, loadings = make_scenario(Options(**options), figures)
     days: list[Day] = [play(scenario, loading) for loading in loadings]
     target_s = target_p99_wait_seconds
     result = WhatIf(
@@ -232,7 +258,7 @@ def what_if(
         needed=[]
         if target_s is None
         else [find_min_copies(scenario, loading, target_s) for loading in loadings],
-        notice=_notice(known),
+        notice=_notice(known, predicted),
     )
     _print(result, form)
     if chart:
@@ -241,8 +267,11 @@ def what_if(
         export_to.write_text(export(result), encoding="utf-8")
 
 
-def _notice(known: list[Recorded]) -> str:
+def _notice(known: list[LoadingFigures], predicted: bool) -> str:
     """The limits of the figures."""
+    if known and predicted:
+        where = "the embedded AWS" if known[0].is_local else "AWS"
+        return f"Simulated from predicted cold starts on {where} (docs/prediction.md), not from measurements."
     if not known:
         return "Simulated from given figures, not from measurements."
     where = " on the embedded AWS, not on AWS" if any(item.is_local for item in known) else ""

@@ -17,8 +17,8 @@ from loadbench.what_if.distributions import Distribution, from_values
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """Recorded figures of one loading method; `request` is None if no request was answered."""
+class LoadingFigures:
+    """Recorded or predicted figures of one loading method; `request` is None if no request was answered."""
 
     load_path: str
     cold_start: Distribution
@@ -33,7 +33,7 @@ def recorded_loading(
     load_paths: Sequence[str],
     model: str | None,
     instance_type: str | None,
-) -> list[Recorded]:
+) -> list[LoadingFigures]:
     """Figures of the named runs, by default of all with the newest run's model, instance type and target.
 
     If copies were added to a run's endpoint, their times are used, because scaling out waits for those.
@@ -74,7 +74,7 @@ def _likeness(point: RunSummary) -> tuple[str, str, str]:
     return point.model_id, point.instance_type, point.target
 
 
-def _of_path(results_dir: Path, load_path: str, points: Sequence[RunSummary]) -> Recorded:
+def _of_path(results_dir: Path, load_path: str, points: Sequence[RunSummary]) -> LoadingFigures:
     added = [
         point_of(added_copy(load_record(record_file(results_dir, scale_out.run_id)), scale_out))
         for scale_out in scale_outs_of(results_dir, [point.run_id for point in points])
@@ -84,7 +84,7 @@ def _of_path(results_dir: Path, load_path: str, points: Sequence[RunSummary]) ->
     what = "added copies" if copies_s else "cold starts"
     requests_s = [latency_s for point in points for latency_s in point.warm_latencies_s]
     price = next((point.price for point in reversed(points) if point.price), None)
-    return Recorded(
+    return LoadingFigures(
         load_path=load_path,
         cold_start=from_values(starts_s, f"{len(starts_s)} recorded {what}"),
         request=from_values(requests_s, f"{len(requests_s)} recorded warm requests") if requests_s else None,

@@ -11,7 +11,7 @@ from typing import TypeVar
 from loadbench.errors import LoadbenchError, UsageError
 from loadbench.what_if.distributions import Distribution, parse_distribution
 from loadbench.what_if.outcome import Loading, Scenario
-from loadbench.what_if.recorded import Recorded
+from loadbench.what_if.recorded import LoadingFigures
 from loadbench.what_if.scaling import PERIODS_S, Kind, Metric, Policy, Step
 from loadbench.what_if.simulation import Routing, Serving
 from loadbench.what_if.traffic import Arrivals, Traffic, bursts, constant, read_trace
@@ -79,7 +79,7 @@ class Problems:
 
 
 def make_scenario(
-    options: Options, recorded: Callable[[], Sequence[Recorded]]
+    options: Options, recorded: Callable[[], Sequence[LoadingFigures]]
 ) -> tuple[Scenario, list[Loading]]:
     """The scenario and its loading methods; calls `recorded` if the options do not give all durations.
 
@@ -93,7 +93,7 @@ def make_scenario(
     given = {name: value for name, value in cold_starts.items() if name}
     if "" in cold_starts:
         given["copy"] = cold_starts[""]
-    known: Sequence[Recorded] = ()
+    known: Sequence[LoadingFigures] = ()
     # Records are read only if the options leave something open; raises if neither gives the durations.
     if not problems.found and (not given or not requests):
         known = problems.attempt(recorded) or ()
@@ -209,7 +209,7 @@ def _loading(
     name: str,
     cold_starts: dict[str, Distribution],
     requests: dict[str, Distribution],
-    known: Sequence[Recorded],
+    known: Sequence[LoadingFigures],
     options: Options,
 ) -> Loading:
     record = next((item for item in known if item.load_path == name), None)

@@ -124,3 +124,30 @@ def test_what_does_not_fit_is_refused(arguments: tuple[str, ...], words: str) ->
 
 def test_a_method_that_does_not_exist_is_refused() -> None:
     assert "unknown loading method" in what_if("--rate", "1", "--paths", "quick").output
+
+
+CONFIG = str(Path(__file__).resolve().parents[3] / "config.aws.yaml")
+
+
+def test_predicted_cold_starts_are_those_of_predict() -> None:
+    model = "meta-llama/Llama-3.1-8B-Instruct"
+    options = ("--config", CONFIG, "--target", "aws", "--model", model, "--paths", "standard,fast")
+    shown = what_if("--rate", "0.02", "--hours", "1", "--predicted", *options, *REQUEST, "--format", "json")
+    assert shown.exit_code == 0, shown.output
+    document = json.loads(shown.output)
+    predicted = CliRunner().invoke(cli, ["predict", *options, "--json"])
+    medians_s = [item["total_s"]["median"] for item in json.loads(predicted.output)["predictions"]]
+    for outcome, median_s in zip(document["outcomes"], medians_s, strict=True):
+        values_s = outcome["cold_start"]["values_s"]
+        assert sorted(values_s)[len(values_s) // 2] == pytest.approx(median_s, rel=0.02)
+    assert "predicted cold starts on AWS" in document["notice"]
+
+
+def test_predicted_cold_starts_exclude_recorded_and_given_ones() -> None:
+    assert "cannot be combined" in refused("--rate", "1", "--predicted", "--cold-start", "9").message
+
+
+def test_a_prediction_without_recorded_requests_needs_response_times() -> None:
+    model = "meta-llama/Llama-3.1-8B-Instruct"
+    error = refused("--rate", "1", "--predicted", "--config", CONFIG, "--target", "aws", "--model", model)
+    assert "no response time" in error.message
