@@ -147,7 +147,7 @@ def test_a_component_that_fails_carries_its_reason_into_the_request(deploy: Depl
     event = ended(deploy, create(deploy, COMPONENT, json.dumps(state)))
 
     assert (event["OperationStatus"], event["ErrorCode"]) == ("FAILED", "NotStabilized")
-    assert "Failed to download model data" in event["StatusMessage"]
+    assert "did not pass the ping health check" in event["StatusMessage"]
 
 
 @pytest.mark.parametrize("type_name", [CONFIG, COMPONENT])

@@ -190,7 +190,7 @@ def test_regions_do_not_see_each_other(deploy: Deployer) -> None:
 
 
 def test_an_operation_that_is_not_served_is_said_so(deploy: Deployer) -> None:
-    with pytest.raises(ClientError, match="not served") as error:
+    with pytest.raises(ClientError, match="not supported") as error:
         deploy.sagemaker.list_training_jobs()
 
     assert refusal(error)[0] == "UnknownOperationException"
