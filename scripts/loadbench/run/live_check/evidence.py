@@ -104,7 +104,7 @@ def platform_names_the_artifact(seen: Seen) -> Verdict | None:
 
 
 def data_cache_off(seen: Seen) -> Verdict | None:
-    """What Describe reports of the fast path's component."""
+    """Evidence: the caching that Describe reports for the fast path's component."""
     failure = seen.failures.get("run fast")
     if failure and "DataCacheConfig" in f"{failure.message}\n{failure.details}":
         return Verdict("contradicted", failure.message)

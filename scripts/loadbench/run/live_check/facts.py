@@ -270,7 +270,7 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "data-cache-off",
-        "An inference component takes DataCacheConfig with caching off, and Describe reports it.",
+        "An inference component accepts DataCacheConfig with caching off, and Describe reports it.",
         (f"{_RUN}/data_cache.py:requested_caching",),
     ),
     Fact(
