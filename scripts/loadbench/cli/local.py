@@ -18,7 +18,7 @@ def local() -> None:
 
 def _local_command(name: str, summary: str, *examples: str) -> None:
     @config_options
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+    @click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
     def command(as_json: bool, **options: Any) -> None:
         from loadbench import target
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadbench.ui import Ui
 
 PATH_ARGUMENT = click.argument("load_path", metavar="PATH", type=click.Choice(list(LOAD_PATHS)))
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
 YES_OPTION = click.option(
     "--yes", is_flag=True, help="Do not ask before creating or removing what costs money."
 )

@@ -165,9 +165,9 @@ def _describe(plan: Plan, record: SweepRecord, cells: dict[str, Cell]) -> str:
 
     worst = worst_of_all(cells, record)
     order = round_slots(record, 0, [cell.name for cell in record.cells])
-    place = "the embedded AWS, which charges nothing" if record.target == "local" else record.region
+    place = "the embedded AWS (free of charge)" if record.target == "local" else record.region
     lines = [
-        f"{len(cells)} cells on {place}, concurrent runs: {plan.side_by_side}. First round:",
+        f"{len(cells)} cells on {place}. Concurrent runs: {plan.side_by_side}. First round:",
         *(f"  {number}. {slot.cell}" for number, slot in enumerate(order, 1)),
         f"{plan.rule.least_rounds} to {plan.rule.most_rounds} rounds, until every cell is decided. Controls:",
         *(f"  {name}" for name in dict.fromkeys(cell.control for cell in record.cells)),

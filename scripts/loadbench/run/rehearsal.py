@@ -56,7 +56,7 @@ class Rehearsal:
     made: list[str]
 
     def as_text(self) -> str:
-        """One line for people."""
+        """One human-readable line."""
         return f"{self.load_path}: created and removed again: {', '.join(self.made)}"
 
 

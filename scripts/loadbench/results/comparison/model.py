@@ -158,7 +158,7 @@ class ReusedRun(_Model):
 
     @property
     def words(self) -> str:
-        """One line for people."""
+        """One human-readable line."""
         return f"Reused {self.path} run {self.run_id}, {formatting.age(self.age_s)} old"
 
 

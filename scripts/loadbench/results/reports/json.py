@@ -1,4 +1,4 @@
-"""comparison.json: the comparison itself, for programs. Schema: docs/schemas/comparison.v1.schema.json."""
+"""comparison.json: the comparison, machine-readable. Schema: docs/schemas/comparison.v1.schema.json."""
 
 from __future__ import annotations
 
