@@ -86,7 +86,8 @@ def format_line(line: LogLine) -> str:
     """
     time = datetime.datetime.fromtimestamp(line.timestamp_s, datetime.UTC)
     head = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z [{line.stream}] "
-    parts = [part for part in line.message.splitlines() if part.strip()] or [""]
+    rows = line.message.splitlines() or [""]
+    parts = [row for row in rows if row.strip()] or rows[:1]
     return "\n".join(head + part for part in parts)
 
 

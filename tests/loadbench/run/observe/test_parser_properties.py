@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadbench.results.timeline import partition
@@ -46,6 +46,7 @@ def test_phases_add_up_to_the_time_from_request_to_ready(
     assert all(share.seconds >= 0 for share in shares)
 
 
+@example([" "])
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cc", "Zl", "Zp", "Cs"])), max_size=20))
 def test_a_stored_log_keeps_every_line(texts: list[str]) -> None:
     lines = [LogLine(1.7e9 + number, "AllTraffic/i-1", text) for number, text in enumerate(texts)]
