@@ -14,6 +14,9 @@ from loadbench.results.run_summary import point_of
 from loadbench.results.scale_out_record import ScaleOutRecord, added_copy
 from loadbench.results.statistics import Estimate
 
+# Scale-outs of one endpoint are not independent (docs/method.md, rule 11).
+_NEW_ENDPOINTS = "To settle it, repeat with new endpoints and compare all of these runs."
+
 
 def make_section(
     a: tuple[str, Sequence[RunRecord]],
@@ -35,7 +38,9 @@ def make_section(
     return ScaleOutSection(
         a=sides[0],
         b=sides[1],
-        sentence=_sentence(sides[0], sides[1], total.estimate, layers, dependent=groups is not None),
+        sentence=_sentence(
+            sides[0], sides[1], total.estimate, layers, dependent=groups is not None, on_aws=bool(endpoints)
+        ),
         total=total,
         phases=phase_rows(both),
         weights=weights_row(both),
@@ -56,6 +61,7 @@ def _sentence(
     layers: Sequence[str],
     *,
     dependent: bool,
+    on_aws: bool,
 ) -> str:
     known = [side for side in (a, b) if side.time_to_ready]
     if not known:
@@ -69,11 +75,12 @@ def _sentence(
     if estimate is None and dependent:
         return (
             "Inconclusive (SageMaker keeps an endpoint's image, so scale-outs of one endpoint are not "
-            f"independent). {figures}. To settle it, repeat with new endpoints and compare all of these runs."
+            f"independent). {figures}. {_NEW_ENDPOINTS}"
         )
     if estimate is None:
         runs = "1 scale-out each" if {len(side.usable) for side in known} == {1} else "too few scale-outs"
-        return f"Inconclusive ({runs}). {figures}. To settle it: make scale-out PAIRS=5"
+        settle = _NEW_ENDPOINTS if on_aws else "To settle it: make scale-out PAIRS=5"
+        return f"Inconclusive ({runs}). {figures}. {settle}"
     interval = formatting.interval(estimate)
     if not estimate.decides:
         return f"Inconclusive: the 95 % interval of the ratio, {interval}, includes 1. {figures}."

@@ -146,6 +146,13 @@ def test_repeated_scale_outs_of_one_endpoint_on_aws_are_figures() -> None:
     assert section.total.estimate is None
     assert section.sentence.startswith("Inconclusive (SageMaker keeps an endpoint's image")
     assert "n = 4" in section.sentence
+    # What is suggested settles it: more of the same endpoint would not.
+    for each in (1, 4):
+        assert scaled_out("aws", endpoints=1, each=each).sentence.endswith(
+            "To settle it, repeat with new endpoints and compare all of these runs."
+        )
+    local = scaled_out("local", endpoints=1, each=1).sentence
+    assert local.endswith("To settle it: make scale-out PAIRS=5")
 
 
 def test_scale_outs_of_several_endpoints_on_aws_count_by_endpoint() -> None:
