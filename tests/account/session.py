@@ -122,6 +122,5 @@ def _commands(session: Session, target: str, environment: Mapping[str, str]) -> 
     for file in (session.home / ".loadbench" / "runs").glob("*/*.tfvars.json"):
         path = file.name.partition(".")[0]
         session.variables.setdefault(target, {})[path] = json.loads(file.read_text(encoding="utf-8"))
-    session.loadbench(environment, "compare", "--pairs", "1", "--yes", *options)
     session.loadbench(environment, "leftovers", *options)
     session.loadbench(environment, "destroy", "--yes", "--shards", *options)

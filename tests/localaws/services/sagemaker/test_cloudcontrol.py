@@ -56,8 +56,8 @@ def test_a_configuration_is_created_read_tagged_and_deleted(deploy: Deployer) ->
     properties = json.loads(described["Properties"])
     assert properties["EndpointConfigArn"] == arn
     assert properties["Tags"] == [{"Key": "a", "Value": "1"}]
-    listed = control.list_resources(TypeName=CONFIG)["ResourceDescriptions"]
-    assert arn in [item["Identifier"] for item in listed]
+    pages = control.get_paginator("list_resources").paginate(TypeName=CONFIG)
+    assert arn in [item["Identifier"] for page in pages for item in page["ResourceDescriptions"]]
 
     patch = json.dumps([{"op": "replace", "path": "/Tags/0/Value", "value": "2"}])
     updated = control.update_resource(TypeName=CONFIG, Identifier=arn, PatchDocument=patch)["ProgressEvent"]
