@@ -211,7 +211,10 @@ _EMPTY: dict[str, list[Element]] = {
 async def put_setting(storage: Storage, request: S3Request) -> web.StreamResponse:
     """PutBucketCors and similar operations."""
     kind = _kind(request)
-    value, kept = read_payload(kind.put, kind.payload, await read_document(request))
+    body = await read_document(request)
+    if not body:
+        raise AwsError("MissingRequestBodyError", "Request Body is empty")
+    value, kept = read_payload(kind.put, kind.payload, body)
     check_document(kind.put, kind.payload, value)
     if kind.check is not None:
         kind.check(storage, request.bucket, value)
@@ -223,7 +226,7 @@ async def put_setting(storage: Storage, request: S3Request) -> web.StreamRespons
     if kind.name == "lifecycle":
         headers[_SIZE_HEADER] = request.headers.get(_SIZE_HEADER, "all_storage_classes_128K")
         storage.index.put_setting(request.bucket, _SIZE_HEADER, headers[_SIZE_HEADER])
-    return web.Response(headers=headers)
+    return web.Response(status=204 if kind.name == "tagging" else 200, headers=headers)
 
 
 def _changes_acceleration(storage: Storage, bucket: str, value: dict[str, Any]) -> bool:

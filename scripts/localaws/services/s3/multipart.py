@@ -33,16 +33,16 @@ def find_upload(storage: Storage, request: S3Request) -> Upload:
     """The upload that the request names. Raises NoSuchUpload."""
     upload = storage.index.upload(request.bucket, request.key, request.query["uploadId"])
     if upload is None:
-        raise _no_such_upload()
+        raise _no_such_upload(request)
     return upload
 
 
-def _no_such_upload() -> AwsError:
+def _no_such_upload(request: S3Request) -> AwsError:
     text = (
         "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
         "aborted or completed."
     )
-    return AwsError("NoSuchUpload", text, 404)
+    return AwsError("NoSuchUpload", text, 404, {"UploadId": request.query["uploadId"]})
 
 
 async def create_upload(storage: Storage, request: S3Request) -> web.StreamResponse:
@@ -189,7 +189,7 @@ def _record(storage: Storage, request: S3Request, part: Part) -> None:
     """Record a part. Raises NoSuchUpload if the upload has ended meanwhile."""
     if not storage.index.put_part(request.query["uploadId"], part):
         storage.index.remove_files(part.extents)
-        raise _no_such_upload()
+        raise _no_such_upload(request)
 
 
 def _check_claims(request: S3Request, upload: Upload, parts: Sequence[Part]) -> None:

@@ -61,7 +61,7 @@ class S3Request:
             problem = f"Provided {name} not an integer or within integer range"
             highest = _MAX_INTEGER
         else:
-            problem = f"Argument {name} must be an integer between {low} and {_MAX_INTEGER}"
+            problem = f"Argument {name} must be an integer between 0 and {_MAX_INTEGER}"
             highest = _MAX_INTEGER
         if value is None or not low <= value <= highest:
             members = {"ArgumentName": name, "ArgumentValue": text or ""}
@@ -129,7 +129,9 @@ def check_tags(tags: Mapping[str, str], most: int = _MOST_OBJECT_TAGS) -> None:
     if len(tags) > most or any(not 1 <= len(name) <= 128 or len(value) > 256 for name, value in tags.items()):
         raise AwsError("InvalidTag", f"{most} tags at most, names of 1 to 128, values up to 256 characters")
     if any(name.lower().startswith("aws:") for name in tags):
-        raise AwsError("InvalidTag", "System tags cannot be added/updated by requester")
+        is_object = most == _MOST_OBJECT_TAGS
+        system = "System tags cannot be added/updated by requester"
+        raise AwsError("InvalidTag", "Your TagKey cannot be prefixed with aws:" if is_object else system)
 
 
 def range_of(header: str | None, size_bytes: int) -> tuple[int, int] | None:
