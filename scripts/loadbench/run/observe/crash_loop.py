@@ -64,25 +64,31 @@ def find_crash_loop(lines: Sequence[LogLine], copies: int = 1) -> CrashLoop | No
     reasons = {_constant(start.reason) for start in latest}
     if len(latest) == _SAME_REASON * copies and len(reasons) == 1 and None not in reasons:
         return _loop(ended, latest[-1].reason)
-    if _count_apart(ended) >= _ANY_REASON * copies:
+    if _count_apart([start.began_s for start in ended]) >= _ANY_REASON * copies:
         return _loop(ended, None)
     return _cannot_run(streams, copies)
 
 
-def _count_apart(starts: Sequence[Start]) -> int:
+def _count_apart(times_s: Sequence[float]) -> int:
     count, last_s = 0, float("-inf")
-    for began_s in sorted(start.began_s for start in starts):
-        if began_s - last_s >= _APART_S:
-            count, last_s = count + 1, began_s
+    for time_s in sorted(times_s):
+        if time_s - last_s >= _APART_S:
+            count, last_s = count + 1, time_s
     return count
 
 
 def _cannot_run(streams: Sequence[Sequence[LogLine]], copies: int) -> CrashLoop | None:
-    found = [line for own in streams for line in own if _CANNOT_RUN.search(line.message)]
-    if len(found) < _ANY_REASON * copies or len({_constant(line.message) for line in found}) != 1:
+    """A container that writes hardly anything but this line; a rank without an optional program goes on."""
+    every = [line for own in streams for line in own if line.message.strip()]
+    found = [line for line in every if _CANNOT_RUN.search(line.message)]
+    times_s = [line.timestamp_s for line in found]
+    if (
+        _count_apart(times_s) < _ANY_REASON * copies
+        or 2 * len(found) < len(every)
+        or len({_constant(line.message) for line in found}) != 1
+    ):
         return None
-    times = [line.timestamp_s for line in found]
-    return CrashLoop(len(found), max(times) - min(times), found[-1].message[:_SHOWN_CHARACTERS])
+    return CrashLoop(len(found), max(times_s) - min(times_s), found[-1].message[:_SHOWN_CHARACTERS])
 
 
 def _loop(ended: Sequence[Start], reason: str | None) -> CrashLoop:

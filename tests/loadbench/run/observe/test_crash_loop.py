@@ -79,6 +79,14 @@ def test_a_program_that_cannot_be_run_is_a_loop_without_any_start() -> None:
     assert find_crash_loop(lines[:4]) is None
 
 
+def test_ranks_that_lack_an_optional_program_are_no_loop() -> None:
+    missing = [LogLine(8.0 + rank / 10, "AllTraffic/i-1", "/bin/sh: 1: nvcc: not found") for rank in range(8)]
+    assert find_crash_loop(missing) is None, "all within a second"
+    later = [LogLine(10.0 + 6 * turn, "AllTraffic/i-1", "/bin/sh: 1: nvcc: not found") for turn in range(8)]
+    working = [LogLine(9.0 + turn, "AllTraffic/i-1", f"INFO compiling kernel {turn}") for turn in range(30)]
+    assert find_crash_loop(sorted(later + working, key=lambda line: line.timestamp_s)) is None
+
+
 @pytest.mark.parametrize("name", LOGS)
 def test_no_real_log_of_a_container_that_came_up_is_a_loop_at_any_time(name: str) -> None:
     """Some of them have a crash, or a restart by a supervisor, before the start that came up."""
