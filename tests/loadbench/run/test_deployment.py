@@ -30,14 +30,14 @@ class WaitingTerraform:
 
     def __init__(self, done: threading.Event) -> None:
         self.done = done
-        self.told = 0
+        self.event_count = 0
 
     def apply(self, variables: Path, on_event: Callable[[TerraformEvent], None]) -> dict[str, Any]:
         deadline_s = time.monotonic() + LONGEST_S
         on_event(TerraformEvent(1.0, "apply_start", "Creating...", ENDPOINT))
         while not self.done.wait(0.05):
             assert time.monotonic() < deadline_s, "nobody ended it"
-            self.told += 1
+            self.event_count += 1
             on_event(TerraformEvent(2.0, "apply_progress", "Still creating...", ENDPOINT))
         return {}
 
@@ -69,7 +69,7 @@ def test_a_crash_loop_ends_the_deployment_with_its_reason_and_a_slow_start_does_
 
     def finish() -> None:
         """Ends the apply once every line was seen, and Terraform has said something since."""
-        while len(observer.log_lines()) < 6 or terraform.told < 40:
+        while len(observer.log_lines()) < 6 or terraform.event_count < 40:
             time.sleep(0.05)
         terraform.done.set()
 
