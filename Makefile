@@ -13,7 +13,7 @@ DEVELOP := $(VENV)/.develop
 AUDIT := .loadbench/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup standard fast streamer compare scale-out destroy doctor report list invoke leftovers local-up local-down test test-all lint unit browser e2e terraform-test bench audit clean
+.PHONY: help setup standard fast streamer fastload compare scale-out destroy doctor report list invoke leftovers local-up local-down test test-all lint unit browser e2e terraform-test bench audit clean
 
 help: ## list the commands
 	@echo "How long is a model's cold start on SageMaker, by loading method?"
@@ -33,6 +33,9 @@ fast: $(READY) ## shard, deploy with fast loading, time it, send requests; the e
 
 streamer: $(READY) ## deploy with the Run:ai model streamer, time it, send requests; the endpoint stays up
 	@$(LOADBENCH) run streamer $(OPTIONS)
+
+fastload: $(READY) ## deploy vLLM with this project's loader as a plug-in, time it, send requests; the endpoint stays up
+	@$(LOADBENCH) run fastload $(OPTIONS)
 
 compare: $(READY) ## deploy, time and compare standard and fast (or PATHS=a,b); PAIRS=n cold starts of each
 	@$(LOADBENCH) compare $(if $(PAIRS),--pairs $(PAIRS)) $(if $(PATHS),--paths $(PATHS)) $(OPTIONS)

@@ -209,7 +209,7 @@ class Config(_Strict):
             f"the configuration has no section {LOAD_PATHS[load_path].section}, "
             f"which the {load_path} path needs",
             details=f"Add for example:\n\n{text}",
-            remedy="The default config.yaml has the whole section.",
+            remedy="Every key of a section: docs/configuration.md.",
         )
 
     def endpoint_kind(self, load_path: LoadPath) -> EndpointKind:

@@ -137,6 +137,20 @@ def named_operations() -> Iterator[tuple[Path, int, list[policy.Operation]]]:
                 yield file, getattr(node, "lineno", 0), known[named]
 
 
+def test_every_service_that_the_code_calls_is_searched_for_operations() -> None:
+    called = {
+        node.args[0].value
+        for file in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", None) in ("client", "resource")
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert "sagemaker" in called
+    assert called <= set(SERVICES)
+
+
 @functools.cache
 def known_actions() -> set[str]:
     """Actions of botocore's operations, and those that AWS's own managed policies name (moto has them)."""

@@ -15,8 +15,9 @@ from localaws.instance_types import known_types, machine_type
 from localaws.network import instance_bytes_per_s
 
 ROOT = Path(__file__).resolve().parents[2]
+# Not a real type: a real one may be added to the file.
 NEW = """
-["ml.p5e.48xlarge"]
+["ml.q5e.48xlarge"]
 vcpus = 192
 memory_gib = 2048
 network_gbit_per_s = 3200
@@ -79,17 +80,17 @@ def test_a_new_type_is_one_block_in_one_file(tmp_path: Path, monkeypatch: pytest
     for cached in (instance_types, known_types):
         cached.cache_clear()
     try:
-        assert instance_specification("ml.p5e.48xlarge").accelerators == 8
-        assert machine_type("ml.p5e.48xlarge").gpus == 8
-        assert instance_bytes_per_s("ml.p5e.48xlarge") == 400e9
-        price = table_price("ml.p5e.48xlarge")
+        assert instance_specification("ml.q5e.48xlarge").accelerators == 8
+        assert machine_type("ml.q5e.48xlarge").gpus == 8
+        assert instance_bytes_per_s("ml.q5e.48xlarge") == 400e9
+        price = table_price("ml.q5e.48xlarge")
         assert price is not None
         assert (price.usd_per_hour, price.date) == (50.0, "2026-01")
-        assert "ml.p5e.48xlarge" not in quota_codes()
+        assert "ml.q5e.48xlarge" not in quota_codes()
         with pytest.raises(ConfigError) as caught:
-            instance_specification("ml.p5f.48xlarge")
-        assert "did you mean ml.p5" in caught.value.remedy
-        assert "p5e" in caught.value.remedy
+            instance_specification("ml.q5f.48xlarge")
+        assert "did you mean ml.q5e.48xlarge" in caught.value.remedy
+        assert "q5e" in caught.value.remedy
     finally:
         for cached in (instance_types, known_types):
             cached.cache_clear()
