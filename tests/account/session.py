@@ -25,7 +25,7 @@ from tests.account.recorded_calls import Asked, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("local", "aws")
-_TIMEOUT_S = 300
+_TIMEOUT_S = 600
 # A little over one part of an upload, so that the model goes to S3 in parts.
 _MODEL = synthetic.Shape("llama-parts", 64, 128, 2, 4, 2, 140_000, tied_embeddings=True)
 

@@ -24,7 +24,7 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 def fetch_model(options: Options) -> None:
     """Fill the model folder where it holds no model yet and an id is given. Raises ContainerError."""
     model_id = options.model_id
-    if model_id is None and not any(options.model_dir.iterdir()):
+    if model_id is None and options.model_dir.is_dir() and not any(options.model_dir.iterdir()):
         raise ContainerError(
             "the model folder is empty: the model's data holds no object, and HF_MODEL_ID names no model"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,5 +103,6 @@ class Database:
     def _checkpoint(self) -> None:
         connection = sqlite3.connect(self._path, isolation_level=None)
         while not self._closed.wait(_CHECKPOINT_INTERVAL_S):
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with suppress(sqlite3.OperationalError):  # a full disk, for example: the next one tries again
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         connection.close()
