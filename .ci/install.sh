@@ -39,23 +39,25 @@ answers() { "$venv/bin/python" -c 'import sys, urllib.request; urllib.request.ur
     exit 2
 }
 
+first=
 if ! "$venv/bin/python" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; then
+    first=yes
     torch=$(grep '^torch==' constraints.txt)
     from=
     if [ "$(uname -sm)" = "Linux x86_64" ] && answers "$torch_index/torch/"; then
         from="--index-url $torch_index"
     fi
     # shellcheck disable=SC2086 -- an option and its value, or nothing
-    shown "1/2 $torch" "$venv/bin/python" -m pip install --no-compile --no-deps --only-binary :all: $from "$torch"
+    shown "1/3 $torch" "$venv/bin/python" -m pip install --no-compile --no-deps --only-binary :all: $from "$torch"
 fi
 
 with_pip() {
-    shown "2/2 other packages (pip)" "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile \
+    shown "2/3 other packages (pip)" "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile \
         -c constraints.txt --only-binary :all: --no-binary python-terraform -e ".[$extras]"
 }
 
 with_uv() {
-    shown "2/2 other packages (uv)" "$uv" pip install --python "$venv/bin/python" -c constraints.txt \
+    shown "2/3 other packages (uv)" "$uv" pip install --python "$venv/bin/python" -c constraints.txt \
         --only-binary :all: --no-binary python-terraform --no-binary loadbench -e ".[$extras]"
 }
 
@@ -67,3 +69,9 @@ if ! uv=$(command -v "${UV:-uv}"); then
         --only-binary :all: -c constraints.txt uv 2>/dev/null || true
 fi
 if [ -x "$uv" ] && with_uv; then :; else with_pip; fi
+
+# Otherwise the first model server compiles what it imports, and its cold start is twice as long as all later ones.
+if [ -n "$first" ]; then
+    shown "3/3 bytecode of the model server" env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c \
+        'import torch, transformers.models.llama.modeling_llama, localaws.container.engine; from transformers import AutoTokenizer, AutoModelForCausalLM'
+fi

@@ -80,14 +80,18 @@ def _compilation(record: RunRecord, run: RunSummary, total_s: float) -> Iterator
 
 def _weights(record: RunRecord, run: RunSummary, total_s: float) -> Iterator[str]:
     """docs/method.md, rule 7: a change of a phase saves at most that phase's share."""
-    own_s = sum(run.seconds_in(name) for name in WEIGHTS_PHASES)
+    own_s, busy_s = sum(run.seconds_in(name) for name in WEIGHTS_PHASES), run.weights_busy_s
+    own, share = formatting.seconds(own_s), f"{100 * own_s / total_s:.0f} %"
     if own_s >= _DOMINATES * total_s:
-        share = f"{100 * own_s / total_s:.0f} %"
         yield f"Loading weights takes {share} of the cold start: faster loading comes first."
-    elif own_s < 0.1 * total_s and run.weights_busy_s > 0:
+    elif own_s < 0.1 * total_s and busy_s >= 2 * own_s + 1.0:
         yield (
-            f"Loading weights takes {100 * own_s / total_s:.0f} % of the cold start: "
-            f"even the fastest loader saves at most {formatting.seconds(own_s)}."
+            f"Weights load for {formatting.seconds(busy_s)}, nearly all of it during the container's start: "
+            f"even the fastest loader saves at most {own} ({share})."
+        )
+    elif own_s < 0.1 * total_s and busy_s > 0:
+        yield (
+            f"Loading weights takes {share} of the cold start: even the fastest loader saves at most {own}."
         )
 
 

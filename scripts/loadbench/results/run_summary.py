@@ -238,8 +238,8 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "S3 shaping": json.dumps(record.network, sort_keys=True) if record.network else "none",
         "data cache": record.cache,
     }
-    if record.deployment.caching is not None:
-        facts["SageMaker's data cache"] = "on" if record.deployment.caching else "off"
+    if record.deployment.caching:  # only a component has the setting; off is what every other start has
+        facts["SageMaker's data cache"] = "on"
     if record.streaming:
         facts["streaming"] = record.streaming.state
     facts |= {f"{layer.name.replace('_', ' ')} before the start": layer.state for layer in record.layers}

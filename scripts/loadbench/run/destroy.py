@@ -162,7 +162,9 @@ def _embedded_aws(context: RunContext, *, stop: bool) -> tuple[list[str], list[s
     pid = json.loads(localaws(["status", "--json"], context.config, home)).get("pid")
     if stop:
         localaws(["down"], context.config, home)
-        return [f"the embedded AWS (process {pid}); its stored data is in {state_dir}"], []
+        return [
+            f"the process of the embedded AWS ({pid}); its files are in {state_dir}, which can be deleted"
+        ], []
     return [], [f"the embedded AWS (process {pid}), which costs nothing; loadbench local down stops it"]
 
 

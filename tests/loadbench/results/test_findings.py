@@ -36,6 +36,14 @@ def test_what_a_loader_can_save_at_most_is_said_where_it_is_little() -> None:
     )
 
 
+def test_weights_that_load_beside_the_start_of_the_container_are_not_called_fast() -> None:
+    found = findings(
+        start(("artifact_download", 0, 2), ("container_start", 2, 82), ("weights_stream", 10, 80))
+    )
+    assert any(text.startswith("Weights load for 70.0 s, ") for text in found), found
+    assert any("saves at most 2.00 s (2 %)" in text for text in found), found
+
+
 def test_weights_that_dominate_come_first() -> None:
     found = findings(start(("container_start", 0, 20), ("weights_to_device", 20, 90)))
     assert found == ["Loading weights takes 70 % of the cold start: faster loading comes first."]

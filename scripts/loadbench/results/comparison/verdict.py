@@ -162,7 +162,10 @@ def _detail(estimate: Estimate, runs: str) -> str:
     if estimate.sign_flip_p is not None and estimate.smallest_sign_flip_p is not None:
         smallest = ", the smallest possible with so many pairs"
         at_end = estimate.sign_flip_p <= estimate.smallest_sign_flip_p * (1 + 1e-9)
-        parts.append(f"Exact sign-flip test: p = {estimate.sign_flip_p:.3g}{smallest if at_end else ''}")
+        parts.append(
+            "The interval decides; beside it an exact sign-flip test: "
+            f"p = {estimate.sign_flip_p:.3g}{smallest if at_end else ''}"
+        )
     return ". ".join([*parts, _detectable(estimate, runs)]) + "."
 
 

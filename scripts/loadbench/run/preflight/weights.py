@@ -154,6 +154,13 @@ def source(context: CheckContext) -> Iterator[Check]:
             yield _local(model_id, folder)
         elif synthetic.is_synthetic(model_id):
             yield _synthetic(model_id)
+        elif expand_user(model_id).is_absolute():
+            yield Check(
+                "model",
+                "failure",
+                f"the folder {model_id} does not exist",
+                "Correct hf_model_id, or set it to an id of the Hugging Face Hub.",
+            )
         elif model_id == default_model.MODEL_ID or context.hub_answers():
             yield Check("model", "ok", f"{model_id} will be downloaded")
         else:

@@ -157,6 +157,12 @@ def test_a_model_on_the_hub_is_tried_with_what_the_container_will_have(
     assert tried == ([] if hub_says == "unreachable" else ["hf_mine" if with_token else None])
 
 
+def test_a_folder_that_does_not_exist_is_not_looked_for_on_the_hub(config: Config, tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    check = only(weights.source(context(changed(config, hf_model_id=absent))))
+    assert (check.status, check.message) == ("failure", f"the folder {absent} does not exist")
+
+
 def test_the_hub_is_asked_once_whether_it_answers(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
     monkeypatch.setattr(hub, "is_reachable", lambda: asked.append(True))
