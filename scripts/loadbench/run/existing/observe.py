@@ -136,6 +136,10 @@ def _kept(
     record.status = "interrupted"
     _collect(observer, record, description, endpoint_was_up)
     _save(context, record)
+    return _stopped(context, record)
+
+
+def _stopped(context: RunContext, record: RunRecord) -> InterruptedRunError:
     folder = record_file(context.workspace.results_dir, record.run_id).parent
     return InterruptedRunError(
         f"stopped observing {record.path}; the endpoint was not changed",
@@ -178,10 +182,7 @@ def _change(
     for problem in copy.problems:
         context.ui.warn(f"not observed: {problem}")
     if record.status == "interrupted":
-        raise InterruptedRunError(
-            f"stopped observing {record.path}; the endpoint was not changed",
-            remedy=f"Everything observed is in {folder}.",
-        )
+        raise _stopped(context, record)
     if record.status == "failed":
         reason = f": {ended.failure_reason}" if ended.failure_reason else ""
         raise RunError(
@@ -205,10 +206,11 @@ def _fill(record: RunRecord, copy: AddedCopy, change: CountChange, context: RunC
     record.spans = copy.spans(scale_out)
     record.deployment.request_s, record.deployment.ready_s = scale_out.request_s, scale_out.ready_s
     record.deployment.request_source = "LastModifiedTime when the change was first observed"
-    record.restarts = find_restarts(copy.lines())
-    record.start_probe = find_probe(copy.lines())
-    record.readiness = find_readiness(copy.lines())
-    record.layers = find_layers(copy.lines(), record.spans, new_endpoint=False, new_stream=True)
+    lines = copy.lines()
+    record.restarts = find_restarts(lines)
+    record.start_probe = find_probe(lines)
+    record.readiness = find_readiness(lines)
+    record.layers = find_layers(lines, record.spans, new_endpoint=False, new_stream=True)
     record.cause = "scaled or updated"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import AwsError
+from .xml import malformed
 
 _ACTIONS = (
     *("Expiration", "Transitions", "NoncurrentVersionTransitions", "NoncurrentVersionExpiration"),
@@ -16,7 +17,7 @@ _FILTERS = ("Prefix", "Tag", "And", "ObjectSizeGreaterThan", "ObjectSizeLessThan
 def check_rules(rules: list[dict[str, Any]]) -> None:
     """Raise MalformedXML, InvalidRequest or InvalidArgument, as S3 does."""
     if not rules:
-        raise _malformed("a configuration has at least one rule")
+        raise malformed("a configuration has at least one rule.")
     ids = [rule["ID"] for rule in rules if "ID" in rule]
     if len(set(ids)) != len(ids):
         raise AwsError("InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule")
@@ -26,9 +27,9 @@ def check_rules(rules: list[dict[str, Any]]) -> None:
 
 def _check_rule(rule: dict[str, Any]) -> None:
     if ("Filter" in rule) == ("Prefix" in rule):
-        raise _malformed("a rule has either a Filter or a Prefix")
+        raise malformed("a rule has either a Filter or a Prefix.")
     if sum(name in rule.get("Filter", {}) for name in _FILTERS) > 1:
-        raise _malformed("a Filter with several conditions needs And")
+        raise malformed("a Filter with several conditions needs And.")
     if not any(rule.get(action) is not None for action in _ACTIONS):
         raise AwsError("InvalidRequest", "At least one action needs to be specified in a rule.")
     dates = ("Days", "Date")
@@ -44,14 +45,9 @@ def _check_rule(rule: dict[str, Any]) -> None:
 
 def _check_choice(action: dict[str, Any] | None, names: tuple[str, ...]) -> None:
     if action is not None and sum(name in action for name in names) != 1:
-        raise _malformed(f"an action has exactly one of {', '.join(names)}")
+        raise malformed(f"an action has exactly one of {', '.join(names)}.")
 
 
 def _check_needed(action: dict[str, Any] | None, names: tuple[str, ...]) -> None:
     if action is not None and any(name not in action for name in names):
-        raise _malformed(f"an action needs {' and '.join(names)}")
-
-
-def _malformed(reason: str) -> AwsError:
-    text = "The XML you provided was not well-formed or did not validate against our published schema"
-    return AwsError("MalformedXML", f"{text}: {reason}.")
+        raise malformed(f"an action needs {' and '.join(names)}.")

@@ -8,9 +8,8 @@ from typing import Any
 
 from botocore.model import ListShape, Shape, StructureShape
 
-from ...errors import AwsError
 from ...protocol.service_models import service_model
-from .xml import NAMESPACE, parse
+from .xml import NAMESPACE, malformed, parse
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?)?")
@@ -23,7 +22,7 @@ def read_payload(operation: str, payload: str, body: bytes) -> tuple[Any, str]:
     shape = service_model("s3").operation_model(operation).input_shape.members[payload]
     root = parse(body)
     if root.tag != _root_name(shape):
-        raise _malformed(f"The document's root is {root.tag[:50]}, not {_root_name(shape)}.")
+        raise malformed(f"The document's root is {root.tag[:50]}, not {_root_name(shape)}.")
     value = _value(shape, [root])
     root.set("xmlns", NAMESPACE)
     return value, ElementTree.tostring(root, encoding="unicode")
@@ -48,10 +47,10 @@ def _value(shape: Shape, elements: list[ElementTree.Element]) -> Any:
             return [_value(shape.member, [element]) for element in elements]
         name = shape.member.serialization.get("name", "member")
         if any(child.tag != name for child in elements[0]):
-            raise _malformed(f"{elements[0].tag} contains elements other than {name}.")
+            raise malformed(f"{elements[0].tag} contains elements other than {name}.")
         return [_value(shape.member, [child]) for child in elements[0]]
     if len(elements[0]):
-        raise _malformed(f"{elements[0].tag} must not contain elements.")
+        raise malformed(f"{elements[0].tag} must not contain elements.")
     return _scalar(
         shape, (elements[0].text or "").strip() if shape.type_name != "string" else elements[0].text or ""
     )
@@ -73,16 +72,16 @@ def _structure(shape: StructureShape, element: ElementTree.Element) -> dict[str,
         known[place or name] = name
     for tag in dict.fromkeys(child.tag for child in element):
         if tag not in known:
-            raise _malformed(f"{element.tag} has no element {tag[:50]}.")
+            raise malformed(f"{element.tag} has no element {tag[:50]}.")
         found = [child for child in element if child.tag == tag]
         member = shape.members[known[tag]]
         is_many = isinstance(member, ListShape) and member.serialization.get("flattened")
         if len(found) > 1 and not is_many:
-            raise _malformed(f"{element.tag} has {tag} more than once.")
+            raise malformed(f"{element.tag} has {tag} more than once.")
         value[known[tag]] = _value(member, found)
     missing = [name for name in shape.required_members if name not in value]
     if missing:
-        raise _malformed(f"{element.tag} lacks {missing[0]}.")
+        raise malformed(f"{element.tag} lacks {missing[0]}.")
     return value
 
 
@@ -90,21 +89,16 @@ def _scalar(shape: Shape, text: str) -> Any:
     kind = shape.type_name
     if kind == "boolean":
         if text.lower() not in ("true", "false"):
-            raise _malformed(f"{text[:50]!r} is not true or false.")
+            raise malformed(f"{text[:50]!r} is not true or false.")
         return text.lower() == "true"
     if kind in ("integer", "long"):
         if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
-            raise _malformed(f"{text[:50]!r} is not a whole number.")
+            raise malformed(f"{text[:50]!r} is not a whole number.")
         return int(text)
     if kind == "timestamp" and not _TIME.fullmatch(text):
-        raise _malformed(f"{text[:50]!r} is not a time.")
+        raise malformed(f"{text[:50]!r} is not a time.")
     allowed = shape.metadata.get("enum")
     # The model does not list us-east-1 as a region; S3 and CreateBucket treat it specially.
     if allowed and text not in allowed and shape.name != "BucketLocationConstraint":
-        raise _malformed(f"{text[:50]!r} is none of {', '.join(allowed)}.")
+        raise malformed(f"{text[:50]!r} is none of {', '.join(allowed)}.")
     return text
-
-
-def _malformed(reason: str) -> AwsError:
-    text = "The XML you provided was not well-formed or did not validate against our published schema"
-    return AwsError("MalformedXML", f"{text}: {reason}")

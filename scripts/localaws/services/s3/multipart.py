@@ -23,7 +23,7 @@ from .request import S3Request, copied_range, object_headers, tags_of
 from .send import pieces
 from .stored_headers import encryption_headers, stored_attributes, written
 from .supported_members import check_document
-from .xml import document, iso_time
+from .xml import document, iso_time, malformed
 
 MAX_PART_NUMBER = 10_000
 _MIN_PART_BYTES = 5 << 20
@@ -248,10 +248,7 @@ def _chosen_parts(index: Index, upload: Upload, completion: dict[str, Any]) -> l
                 raise AwsError("InvalidPart", f"The {name} of part {number} is another.")
         chosen.append(part)
     if not chosen:
-        raise AwsError(
-            "MalformedXML",
-            "The XML you provided was not well-formed or did not validate against our published schema",
-        )
+        raise malformed()
     if any(part.size_bytes < _MIN_PART_BYTES for part in chosen[:-1]):
         text = "Your proposed upload is smaller than the minimum allowed size"
         raise AwsError("EntityTooSmall", text)

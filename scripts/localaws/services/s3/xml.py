@@ -31,19 +31,21 @@ def element_text(root: str, content: str | Iterable[Element]) -> str:
     return f'<{root} xmlns="{NAMESPACE}">{inner}</{root}>'
 
 
+def malformed(reason: str = "") -> AwsError:
+    """MalformedXML in S3's words, with what is wrong in this document."""
+    text = "The XML you provided was not well-formed or did not validate against our published schema"
+    return AwsError("MalformedXML", f"{text}: {reason}" if reason else text)
+
+
 def parse(body: bytes) -> ElementTree.Element:
     """The root of a client's document, names without their namespace. Raises MalformedXML."""
-    malformed = AwsError(
-        "MalformedXML",
-        "The XML you provided was not well-formed or did not validate against our published schema",
-    )
     # Clients never declare a document type; rejecting it prevents entity expansion.
     if b"<!" in body:
-        raise malformed
+        raise malformed()
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 (declarations are rejected above)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise malformed from error
+        raise malformed() from error
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root
