@@ -70,6 +70,8 @@ class Weights:
             os.close(descriptor)
         self._lines = self._connection.makefile("r", encoding="utf-8")
         self.size_bytes: int = greeting["size_bytes"]
+        self.was_complete: bool = greeting["is_complete"]
+        """Whether everything had been read and verified before this worker connected."""
         self.aliases: dict[str, str] = greeting["aliases"]
         self._tensors: list[list[Any]] = greeting["tensors"]
 

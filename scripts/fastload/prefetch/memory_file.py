@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 from pathlib import Path
 
 from fastload.errors import StreamError
+from fastload.memory import address_of
 
 # Not defined by Python's mmap module (linux/mman.h, Linux 5.14).
 MADV_POPULATE_READ = 22
 MADV_POPULATE_WRITE = 23
 # Memory reserved for the engine while the weights are in memory.
 _SPARE_BYTES = 512 << 20
+_LIBC = ctypes.CDLL(None)
 
 
 def create(size_bytes: int) -> int:
@@ -37,7 +40,7 @@ def create(size_bytes: int) -> int:
 def map_writable(descriptor: int) -> mmap.mmap:
     """The prefetching process's shared mapping; all processes see its writes."""
     mapping = mmap.mmap(descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-    _advise(mapping, mmap.MADV_HUGEPAGE)
+    _prefer_huge_pages(mapping)
     return mapping
 
 
@@ -45,14 +48,19 @@ def map_for_worker(descriptor: int, *, private: bool) -> mmap.mmap:
     """A worker's mapping. If private, its writes are copy-on-write."""
     flags = mmap.MAP_PRIVATE if private else mmap.MAP_SHARED
     mapping = mmap.mmap(descriptor, 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
-    _advise(mapping, mmap.MADV_HUGEPAGE)
+    _prefer_huge_pages(mapping)
     return mapping
 
 
 def populate(mapping: mmap.mmap, advice: int, start_bytes: int, stop_bytes: int) -> None:
-    """Populate pages in one call instead of one fault per page; does nothing if the kernel is too old."""
+    """Populate pages in one call instead of one fault per page; does nothing if the kernel is too old.
+
+    The call is made through ctypes, because `mmap.madvise` keeps the interpreter's lock: no other connection
+    could read in the milliseconds that the pages of one piece take.
+    """
     start = start_bytes // mmap.PAGESIZE * mmap.PAGESIZE
-    _advise(mapping, advice, start, min(stop_bytes, len(mapping)) - start)
+    length = min(stop_bytes, len(mapping)) - start
+    _LIBC.madvise(ctypes.c_void_p(address_of(mapping) + start), ctypes.c_size_t(length), advice)
 
 
 def available_bytes() -> int:
@@ -83,6 +91,6 @@ def _free_huge_pages(size_bytes: int) -> int:
     return page_bytes if page_bytes and free * page_bytes >= size_bytes else 0
 
 
-def _advise(mapping: mmap.mmap, advice: int, *extent: int) -> None:
-    with contextlib.suppress(OSError):  # advice unknown to this kernel: only slower
-        mapping.madvise(advice, *extent)
+def _prefer_huge_pages(mapping: mmap.mmap) -> None:
+    with contextlib.suppress(OSError):  # unknown to this kernel: only slower
+        mapping.madvise(mmap.MADV_HUGEPAGE)

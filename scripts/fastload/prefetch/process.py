@@ -225,7 +225,8 @@ def _tell(connection: socket.socket, load: Prefetch) -> None:
         protocol.send_greeting(connection, {"failed": load.ending.removeprefix("failed ")}, nothing)
         os.close(nothing)
         return
-    protocol.send_greeting(connection, load.greeting, load.descriptor)
+    greeting = load.greeting | {"is_complete": load.ending == "complete"}
+    protocol.send_greeting(connection, greeting, load.descriptor)
     reported = 0
     while True:
         with load.changed:

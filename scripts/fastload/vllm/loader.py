@@ -44,7 +44,11 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
         on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
         with self._open(model_config, private=on_cpu) as weights:
             memory = torch.frombuffer(weights.memory, dtype=torch.uint8)
-            taking = ElidedCopies(model, memory) if on_cpu else PinnedMemory(memory)
+            taking = (
+                ElidedCopies(model, memory)
+                if on_cpu
+                else PinnedMemory(memory, is_filled=weights.was_complete)
+            )
             with taking:
                 loaded = model.load_weights(_named(weights, model_config))  # type: ignore[operator]
             weights.finish()

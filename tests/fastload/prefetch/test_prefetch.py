@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from fastload.errors import StreamError
-from fastload.prefetch import client, memory_file, protocol
+from fastload.prefetch import client, memory_file, process, protocol
 from fastload.prefetch.client import Weights
 from fastload.shard import shard_checkpoint
 from fastload.vllm import early_start
@@ -125,6 +126,22 @@ def test_what_one_worker_writes_another_does_not_see(checkpoint: Path) -> None:
         assert_right(second, checkpoint)
         first.finish()
         second.finish()
+
+
+@pytest.mark.parametrize("ending", ["", "complete"])
+def test_a_worker_is_told_whether_everything_was_there_before_it_came(ending: str) -> None:
+    load = process.Prefetch(REQUEST)
+    load.greeting, load.ending = {"size_bytes": 1}, ending
+    load.descriptor = os.memfd_create("weights")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        threading.Thread(target=process._tell, args=(theirs, load), daemon=True).start()
+        greeting, descriptor = protocol.receive_greeting(ours)
+        os.close(descriptor)
+        load._end("complete")
+        assert ours.recv(100) == b"complete\n"
+    os.close(load.descriptor)
+    assert greeting["is_complete"] == (ending == "complete")
 
 
 def test_tensors_outlive_the_process_that_read_them(checkpoint: Path) -> None:
