@@ -278,10 +278,12 @@ def _explain(error: ValidationError, path: Path, places: Mapping[tuple[str, ...]
     sentences: list[str] = []
     for item in error.errors(include_url=False):
         keys = tuple(str(part) for part in item["loc"] if str(part) != "[key]")
-        # The key itself, or the section it is missing from.
+        # The key itself, the section it is missing from, or an option that made an unknown section.
         place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), None)
+        place = place or next((place for key, place in places.items() if key[: len(keys)] == keys), None)
         name = ".".join(keys)
-        where = f"{place}: " if place == f"--set {name}" else f"{place}, {name}: " if place else f"{name}: "
+        named = f"{place}.".startswith(f"--set {name}.")
+        where = f"{place}: " if named else f"{place}, {name}: " if place else f"{name}: "
         sentences.append(f"{where}{_reason(item, keys)}")
     text = "\n  ".join(dict.fromkeys(sentences))
     written = all(sentence.startswith("--set") for sentence in sentences)
@@ -294,7 +296,9 @@ def _explain(error: ValidationError, path: Path, places: Mapping[tuple[str, ...]
 
 def _reason(item: Any, keys: tuple[str, ...]) -> str:
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(keys[-1], _known_keys(keys[:-1]), n=1)
+        known = _known_keys(keys[:-1])
+        near = [key for key in known if key.startswith(f"{keys[-1]}_")]  # standard, fast
+        near = near or difflib.get_close_matches(keys[-1], known, n=1)
         return f"unknown key{f', did you mean {near[0]!r}?' if near else ''}"
     if item["type"] == "missing":
         return "is missing"

@@ -57,6 +57,11 @@ def test_like_for_like_uses_one_endpoint_kind_and_one_source() -> None:
     ("override", "words"),
     [
         ("standard_deployment_info.hf_modelid=x", "did you mean 'hf_model_id'"),
+        (
+            "standard.instance_type=ml.g5.xlarge",
+            "--set standard.instance_type: unknown key, did you mean 'st",
+        ),
+        ("fast.deploy.x=1", "--set fast.deploy.x: unknown key, did you mean 'fast_model_loading_info'"),
         ("benchmrk.pairs=3", "did you mean 'benchmark'"),
         ("benchmark.pairs=three", "benchmark.pairs"),
         ("benchmark.pairs=0", "greater than or equal to 1"),

@@ -56,7 +56,7 @@ class BreakEven(_Model):
     saved_s: float = Field(description="seconds that one deployment saves")
     deployments: float | None = Field(description="None: it never breaks even, or is not known")
     low: float | None = Field(default=None, description="at the favourable end of the interval of saved_s")
-    high: float | None = Field(default=None, description="at the other end; None: perhaps never")
+    high: float | None = Field(default=None, description="at the other end; None: no upper limit")
     deployments_by_cost: float | None = Field(default=None, description="the same in USD")
     sentence: str
 
@@ -109,7 +109,7 @@ def break_even(
 ) -> BreakEven:
     """Deployments after which the job breaks even if each saves `saved_s` seconds.
 
-    The interval of the seconds saved gives the interval of the count; if it reaches 0, perhaps never.
+    The interval of the seconds saved gives the interval of the count, without an upper limit if it reaches 0.
     """
     by_time = _quotient(one_time.seconds, saved_s)
     low_s, high_s = saved_interval_s or (None, None)

@@ -141,9 +141,21 @@ def _remove_stored(context: RunContext, remove: What, confirm: Confirm) -> tuple
             problems.append(f"{item.describe()}: {error}")
         else:
             removed.append(f"{item.kind} {item.name}")
+    if remove == "all" and wanted:
+        with context.ui.step("verifying that nothing stored is left"):
+            problems += _stored_after_all(context) if not problems else []
     if problems:
         raise _still_stored(problems)
     return removed, [item.explain() for item in found if item not in wanted]
+
+
+def _stored_after_all(context: RunContext) -> list[str]:
+    """What is still stored after everything was removed, or why that is unknown."""
+    try:
+        found = find_kept(context.account.session, context.config, context.account.account_id)
+    except (ClientError, BotoCoreError) as error:
+        return [str(error)]
+    return [f"{item.describe()}: still there" for item in found]
 
 
 def _still_stored(problems: Sequence[str]) -> LeftoverError:

@@ -149,7 +149,7 @@ class FolderRemoval:
 
     def _remove_rest(self, context: RunContext) -> None:
         """Everything that the account lists with the project's tags."""
-        with self.ui.step("verifying that nothing is left"):
+        with self.ui.step("verifying that nothing is left that costs money by the hour"):
             listing = list_project(context.account.session, context.config.project)
             # Resources of this folder's runs that could not be removed are already reported.
             remaining = [item for item in listing.resources if item.run_id not in self._failed]

@@ -15,6 +15,7 @@ from loadbench.results.run_record import load_record, record_file, save_record
 from loadbench.run import destroy
 from loadbench.run.destroy import Removal, destroy_everything
 from loadbench.run.removal import remove_all_runs
+from loadbench.run.removal.kept_data import Kept
 from loadbench.run.run_context import RunContext, lock_path
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
@@ -273,3 +274,16 @@ def test_a_lock_that_cannot_be_made_is_a_warning(
     run_destroy()
     assert account.alive() == []
     assert "fast.lock" in said.getvalue().replace("\n", "")
+
+
+def test_stored_data_that_is_still_there_after_its_removal_is_named(
+    context_of: OpenContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = Kept("models", "s3://own/models/", 20_000_000, 0.0, "they can be used again", lambda: None)
+    monkeypatch.setattr(destroy, "remove_half_made", lambda *_: [])
+    monkeypatch.setattr(destroy, "find_kept", lambda *_: [item])
+    with pytest.raises(LeftoverError) as caught:
+        destroy._remove_stored(context_of(config_with(), ACCOUNT_ID), "all", lambda *_: True)
+    assert "models s3://own/models/: 0.02 GB" in caught.value.details
+    assert "still there" in caught.value.details
+    assert caught.value.exit_code == 3
