@@ -134,7 +134,7 @@ def read_settings(path: Path) -> Settings:
         return Settings()
     try:
         return parse_settings(json.loads(path.read_text()))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not JSON ({error}); delete it to return to the defaults") from error
 
 

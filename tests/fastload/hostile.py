@@ -31,7 +31,8 @@ class Fault:
     """Something done to the next `times` GETs (or PUTs) whose key contains `key`.
 
     kind: reset, truncate (close early), hang up (close before answering), stall (send half, then nothing),
-    throttle (503), error (500), corrupt (flip one bit).
+    throttle (503), error (500), corrupt (flip one bit), denied (403 with the store's `denial` as code; no
+    body if that is empty, as for a HEAD).
     """
 
     kind: str
@@ -50,6 +51,7 @@ class HostileStore:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     page_size: int = 1000
+    denial: str = "AccessDenied"
     checksums: dict[str, dict[str, str]] = field(default_factory=dict)
     """Headers with the checksum of a whole object, by key."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -148,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "throttle":
             return self._error(503, "SlowDown")
         if kind == "denied":
-            return self._error(403, "AccessDenied")
+            return self._error(403, self.store.denial)
         self.store.objects[key] = body
         return self._answer(200, b"")
 
@@ -170,6 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "hang up":
             self.close_connection = True
             return None
+        if kind == "denied":
+            return self._error(403, self.store.denial)
         if kind in ("throttle", "error"):
             return self._error(*((503, "SlowDown") if kind == "throttle" else (500, "InternalError")))
         if key not in self.store.objects:
@@ -223,7 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         return key
 
     def _error(self, status: int, code: str) -> None:
-        self._answer(status, f"<Error><Code>{code}</Code><Message>on order</Message></Error>".encode())
+        body = f"<Error><Code>{code}</Code><Message>on order</Message></Error>" if code else ""
+        self._answer(status, body.encode())
 
     def _answer(self, status: int, body: bytes, extra: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -28,6 +28,7 @@ _MOST_ERROR_BYTES = 64 << 10
 _MOST_OBJECTS = 1_000_000
 _MOST_PAGES = 10_000
 _MOST_LISTING_S = 600.0
+_MOST_CLOCK_DIFFERENCE_S = 15 * 60.0  # S3 refuses signatures with a larger one
 
 
 class BucketStore:
@@ -216,15 +217,38 @@ class BucketSession:
         if head.status == 412:
             raise StorageError(f"{name} changed while it was being read; start again.")
         if head.status in (401, 403):
-            raise StorageError(
-                f"{name}: access denied ({code} {text}); check the AWS_* credentials and the policy."
-            )
+            raise StorageError(f"{name}: {_denial(code, text, head)}")
         if head.status < 400:
             raise StorageError(f"{name}: the bucket is in another region ({code} {text}); set AWS_REGION.")
         raise StorageError(f"{name}: the store refused the request ({code} {text}).")
 
     def _name(self, key: str) -> str:
         return shown(f"s3://{self._bucket.name}/{self._prefix}{key}", 1200)
+
+
+def _denial(code: str, text: str, head: ResponseHead) -> str:
+    """Why a request was denied: S3 uses 403 for more than missing permissions."""
+    said = f"({code} {text})".replace(" )", ")")
+    if code == "InvalidObjectState":
+        return f"the object is archived in S3 Glacier {said}; restore it, or upload it again."
+    if code in ("ExpiredToken", "TokenRefreshRequired"):
+        return f"the credentials have expired {said}; get new ones, then start again."
+    # A denied HEAD has no body that would name the reason, but every response has the store's time.
+    off_s = _clock_difference_s(head)
+    if code == "RequestTimeTooSkewed" or off_s > _MOST_CLOCK_DIFFERENCE_S:
+        minutes = f"{off_s / 60:.0f} minutes from" if off_s > _MOST_CLOCK_DIFFERENCE_S else "too far from"
+        return f"this machine's clock is {minutes} the store's {said}; set the clock (chronyc makestep)."
+    return f"access denied {said}; check the AWS_* credentials and the policy."
+
+
+def _clock_difference_s(head: ResponseHead) -> float:
+    """How far the store's clock is from this machine's, by its Date header; 0 without a readable one."""
+    from email.utils import parsedate_to_datetime  # imported late: the fast path does not need it
+
+    try:
+        return abs(parsedate_to_datetime(head.headers.get("date", "")).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
 
 
 def _retry_after_s(head: ResponseHead) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import ssl
@@ -12,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ from fastload.storage.retry import Backoff
 from fastload.storage.s3_client import bucket_from_environment
 from fastload.storage.s3_store import BucketStore
 from fastload.storage.store import open_store, read_range
-from tests.fastload.hostile import self_signed
+from tests.fastload.hostile import BUCKET, Fault, HostileStore, self_signed
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -391,3 +394,25 @@ def test_a_manifest_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
         file.truncate(2 << 30)
     with pytest.raises(StorageError, match="has 2147483648 bytes"):
         fastload.read_manifest(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("code", "clock_ahead_s", "words"),
+    [
+        ("AccessDenied", 0, "access denied (AccessDenied on order); check the AWS_* credentials"),
+        ("", 0, "access denied (403); check"),
+        ("RequestTimeTooSkewed", 0, "this machine's clock is too far from the store's (RequestTimeTooSkewed"),
+        ("", 3600, "this machine's clock is 60 minutes from the store's (403); set the clock"),
+        ("InvalidObjectState", 0, "archived in S3 Glacier (InvalidObjectState on order); restore it"),
+        ("ExpiredToken", 0, "the credentials have expired (ExpiredToken on order)"),
+    ],
+)
+def test_a_denied_request_says_what_it_was(
+    store: HostileStore, monkeypatch: pytest.MonkeyPatch, code: str, clock_ahead_s: int, words: str
+) -> None:
+    store.denial, store.objects["model/x"] = code, b"bytes"
+    store.faults.append(Fault("denied", "model/x", times=10))
+    date = formatdate(time.time() - clock_ahead_s, usegmt=True)
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: date)
+    with pytest.raises(StorageError, match=re.escape(words)):
+        open_store(f"s3://{BUCKET}/model").session().open_range("x", 0, 5)
