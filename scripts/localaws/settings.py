@@ -134,8 +134,8 @@ def read_settings(path: Path) -> Settings:
         return Settings()
     try:
         return parse_settings(json.loads(path.read_text()))
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is not JSON ({error}); delete it to return to the defaults") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise SettingsError(f"{path} is damaged ({error}); delete it to return to the defaults") from error
 
 
 def write_settings(path: Path, settings: Settings) -> None:

@@ -7,15 +7,22 @@ import os
 import time
 from pathlib import Path
 
+from ..errors import LocalAwsError
+
 # Exit code of a server whose folder is locked by another one.
 EXIT_ALREADY_RUNNING = 10
 
 
 def lock(state_dir: Path) -> None:
-    """Lock the folder for the lifetime of this process. Raises BlockingIOError if another one has
-    locked it.
+    """Lock the folder for the lifetime of this process.
+
+    Raises BlockingIOError if another one has locked it, LocalAwsError if the lock file cannot be opened.
     """
-    descriptor = os.open(state_dir / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    path = state_dir / "daemon.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise LocalAwsError(f"{path} cannot be used as a lock ({error.strerror}); remove it") from error
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -159,7 +159,7 @@ def test_a_server_that_cannot_start_shows_why(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
     state_dir.mkdir(mode=0o700)
     (state_dir / "settings.json").write_text("no JSON")
-    with pytest.raises(lifecycle.LifecycleError, match="is not JSON"):
+    with pytest.raises(lifecycle.LifecycleError, match="is damaged"):
         lifecycle.up(state_dir, None)
 
 

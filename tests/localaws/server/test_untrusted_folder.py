@@ -11,6 +11,7 @@ import pytest
 
 from localaws.errors import LocalAwsError
 from localaws.server import lifecycle
+from localaws.settings import SettingsError, read_settings
 from localaws.state.files import StateFolderError, state_folder
 from localaws.state.keys import KeyFileError, KeyRing
 
@@ -52,7 +53,7 @@ def test_a_damaged_key_file_is_a_sentence(tmp_path: Path, text: str) -> None:
         KeyRing(tmp_path / "keys.json")
 
 
-@pytest.mark.parametrize("name", ["localaws.sqlite3", "keys.json"])
+@pytest.mark.parametrize("name", ["localaws.sqlite3", "keys.json", "settings.json"])
 def test_a_damaged_file_stops_the_start_with_a_sentence_and_no_traceback(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "state"
     lifecycle.up(folder, None)
@@ -65,6 +66,24 @@ def test_a_damaged_file_stops_the_start_with_a_sentence_and_no_traceback(tmp_pat
         lifecycle.up(folder, None)
     assert f"{name} is damaged" in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["settings.json", "daemon.lock"])
+def test_a_folder_in_the_place_of_a_file_stops_the_start_with_a_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "state" / name).mkdir(parents=True)
+    (tmp_path / "state").chmod(0o700)
+    with pytest.raises(LocalAwsError) as caught:
+        lifecycle.up(tmp_path / "state", None)
+    assert name in str(caught.value)
+    assert "Is a directory" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"faults": "x"}'])
+def test_damaged_settings_are_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(SettingsError, match="settings"):
+        read_settings(tmp_path / "settings.json")
 
 
 @pytest.mark.parametrize(
