@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import socket
+import sqlite3
 import time
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import (
@@ -17,7 +21,7 @@ from botocore.exceptions import (
 )
 
 from localaws.server import lifecycle
-from localaws.server.gateway import MAX_BODY_BYTES
+from localaws.server.gateway import MAX_BODY_BYTES, Gateway
 from localaws.settings import Settings
 from localaws.state.keys import Credentials, KeyRing
 
@@ -297,3 +301,21 @@ def test_an_instances_key_is_shaped_and_counted_apart(tmp_path: Any) -> None:
         assert aws.client("s3", instance).list_buckets()["Buckets"][0]["Name"] == "shaped"
     finally:
         lifecycle.down(state_dir)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 507, "The disk of the embedded AWS is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 507, "MiB are free in"),
+        (sqlite3.OperationalError("database or disk is full"), 507, "Free some space"),
+        (OSError(errno.EIO, "Input/output error"), 500, "`localaws logs` has the cause"),
+    ],
+)
+def test_a_full_disk_is_said_and_is_not_worth_another_try(
+    tmp_path: Path, error: OSError | sqlite3.OperationalError, status: int, words: str
+) -> None:
+    gateway = cast(Gateway, SimpleNamespace(_emulator=SimpleNamespace(state_dir=tmp_path)))
+    answer = Gateway._of_system(gateway, error, "0123")
+    assert answer.status == status
+    assert words in answer.message
