@@ -241,6 +241,9 @@ def what_if(
     _check_paths(paths)
     if predicted and (runs or options["cold_starts"]):
         raise UsageError("--predicted cannot be combined with recorded runs or --cold-start")
+    for option, given in (("--image-cached", image_cached), ("--target", target), ("--set", overrides)):
+        if given and not predicted:
+            raise UsageError(f"{option} has no effect without --predicted", remedy="Add --predicted.")
     if options["usd_per_hour"] is None and instance_type:
         options["usd_per_hour"] = _price_of(instance_type)
     scenario, loadings = make_scenario(Options(**options), figures)

@@ -143,6 +143,12 @@ def test_predicted_cold_starts_are_those_of_predict() -> None:
     assert "predicted cold starts on AWS" in document["notice"]
 
 
+@pytest.mark.parametrize("option", [("--image-cached",), ("--target", "aws"), ("--set", "benchmark.pairs=3")])
+def test_an_option_of_a_prediction_is_refused_without_one(option: tuple[str, ...]) -> None:
+    error = refused("--rate", "1", "--cold-start", "9", *REQUEST, *option)
+    assert error.message == f"{option[0]} has no effect without --predicted"
+
+
 def test_predicted_cold_starts_exclude_recorded_and_given_ones() -> None:
     assert "cannot be combined" in refused("--rate", "1", "--predicted", "--cold-start", "9").message
 
