@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from loadbench.clock import SteadyClock
 from loadbench.config import Config
@@ -42,17 +43,18 @@ class RunContext:
         return variables
 
     @contextmanager
-    def path_lock(self, load_path: str) -> Iterator[None]:
-        """Lock a load path; raises like `lock_path`."""
-        with lock_path(self.workspace, load_path):
-            yield
+    def path_lock(self, load_path: str) -> Iterator[int]:
+        """Lock a load path; gives and raises the same as `lock_path`."""
+        with lock_path(self.workspace, load_path) as lock:
+            yield lock
 
 
 @contextmanager
-def lock_path(workspace: Workspace, load_path: str) -> Iterator[None]:
-    """Allow one run of a load path at a time in one checkout.
+def lock_path(workspace: Workspace, load_path: str) -> Iterator[int]:
+    """Allow one run of a load path at a time in one checkout. Gives the lock's file descriptor.
 
-    Raises UsageError if another process holds the lock, PreflightError if it cannot be created.
+    A child process that inherits the descriptor keeps the lock until it ends. Raises UsageError if another
+    process holds the lock, PreflightError if it cannot be created.
     """
     file = workspace.private_dir / f"{load_path}.lock"
     with ExitStack() as closing:
@@ -63,7 +65,7 @@ def lock_path(workspace: Workspace, load_path: str) -> Iterator[None]:
             os.write(lock, str(os.getpid()).encode())
         except BlockingIOError as error:
             raise UsageError(
-                f"process {file.read_text().strip()} is running the {load_path} path in this checkout",
+                f"{_holder(file.read_text().strip())} is running the {load_path} path in this checkout",
                 remedy="Wait until it ends, or use a second checkout.",
             ) from error
         except OSError as error:
@@ -71,4 +73,10 @@ def lock_path(workspace: Workspace, load_path: str) -> Iterator[None]:
             raise PreflightError(
                 f"cannot create the lock {file}: {error.strerror}", remedy=known.remedy if known else ""
             ) from error
-        yield
+        yield lock
+
+
+def _holder(pid: str) -> str:
+    if pid.isascii() and pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        return f"a process that was started by process {pid}, which has ended,"
+    return f"process {pid}"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
+import os
+import signal
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import psutil
 import pytest
 from rich.console import Console
 
 from loadbench.config import load_config
-from loadbench.errors import InterruptedRunError, LeftoverError
+from loadbench.errors import InterruptedRunError, LeftoverError, UsageError
+from loadbench.file_lock import is_locked
 from loadbench.results.run_record import Pair, save_record
 from loadbench.results.sweep.model import CellInfo, StartedRun, SweepRecord, load_sweep
 from loadbench.results.sweep.page import COLUMNS, render, summary_lines, table_rows, write_page
@@ -210,6 +217,31 @@ def test_ctrl_c_ends_every_run_and_waits_until_each_has_removed_what_it_made(
     assert "--resume" in caught.value.remedy
     assert [file.read_text().split() for file in files] == [["up", "removed"]] * 2
     assert {run.status for run in bench.record.runs} == {"interrupted"}
+
+
+def test_runs_of_a_killed_sweep_keep_its_locks(bench: Bench) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(SLOW)]
+    sweep = os.fork()
+    if sweep == 0:
+        with contextlib.suppress(BaseException):
+            bench.sweep(lanes=1, command=lambda *_: command).run()
+        os._exit(0)
+    until(lambda: any("up" in file.read_text() for file in bench.context.workspace.home.rglob("*.json")))
+    (run,) = psutil.Process(sweep).children()
+    os.kill(sweep, signal.SIGKILL)
+    os.waitpid(sweep, 0)
+    locked = f"started by process {sweep}, which has ended, is running the standard path"
+    with pytest.raises(UsageError, match=locked), bench.context.path_lock("standard"):
+        pass
+    run.terminate()
+    until(lambda: not is_locked(bench.context.workspace.private_dir / "standard.lock"))
+
+
+def until(is_true: Callable[[], bool], within_s: float = 30.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not is_true():
+        assert time.monotonic() < deadline_s, "it did not become true"
+        time.sleep(0.02)
 
 
 def test_a_run_that_takes_too_long_is_interrupted_and_left_out(bench: Bench) -> None:

@@ -57,6 +57,7 @@ class Sweep:
     room: Mapping[str, int]
     command: Command
     _running: list[_Running] = field(default_factory=list)
+    _locks: list[int] = field(default_factory=list)
     _used_before_s: float = 0.0
     _began_s: float = 0.0
 
@@ -68,7 +69,7 @@ class Sweep:
         self._used_before_s, self._began_s = self._used_after_a_crash_s(), time.monotonic()
         with ExitStack() as locks:
             for load_path in dict.fromkeys(cell.load_path for cell in self.cells.values()):
-                locks.enter_context(self.context.path_lock(load_path))
+                self._locks.append(locks.enter_context(self.context.path_lock(load_path)))
                 remove_earlier(self.context, load_path)
             try:
                 self._rounds()
@@ -194,6 +195,8 @@ class Sweep:
                 stdout=stdout,
                 stderr=log,
                 start_new_session=True,
+                # If this process is killed, the run goes on, and keeps others away meanwhile.
+                pass_fds=self._locks,
             )
         self._running.append(_Running(run, cell, process, output, log))
         self.context.ui.note(f"  {run.number + 1}. {slot.cell} …")
