@@ -38,6 +38,10 @@ def begin() -> None:
     if protocol.SESSION_VARIABLE in os.environ:
         return
     protocol.begin_session()
+    if os.environ.get("FASTLOAD_COMPILE_CACHE"):
+        from fastload.vllm import compile_cache
+
+        compile_cache.begin(sys.orig_argv)
     if not os.environ.get("FASTLOAD_LOCATION") or os.environ.get(_SWITCH, "1") == "0":
         return
     try:
