@@ -225,7 +225,24 @@ _TROUBLE = re.compile(
 )
 
 
-def telling_lines(lines: list[str], count: int = 3) -> list[str]:
-    """The last lines that report an error; the last lines of the log if there are none."""
+_EXCEPTION = re.compile(r"(?:^|\s)[\w.]*(?:Error|Exception): \S")
+# vLLM's server ends with a traceback of its own after that of the process that failed.
+_REFERS_TO_EARLIER = "See root cause above"
+
+
+def telling_lines(lines: list[str]) -> list[str]:
+    """The last lines that report an error, with the one they refer to; the last lines of the log if there are
+    none.
+    """
     trouble = [line for line in lines if _TROUBLE.search(line)]
-    return (trouble or lines)[-count:]
+    last = (trouble or lines)[-3:]
+    cause = _root_cause(lines)
+    return last if cause is None or cause in last else [cause, *last[-2:]]
+
+
+def _root_cause(lines: list[str]) -> str | None:
+    """The exception that the log's last reference to an earlier error means."""
+    referring = [number for number, line in enumerate(lines) if _REFERS_TO_EARLIER in line]
+    earlier = lines[: referring[-1]] if referring else []
+    causes = (line for line in reversed(earlier) if _EXCEPTION.search(line))
+    return next((line for line in causes if _REFERS_TO_EARLIER not in line), None)

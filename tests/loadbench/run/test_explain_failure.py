@@ -76,6 +76,27 @@ def test_lines_about_trouble_go_before_the_last_ones() -> None:
     assert telling_lines(["an error", *["fine"] * 30]) == ["an error"]
 
 
+# The end of vLLM 0.32's log when a worker cannot load the weights: two processes, two tracebacks.
+VLLM_LOG = """\
+(EngineCore pid=61) ERROR 11-26 18:00:01 [core.py:1042] EngineCore failed to start.
+(EngineCore pid=61) ERROR 11-26 18:00:01 [core.py:1042] Traceback (most recent call last):
+(EngineCore pid=61) ERROR 11-26 18:00:01 [core.py:1042] fastload.errors.StreamError: s3://w/m/ does not exist
+(EngineCore pid=61) Process EngineCore:
+(EngineCore pid=61) Traceback (most recent call last):
+(EngineCore pid=61) fastload.errors.StreamError: s3://w/m/ does not exist (NoSuchBucket).
+(APIServer pid=12) Traceback (most recent call last):
+(APIServer pid=12)     raise RuntimeError("Engine core initialization failed. "
+(APIServer pid=12) RuntimeError: Engine core initialization failed. See root cause above.
+ERROR: the server process has exited with status 1
+""".splitlines()
+
+
+def test_the_error_that_a_servers_last_words_refer_to_is_told_first() -> None:
+    assert telling_lines(VLLM_LOG)[0].endswith("s3://w/m/ does not exist (NoSuchBucket).")
+    reported = explained(ServiceError("did not pass the ping health check"), VLLM_LOG)
+    assert "The engine's plug-in could not load the weights." in reported.message
+
+
 @pytest.mark.parametrize(
     "message",
     [
