@@ -39,6 +39,10 @@ class StreamError(FastloadError):
     """The stream was closed early, or the rank or device is not supported."""
 
 
+class DoesNotFitError(StreamError):
+    """The weights do not fit into this machine's memory."""
+
+
 class StorageError(FastloadError):
     """An object store refused a request, or could not be reached."""
 

@@ -41,22 +41,21 @@ class Device(Protocol):
         ...
 
 
-class CudaDevice:
-    """One CUDA device by way of torch."""
+class CudaCopier:
+    """Copies from a ring to tensors of one CUDA device by way of torch."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
 
-    def open(self, size_bytes: int, ring: memoryview) -> None:
+    def open(self, ring: memoryview) -> None:
+        """Page-lock the ring. Raises StreamError without a CUDA device, or if locking fails."""
         import torch
 
         if not torch.cuda.is_available():
-            raise StreamError(f"device {self._name!r} was asked for, but torch sees no CUDA device; use cpu.")
+            raise StreamError(f"device {self.name!r} was asked for, but torch sees no CUDA device; use cpu.")
         self._torch = torch
         self._ring = ring
-        self._stream = torch.cuda.Stream(self._name)  # type: ignore[no-untyped-call]
-        self._base = torch.empty(size_bytes, dtype=torch.uint8, device=self._name)
-        self._stream.wait_stream(torch.cuda.current_stream(self._name))
+        self._stream = torch.cuda.Stream(self.name)  # type: ignore[no-untyped-call]
         cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         # Registering locks pages that are in use already: bytes may have landed before torch was there.
         outcome = cudart.cudaHostRegister(address_of(ring), len(ring), 0)
@@ -65,19 +64,48 @@ class CudaDevice:
                 f"page-locking {len(ring)} bytes failed (CUDA error {int(outcome)}); raise ulimit -l."
             )
 
-    def copy(self, offset_bytes: int, view: memoryview) -> Callable[[], None]:
+    def allocate(self, size_bytes: int) -> torch.Tensor:
+        """Memory of the device, flat uint8, that the next copies may fill."""
+        import torch
+
+        memory = torch.empty(size_bytes, dtype=torch.uint8, device=self.name)
+        # It may be memory that earlier work on the current stream still uses.
+        self._stream.wait_stream(torch.cuda.current_stream(self.name))
+        memory.record_stream(self._stream)
+        return memory
+
+    def copy(self, target: torch.Tensor, view: memoryview) -> Callable[[], None]:
+        """Begin to copy `view` to `target` (flat uint8); the result waits for the copy's end."""
         torch = self._torch
         source = torch.frombuffer(view, dtype=torch.uint8)
         done = torch.cuda.Event()
         with torch.cuda.stream(self._stream):
-            self._base[offset_bytes : offset_bytes + len(view)].copy_(source, non_blocking=True)
+            target.copy_(source, non_blocking=True)
             done.record(self._stream)
         return lambda: done.synchronize()
 
     def close(self) -> None:
+        """Wait for all copies, and release the ring."""
         self._stream.synchronize()
         cudart = self._torch.cuda.cudart()  # type: ignore[no-untyped-call]
         cudart.cudaHostUnregister(address_of(self._ring))
+
+
+class CudaDevice:
+    """One buffer on a CUDA device."""
+
+    def __init__(self, name: str) -> None:
+        self._copier = CudaCopier(name)
+
+    def open(self, size_bytes: int, ring: memoryview) -> None:
+        self._copier.open(ring)
+        self._base = self._copier.allocate(size_bytes)
+
+    def copy(self, offset_bytes: int, view: memoryview) -> Callable[[], None]:
+        return self._copier.copy(self._base[offset_bytes : offset_bytes + len(view)], view)
+
+    def close(self) -> None:
+        self._copier.close()
 
     def base(self) -> torch.Tensor:
         return self._base

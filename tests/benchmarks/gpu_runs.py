@@ -131,6 +131,14 @@ def _fastload(*, ahead: bool, landed: bool = False) -> Callable[[Worker], None]:
     return run
 
 
+def _fastload_ring(worker: Worker) -> None:
+    """What the load format does if the weights do not fit into host memory."""
+    from fastload.gpu_tensors import stream_tensors
+
+    worker.start()
+    worker.fill(stream_tensors(worker.location, _DEVICE))
+
+
 def _is_complete(request: dict[str, Any]) -> bool:
     from fastload.prefetch import client
 
@@ -221,6 +229,7 @@ LOADERS: dict[str, Callable[[Worker], None]] = {
     "fastload_not_ahead": _fastload(ahead=False),
     "fastload": _fastload(ahead=True),
     "fastload_landed": _fastload(ahead=True, landed=True),
+    "fastload_ring": _fastload_ring,
     "fastload_shards": _fastload_shards,
 }
 

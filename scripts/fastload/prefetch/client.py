@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fastload.dtypes import TORCH_NAMES, tensor_bytes, torch_shape
-from fastload.errors import StreamError
+from fastload.errors import DoesNotFitError, StreamError
 from fastload.prefetch import memory_file, protocol
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Weights:
         self.waited_s += time.monotonic() - began_s
         try:
             if "failed" in greeting:
-                raise StreamError(str(greeting["failed"]))
+                kind = DoesNotFitError if greeting["does_not_fit"] else StreamError
+                raise kind(str(greeting["failed"]))
             self.memory = memory_file.map_for_worker(descriptor, private=private)
         except BaseException:
             self._connection.close()

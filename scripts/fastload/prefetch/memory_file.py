@@ -8,7 +8,7 @@ import mmap
 import os
 from pathlib import Path
 
-from fastload.errors import StreamError
+from fastload.errors import DoesNotFitError
 from fastload.memory import address_of
 
 # Not defined by Python's mmap module (linux/mman.h, Linux 5.14).
@@ -20,10 +20,10 @@ _LIBC = ctypes.CDLL(None)
 
 
 def create(size_bytes: int) -> int:
-    """A descriptor of `size_bytes` of zeroed memory. Raises StreamError if there is not enough memory."""
+    """A descriptor of `size_bytes` of zeroed memory. Raises DoesNotFitError if there is not enough."""
     free_bytes = available_bytes()
     if size_bytes + _SPARE_BYTES > free_bytes:
-        raise StreamError(
+        raise DoesNotFitError(
             f"the weights are {size_bytes / 1e9:.2f} GB, but only {free_bytes / 1e9:.2f} GB of memory is free"
             f" ({_SPARE_BYTES / 1e9:.1f} GB is reserved for the engine); use a machine with more memory."
         )

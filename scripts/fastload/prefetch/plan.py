@@ -66,19 +66,22 @@ class LoadPlan:
     files: Mapping[str, ObjectInfo] = field(default_factory=dict)
 
 
-def plan_load(store: Store) -> LoadPlan:
+def plan_load(store: Store, *, fused: bool = True) -> LoadPlan:
     """Plan from the manifest of shards or the headers of a safetensors checkpoint.
 
-    Raises CheckpointError, ManifestError, StorageError, and StreamError for shards of several ranks.
+    Without `fused`, tensors are placed in the order of the files, without gaps. Raises CheckpointError,
+    ManifestError, StorageError, and StreamError for shards of several ranks.
     """
     if MANIFEST_KEY in store.listing():
         return _plan_shards(store)
-    return plan_checkpoint(read_checkpoint(store, with_digest=False))
+    return plan_checkpoint(read_checkpoint(store, with_digest=False), fused=fused)
 
 
-def plan_checkpoint(checkpoint: Checkpoint, piece_bytes: int = PIECE_BYTES) -> LoadPlan:
+def plan_checkpoint(
+    checkpoint: Checkpoint, piece_bytes: int = PIECE_BYTES, *, fused: bool = True
+) -> LoadPlan:
     """Place every tensor of a checkpoint and divide its files into pieces."""
-    places, size_bytes = _place(checkpoint.tensors)
+    places, size_bytes = (_place if fused else _place_in_order)(checkpoint.tensors)
     tensors: list[PlacedTensor] = []
     pieces: list[Piece] = []
     for name, info in checkpoint.files.items():
@@ -137,6 +140,12 @@ def _place(tensors: Sequence[SourceTensor]) -> tuple[dict[str, int], int]:
             places[tensor.name] = end_bytes
             end_bytes += tensor.size_bytes
     return places, end_bytes
+
+
+def _place_in_order(tensors: Sequence[SourceTensor]) -> tuple[dict[str, int], int]:
+    """The same in the order of the files: then every piece is one run."""
+    ends = list(itertools.accumulate((tensor.size_bytes for tensor in tensors), initial=0))
+    return {tensor.name: start for tensor, start in zip(tensors, ends, strict=False)}, ends[-1]
 
 
 def _fused_with(name: str) -> tuple[str, tuple[int, int]]:

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Any
 
-from fastload.errors import FastloadError, StreamError
+from fastload.errors import DoesNotFitError, FastloadError, StreamError
 from fastload.prefetch import memory_file, protocol
 from fastload.prefetch.object_checksums import verify_files
 from fastload.prefetch.plan import LoadPlan, plan_load
@@ -44,6 +44,7 @@ class Prefetch:
         self.landed_pieces: list[int] = []
         self.ending = ""
         """`complete` or `failed <reason>`, empty while loading."""
+        self.does_not_fit = False
         self.greeting: dict[str, Any] | None = None
         self.descriptor = -1
         self._plan: LoadPlan | None = None
@@ -68,6 +69,7 @@ class Prefetch:
             if isinstance(said[0], BaseException):
                 raise said[0]
         except FastloadError as error:
+            self.does_not_fit = isinstance(error, DoesNotFitError)
             self._end(f"failed {error}")
         except Exception as error:  # noqa: BLE001 - every error must be reported to the waiting workers
             self._end(f"failed unexpected {type(error).__name__}: {error}")
@@ -222,7 +224,8 @@ def _tell(connection: socket.socket, load: Prefetch) -> None:
         load.changed.wait_for(lambda: load.greeting or load.ending)
     if load.greeting is None:
         nothing = os.memfd_create("fastload-nothing", os.MFD_CLOEXEC)
-        protocol.send_greeting(connection, {"failed": load.ending.removeprefix("failed ")}, nothing)
+        failure = {"failed": load.ending.removeprefix("failed "), "does_not_fit": load.does_not_fit}
+        protocol.send_greeting(connection, failure, nothing)
         os.close(nothing)
         return
     greeting = load.greeting | {"is_complete": load.ending == "complete"}

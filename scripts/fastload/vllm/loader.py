@@ -16,7 +16,8 @@ from vllm.logger import init_logger
 from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
-from fastload.errors import StreamError
+from fastload.errors import DoesNotFitError, StreamError
+from fastload.gpu_tensors import stream_tensors
 from fastload.prefetch.client import Weights
 from fastload.vllm.copy_elision import ElidedCopies
 from fastload.vllm.pinned import PinnedMemory
@@ -41,7 +42,23 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
         """Fill the model's parameters. If it raises StreamError, the parameters must not be used."""
         _refuse_secondary_weights(model)
         began_s = time.perf_counter()
-        on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
+        devices = {str(parameter.device) for parameter in model.parameters()}
+        try:
+            loaded, summary = self._load_from_memory(model, model_config, on_cpu=devices == {"cpu"})
+        except DoesNotFitError as error:
+            if len(devices) != 1 or devices == {"cpu"}:
+                raise
+            logger.warning("fastload: %s Every worker streams all files to its device instead.", error)
+            loaded, summary = self._load_through_ring(model, model_config, devices.pop())
+        logger.info("Loading weights took %.2f seconds", time.perf_counter() - began_s)
+        logger.info("fastload: %s", summary)
+        # Like vLLM's default loader: all parameters of an unquantized model must come from the checkpoint.
+        check = getattr(DefaultModelLoader, "track_weights_loading", None)
+        if check is not None and model_config.quantization is None and loaded is not None:
+            check(self, model, loaded)
+
+    def _load_from_memory(self, model: nn.Module, model_config: Any, *, on_cpu: bool) -> tuple[Any, str]:
+        """Fill the parameters from memory that all workers share; gives what was loaded, and a summary."""
         with self._open(model_config, private=on_cpu) as weights:
             memory = torch.frombuffer(weights.memory, dtype=torch.uint8)
             taking = (
@@ -52,19 +69,23 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
             with taking:
                 loaded = model.load_weights(_named(weights, model_config))  # type: ignore[operator]
             weights.finish()
-            waited_s = weights.waited_s
-        logger.info("Loading weights took %.2f seconds", time.perf_counter() - began_s)
-        logger.info(
-            "fastload: %.2f GB from %s, waited %.2f seconds for bytes, %s",
-            weights.size_bytes / 1e9,
-            self._location(model_config),
-            waited_s,
-            taking.summary(),
+        return loaded, (
+            f"{weights.size_bytes / 1e9:.2f} GB from {self._location(model_config)},"
+            f" waited {weights.waited_s:.2f} seconds for bytes, {taking.summary()}"
         )
-        # Like vLLM's default loader: all parameters of an unquantized model must come from the checkpoint.
-        check = getattr(DefaultModelLoader, "track_weights_loading", None)
-        if check is not None and model_config.quantization is None and loaded is not None:
-            check(self, model, loaded)
+
+    def _load_through_ring(self, model: nn.Module, model_config: Any, device: str) -> tuple[Any, str]:
+        """The same by way of a bounded buffer, without shared memory."""
+        location = self._location(model_config)
+        tensors = stream_tensors(
+            location,
+            device,
+            connections=self._settings.connections,
+            with_aliases=not _is_tied(model_config),
+        )
+        with contextlib.closing(tensors):
+            loaded = model.load_weights(tensors)  # type: ignore[operator]
+        return loaded, f"streamed from {location} to {device} through a ring"
 
     def get_all_weights(
         self, model_config: Any, model: nn.Module
@@ -98,12 +119,16 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
 
 def _named(weights: Weights, model_config: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors as a checkpoint on disk would give them."""
-    text_config = getattr(model_config, "hf_text_config", None)
-    # Shards contain a tied output head, which checkpoints omit and vLLM ties itself.
-    is_tied = bool(getattr(text_config, "tie_word_embeddings", False))
+    is_tied = _is_tied(model_config)
     for name, tensor in weights.tensors():
         if not (is_tied and name in weights.aliases):
             yield name, tensor
+
+
+def _is_tied(model_config: Any) -> bool:
+    """Whether vLLM ties the output head itself. Shards contain it; checkpoints omit it."""
+    text_config = getattr(model_config, "hf_text_config", None)
+    return bool(getattr(text_config, "tie_word_embeddings", False))
 
 
 def _refuse_secondary_weights(model: nn.Module) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastload.errors import StreamError
+from fastload.errors import DoesNotFitError, StreamError
 from fastload.prefetch import client, memory_file, process, protocol
 from fastload.prefetch.client import Weights
 from fastload.shard import shard_checkpoint
@@ -142,6 +142,22 @@ def test_a_worker_is_told_whether_everything_was_there_before_it_came(ending: st
         assert ours.recv(100) == b"complete\n"
     os.close(load.descriptor)
     assert greeting["is_complete"] == (ending == "complete")
+
+
+@pytest.mark.parametrize(("does_not_fit", "kind"), [(True, DoesNotFitError), (False, StreamError)])
+def test_a_worker_is_told_whether_only_memory_is_missing(
+    monkeypatch: pytest.MonkeyPatch, does_not_fit: bool, kind: type[StreamError]
+) -> None:
+    load = process.Prefetch(REQUEST)
+    load.does_not_fit = does_not_fit
+    load._end("failed because of this")
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process._tell(theirs, load)
+        monkeypatch.setattr(Weights, "_attach", lambda self: (ours, *protocol.receive_greeting(ours)))
+        with pytest.raises(StreamError, match="because of this") as caught:
+            Weights(REQUEST)
+    assert type(caught.value) is kind
 
 
 def test_tensors_outlive_the_process_that_read_them(checkpoint: Path) -> None:
