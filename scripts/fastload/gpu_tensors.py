@@ -98,8 +98,8 @@ class TensorsOnDevice:
 
     # The other side.
 
-    def end(self, failure: BaseException | None) -> None:
-        """No further bytes come: because of `failure`, or because all are there."""
+    def end(self, failure: BaseException) -> None:
+        """No further bytes come because of `failure`; the first one is raised by `take`."""
         with self._change:
             self._failure = self._failure or failure
             self._change.notify_all()
@@ -124,7 +124,6 @@ class TensorsOnDevice:
                     f"tensor {tensor.name} is {tensor.dtype}, which torch {torch.__version__} does not have."
                 )
             flat = self._copier.allocate(0) if memory is None else memory
-            del memory  # the taker's is the only reference
             yield tensor.name, flat.view(dtype).view(torch_shape(tensor.dtype, tensor.shape))
 
     def _landed(self, tensor: PlacedTensor, length: int) -> None:
@@ -133,11 +132,7 @@ class TensorsOnDevice:
             return
         memory = self._buffers.pop(tensor.name)
         with self._change:
-            self._change.wait_for(
-                lambda: (
-                    self._failure or not self._waiting_bytes or self._waiting_bytes < self._most_waiting_bytes
-                )
-            )
+            self._change.wait_for(lambda: self._failure or self._waiting_bytes < self._most_waiting_bytes)
             self._complete.append((tensor, memory))
             self._waiting_bytes += memory.nbytes
             self._change.notify_all()
