@@ -81,11 +81,11 @@ class Ui:
             self._print(f"[{style}]{mark}[/] {_escape(title)} [dim]{seconds:.1f} s[/]")
             if mark == "✓":
                 self._durations.remember(title, seconds)
-            self._title, self._detail, self._start_s = outer
-            self._share = None
-            if not self._title and self._live is not None:
+            if not outer[0] and self._live is not None:  # before the reset, because it shows a last line
                 self._live.stop()
                 self._live = None
+            self._title, self._detail, self._start_s = outer
+            self._share = None
 
     def position(self, text: str) -> None:
         """Position in a series of the following steps, such as `3/8`; empty outside a series."""
@@ -143,7 +143,7 @@ class Ui:
         line = Table.grid(padding=(0, 1), expand=True)
         for column in range(6):
             line.add_column(no_wrap=True, overflow="ellipsis", ratio=1 if column == 5 else None)
-        bar = ProgressBar(total=1.0 if share else None, completed=share or 0, width=12, pulse=not share)
+        bar = ProgressBar(total=1.0 if share else None, completed=share or 0, width=10, pulse=not share)
         where = Text(self._position, style="bold")
         line.add_row(self._spinner, where, self._title, bar, timing, Text(self._detail, style="dim"))
         return line

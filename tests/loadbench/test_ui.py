@@ -48,6 +48,17 @@ def test_the_moving_line_fits_80_columns_with_bar_elapsed_and_remaining_time(tmp
     assert re.search(r"\d s, about 4\d s left endpoint", line)
 
 
+def test_the_last_line_of_a_step_is_its_own() -> None:
+    text = io.StringIO()
+    ui = Ui(Console(file=text, force_terminal=True, width=80))
+    ui.position("2/2")
+    with ui.step("removing the endpoint"):
+        pass
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.getvalue())
+    assert [int(seconds) for seconds in re.findall(r"\b(\d+) s\b", shown) if int(seconds) > 60] == []
+    assert "2/2 removing the endpoint" in shown
+
+
 def test_how_long_a_step_took_is_known_the_next_time(tmp_path: Path) -> None:
     file = tmp_path / "durations.json"
     durations = _Durations(file)
