@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,7 @@ class Ranked(_Model):
     cell: CellInfo
     times_s: list[float]
     summary: Summary | None
-    usd: float | None = Field(description="mean cost of one cold start at AWS prices")
+    usd: float | None = Field(description="cost of the median cold start at AWS prices")
     verdict: Verdict | None
     on_front: bool = Field(description="no cell of its model is both faster and cheaper")
     failure: str | None = None
@@ -138,7 +138,7 @@ def _ranked(record: SweepRecord, cell: CellInfo, times_s: Times) -> Ranked:
         cell=cell,
         times_s=values_s,
         summary=summarize(values_s),
-        usd=fmean(values_s) / 3600 * price if values_s and price is not None else None,
+        usd=median(values_s) / 3600 * price if values_s and price is not None else None,
         verdict=None if cell.name == cell.control else judged(record, log_ratios(times_s, cell)),
         on_front=False,
         failure=failed[-1] if failed else None,
