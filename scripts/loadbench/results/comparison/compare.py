@@ -79,7 +79,7 @@ def compare_points(
         created_s=created_s,
         a=a,
         b=b,
-        verdict=judge(a, b, total.estimate, baseline=bool(baseline), dependent=groups is not None),
+        verdict=judge(a, b, total.estimate, dependent=groups is not None),
         estimate=total.estimate,
         total=total,
         phases=phase_rows(both),

@@ -17,9 +17,7 @@ USUAL_PAIRS = 5
 _MOST_PAIRS = 40  # a difference that needs more is too small to wait for
 
 
-def judge(
-    a: Side, b: Side, estimate: Estimate | None, *, baseline: bool = False, dependent: bool = False
-) -> Verdict:
+def judge(a: Side, b: Side, estimate: Estimate | None, *, dependent: bool = False) -> Verdict:
     """Say whether `b` is faster or slower than `a`, or that the runs are inconclusive and how to settle it.
 
     Only an interval that excludes 1 is a claim; every other verdict begins with "Inconclusive". `dependent`:
@@ -37,10 +35,10 @@ def judge(
     if (estimate is None or estimate.low is None) and dependent:
         return _dependent(a, b)
     if estimate is None or estimate.low is None:
-        return _too_few(a, b, baseline)
+        return _too_few(a, b)
     runs = _runs(a, b, estimate)
     if not estimate.decides:
-        return _spread_too_wide(a, b, estimate, runs, baseline)
+        return _spread_too_wide(a, b, estimate, runs)
     kind: VerdictKind = "faster" if estimate.ratio > 1 else "slower"
     figures = f"{formatting.times(estimate.ratio)} (95 % {formatting.interval(estimate)}, {runs})"
     return Verdict(
@@ -81,12 +79,12 @@ def _medians(a: Side, b: Side) -> str:
     )
 
 
-def _too_few(a: Side, b: Side, baseline: bool) -> Verdict:
+def _too_few(a: Side, b: Side) -> Verdict:
     """One run per side: seconds, and no ratio."""
     counts = sorted({len(a.usable), len(b.usable)})
     what = f"{counts[0]} run each" if counts == [1] else f"{len(a.usable)} and {len(b.usable)} runs"
     figures = _medians(a, b)
-    command, minutes = _settling(a, b, USUAL_PAIRS, baseline)
+    command, minutes = _settling(a, b, USUAL_PAIRS)
     return Verdict(
         kind="figures_only",
         sentence=f"Inconclusive ({what}): {formatting.COLD_START} {figures}.",
@@ -96,8 +94,8 @@ def _too_few(a: Side, b: Side, baseline: bool) -> Verdict:
     )
 
 
-def _spread_too_wide(a: Side, b: Side, estimate: Estimate, runs: str, baseline: bool) -> Verdict:
-    command, minutes = _settling(a, b, _pairs_needed(estimate), baseline)
+def _spread_too_wide(a: Side, b: Side, estimate: Estimate, runs: str) -> Verdict:
+    command, minutes = _settling(a, b, _pairs_needed(estimate))
     return Verdict(
         kind="cannot_tell",
         sentence=f"Inconclusive ({runs}): the 95 % interval of the ratio, "
@@ -117,13 +115,13 @@ def _pairs_needed(estimate: Estimate) -> int:
     return min(max(needed, estimate.runs + 2, USUAL_PAIRS), _MOST_PAIRS)
 
 
-def _settling(a: Side, b: Side, pairs: int, baseline: bool) -> tuple[str, float | None]:
+def _settling(a: Side, b: Side, pairs: int) -> tuple[str, float | None]:
     """The command that gives these two sides an interval, and its minutes if earlier runs allow an
     estimate.
     """
     options = [f"PAIRS={pairs}"]
     paths = [side.path for side in (a, b)]
-    if not baseline and set(paths) <= set(LOAD_PATHS) and paths != list(COMPARED_LOAD_PATHS):
+    if paths[0] != paths[1] and set(paths) <= set(LOAD_PATHS) and paths != list(COMPARED_LOAD_PATHS):
         options.append(f"PATHS={','.join(paths)}")
     newest = max((*a.runs, *b.runs), key=lambda run: run.started_s)
     options += [

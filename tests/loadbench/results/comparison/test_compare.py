@@ -39,6 +39,14 @@ def test_one_run_of_each_is_inconclusive_and_carries_no_ratio_anywhere() -> None
     assert {measure.estimate for measure in comparison.measures} == {None}
 
 
+def test_what_settles_it_names_the_methods_that_are_not_the_usual_ones() -> None:
+    records = [make_record(path, number=number) for number, path in enumerate(("standard", "streamer"))]
+    command = of(records[1:], baseline=records[:1]).verdict.next_command
+    assert command == "make compare PAIRS=5 PATHS=standard,streamer"
+    again = of(records[:1], baseline=[make_record("standard", number=7)]).verdict.next_command
+    assert again == "make compare PAIRS=5"
+
+
 def test_what_settles_it_says_how_long_it_takes_as_the_runs_did() -> None:
     records = seed_records()
     for record in records:
