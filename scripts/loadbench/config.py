@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from loadbench import sample_request
 from loadbench.config_file import read_document
@@ -163,6 +163,14 @@ class Pricing(_Strict):
     source: str = "config.yaml"
 
 
+def _without_location(info: DeploymentInfo) -> DeploymentInfo:
+    """Refuse a location of the weights, which would be replaced by the prefix of the uploaded model."""
+    variable = LOAD_PATHS["fastload"].weights_variable
+    if variable in info.container_env_vars:
+        raise ValueError(f"remove {variable}, which is set to the prefix of the uploaded model")
+    return info
+
+
 class Config(_Strict):
     """The whole configuration, validated."""
 
@@ -172,7 +180,7 @@ class Config(_Strict):
     standard_deployment_info: DeploymentInfo
     fast_model_loading_info: FastDeploymentInfo
     streamer_info: DeploymentInfo | None = None
-    fastload_info: DeploymentInfo | None = None
+    fastload_info: Annotated[DeploymentInfo, AfterValidator(_without_location)] | None = None
     benchmark: BenchmarkSettings = Field(default_factory=BenchmarkSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
     state: StateSettings = Field(default_factory=StateSettings)

@@ -91,6 +91,12 @@ def test_a_wrong_key_is_refused_by_name(override: str, words: str) -> None:
     assert caught.value.remedy
 
 
+def test_a_location_of_the_weights_is_not_replaced_in_silence() -> None:
+    override = "fastload_info.container_env_vars.FASTLOAD_LOCATION=s3://mine/"
+    with pytest.raises(ConfigError, match="remove FASTLOAD_LOCATION, which is set"):
+        load_config(DEFAULT.parent / "docs" / "examples" / "vllm.yaml", [override])
+
+
 def test_a_wrong_key_is_refused_with_its_line(tmp_path: Path) -> None:
     text = SEED.read_text(encoding="utf-8").replace("  instance_count: 1", "  instance_count: many")
     line = next(n for n, content in enumerate(text.splitlines(), 1) if "instance_count" in content)
