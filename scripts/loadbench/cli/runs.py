@@ -57,8 +57,6 @@ def run(
       loadbench run fast --config my.yaml --dry-run
       loadbench run fast --set benchmark.warm_invocations=10 -v
     """
-    from loadbench.results.commands import show_run
-    from loadbench.run.deployment import price_of
     from loadbench.run.runner import run_path
 
     if dry_run:
@@ -67,11 +65,27 @@ def run(
     context = open_bench(**options)
     confirm_cost(context, [load_path], 1, yes, max_usd)
     record = run_path(context, load_path, keep_on_failure=keep_on_failure)
+    try:
+        _show_new_run(context, record, as_json=as_json)
+    except KeyboardInterrupt:  # the run is over: 130 would mean that nothing of it is left
+        remedy = typed_here("make destroy", context.workspace.home)
+        context.ui.warn(
+            f"interrupted after the run had succeeded: the endpoint {record.names.endpoint} is running."
+            f" To remove it: {remedy}"
+        )
+
+
+def _show_new_run(context: RunContext, record: RunRecord, *, as_json: bool) -> None:
+    """Print a run that has just ended, and what its endpoint costs."""
+    from loadbench.results.commands import show_run
+    from loadbench.run.deployment import price_of
+
     if as_json:
         click.echo(record.model_dump_json(indent=2))
         return
     show_run(record, context.workspace.results_dir)
-    click.echo(f"Send a request: loadbench invoke {load_path} (in Python: results/{record.run_id}/invoke.py)")
+    ask = f"loadbench invoke {record.path} (in Python: results/{record.run_id}/invoke.py)"
+    click.echo(f"Send a request: {ask}")
     price = price_of(context, record)
     cost = f" and costs {price:.2f} USD per hour" if price is not None else ""
     simulated = " on AWS; here it costs nothing" if context.config.target == "local" and cost else ""
