@@ -45,17 +45,17 @@ class CudaCopier:
     """Copies from a ring to tensors of one CUDA device by way of torch."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self._name = name
 
     def open(self, ring: memoryview) -> None:
         """Page-lock the ring. Raises StreamError without a CUDA device, or if locking fails."""
         import torch
 
         if not torch.cuda.is_available():
-            raise StreamError(f"device {self.name!r} was asked for, but torch sees no CUDA device; use cpu.")
+            raise StreamError(f"device {self._name!r} was asked for, but torch sees no CUDA device; use cpu.")
         self._torch = torch
         self._ring = ring
-        self._stream = torch.cuda.Stream(self.name)  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(self._name)  # type: ignore[no-untyped-call]
         cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         # Registering locks pages that are in use already: bytes may have landed before torch was there.
         outcome = cudart.cudaHostRegister(address_of(ring), len(ring), 0)
@@ -68,9 +68,9 @@ class CudaCopier:
         """Memory of the device, flat uint8, that the next copies may fill."""
         import torch
 
-        memory = torch.empty(size_bytes, dtype=torch.uint8, device=self.name)
+        memory = torch.empty(size_bytes, dtype=torch.uint8, device=self._name)
         # It may be memory that earlier work on the current stream still uses.
-        self._stream.wait_stream(torch.cuda.current_stream(self.name))
+        self._stream.wait_stream(torch.cuda.current_stream(self._name))
         memory.record_stream(self._stream)
         return memory
 

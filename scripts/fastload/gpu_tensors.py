@@ -8,14 +8,15 @@ of whole objects are not compared: pieces of shards by their CRC32C, length and 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from fastload.dtypes import TORCH_NAMES, tensor_bytes, torch_shape
-from fastload.errors import StreamError
+from fastload.dtypes import tensor_bytes, torch_shape
+from fastload.errors import FastloadError, StreamError
 from fastload.gpu_ring import CudaCopier, RingDestination
 from fastload.prefetch.plan import PlacedTensor, plan_load
 from fastload.reader import Reader
@@ -106,7 +107,7 @@ class TensorsOnDevice:
 
     def take(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor in the order in which they become complete. Raises the failure."""
-        import torch
+        from fastload.tensors import torch_dtype
 
         while self._left:
             with self._change:
@@ -118,11 +119,7 @@ class TensorsOnDevice:
                 if memory is not None:
                     self._waiting_bytes -= memory.nbytes
                     self._change.notify_all()
-            dtype = getattr(torch, TORCH_NAMES.get(tensor.dtype, ""), None)
-            if dtype is None:
-                raise StreamError(
-                    f"tensor {tensor.name} is {tensor.dtype}, which torch {torch.__version__} does not have."
-                )
+            dtype = torch_dtype(tensor.name, tensor.dtype)
             flat = self._copier.allocate(0) if memory is None else memory
             yield tensor.name, flat.view(dtype).view(torch_shape(tensor.dtype, tensor.shape))
 
@@ -180,3 +177,5 @@ def stream_tensors(
         reader.stop()
         ring.abandon()
         thread.join()
+        with contextlib.suppress(FastloadError):  # raised by `take`; here it only waits for the ring's end
+            ring.finish()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import mmap
 import os
 import re
 import statistics
@@ -24,11 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastload.prefetch import memory_file
 from tests.benchmarks.bench_loaders import settle
 from tests.benchmarks.gpu_runs import LOADERS, NO_LOADERS
 from tests.benchmarks.loader_model import write_synthetic
 from tests.benchmarks.loader_report import describe_machine, installed_versions
+from tests.benchmarks.loader_runs import warm_memory
 from tests.benchmarks.s3_server import serving
 
 _BUCKET = "bench"
@@ -53,7 +52,7 @@ def main() -> int:
         write_synthetic(args.model, source)
         size_bytes = sum(path.stat().st_size for path in source.glob("*.safetensors"))
         print(f"{size_bytes / 1e9:.2f} GB written", flush=True)
-        touch_free_memory()
+        warm_memory()
         with serving(folder / "s3"):
             locations = f"'s3://{_BUCKET}/{args.model}', 's3://{_BUCKET}/{args.model}-shards'"
             program = f"import fastload; fastload.shard_checkpoint({locations})"
@@ -82,24 +81,6 @@ def main() -> int:
     (out / "gpu.md").write_text(text + "\n", encoding="utf-8")
     print(f"\n{out}/gpu.json")
     return 1 if any("failed" in run or run.get("is_exact") is False for run in runs) else 0
-
-
-def touch_free_memory() -> None:
-    """Make the host of a virtual machine back all free memory before anything is measured.
-
-    One process per core, because one alone would need minutes for a hundred gigabytes.
-    """
-    free_kb = re.search(r"MemFree: +([0-9]+)", Path("/proc/meminfo").read_text(encoding="ascii"))
-    assert free_kb is not None, "Linux has this line"
-    cores = os.cpu_count() or 1
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    program = (
-        f"import mmap; m = mmap.mmap(-1, {int(free_kb[1]) * 920 // cores}, flags={flags});"
-        f"m.madvise(mmap.MADV_HUGEPAGE); m.madvise({memory_file.MADV_POPULATE_WRITE})"
-    )
-    children = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(cores)]
-    for child in children:
-        child.wait()
 
 
 def _run(loader: str, model: str, source: Path) -> dict[str, Any]:

@@ -18,13 +18,12 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from loadbench.run.models.synthetic import shape_of
+from tests.benchmarks.loader_runs import presigned_url, read_ranges
 
 _CONNECTIONS = 16
 _RANGE_BYTES = 16 << 20
@@ -172,36 +171,15 @@ def _runai(worker: Worker) -> None:
 
 
 def _ceiling_sockets(worker: Worker) -> None:
-    boto3, config = import_module("boto3"), import_module("botocore.config").Config
-    client = boto3.client("s3", config=config(s3={"addressing_style": "path"}, signature_version="s3v4"))
-    files = sorted(worker.args.folder.glob("*.safetensors"))
+    args, files = worker.args, sorted(worker.args.folder.glob("*.safetensors"))
     sizes = [path.stat().st_size for path in files]
-    paths = []
-    for path in files:
-        key = {"Bucket": worker.args.bucket, "Key": f"{worker.args.model}/{path.name}"}
-        paths.append(client.generate_presigned_url("get_object", Params=key).split("/", 3)[3])
-    address = client.meta.endpoint_url.split("//")[1]
+    urls = [presigned_url(args.bucket, f"{args.model}/{path.name}") for path in files]
     target = mmap.mmap(-1, max(sizes), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     for start in range(0, len(target), 4096):
         target[start] = 1
-    view = memoryview(target)
-
-    def work(first: int) -> None:
-        connection = HTTPConnection(address)
-        for path, size in zip(paths, sizes, strict=True):
-            for begin in range(first * _RANGE_BYTES, size, _CONNECTIONS * _RANGE_BYTES):
-                start, stop = begin, min(begin + _RANGE_BYTES, size)
-                connection.request("GET", f"/{path}", headers={"Range": f"bytes={start}-{stop - 1}"})
-                response = connection.getresponse()
-                while start < stop and (got := response.readinto(view[start:stop])):
-                    start += got
-                if start < stop:
-                    raise RuntimeError(f"{response.status}: the answer was too short")
-                response.read()
-
     began_s = time.perf_counter()
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        list(pool.map(work, range(_CONNECTIONS)))
+    for url, size in zip(urls, sizes, strict=True):
+        read_ranges(url, size, memoryview(target), _CONNECTIONS, _RANGE_BYTES)
     worker.facts = {"rate_bytes_per_s": sum(sizes) / (time.perf_counter() - began_s)}
 
 

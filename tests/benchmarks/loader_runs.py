@@ -14,6 +14,7 @@ import argparse
 import json
 import mmap
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -27,6 +28,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from fastload.prefetch import memory_file
 
 RANGE_BYTES = 8 << 20
 _CONNECTIONS = 4
@@ -50,20 +53,25 @@ def main() -> None:
 
 
 def warm_memory() -> None:
-    """Make the host of a virtual machine back all free memory, in a child that gives it straight back.
+    """Make the host of a virtual machine back all free memory, in children that give it straight back.
 
     A hypervisor that takes freed pages away makes the next first touch of each several times dearer, by
     chance and not by loader. Every loader gets this alike, before its clock starts. Twice the model's size
-    was measured to be too little: which pages come next is the kernel's choice.
+    was measured to be too little: which pages come next is the kernel's choice. One child per core, because
+    one alone would need minutes for a hundred gigabytes.
     """
+    free_kb = re.search(r"MemFree: +([0-9]+)", Path("/proc/meminfo").read_text(encoding="ascii"))
+    assert free_kb is not None, "Linux has this line"
+    cores = len(os.sched_getaffinity(0))
+    share_bytes = int(free_kb[1]) * 920 // cores  # a tenth stays free
     program = (
-        "import mmap, pathlib, re;"
-        "free = re.search(r'MemFree: +([0-9]+)', pathlib.Path('/proc/meminfo').read_text())[1];"
-        "m = mmap.mmap(-1, int(free) * 920, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS);"  # kB, and room
-        "m.madvise(mmap.MADV_HUGEPAGE);"
-        "[m.__setitem__(i, 1) for i in range(0, len(m), 4096)]"
+        f"import mmap; m = mmap.mmap(-1, {share_bytes}, flags={mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS});"
+        f"m.madvise(mmap.MADV_HUGEPAGE); m.madvise({memory_file.MADV_POPULATE_WRITE})"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    children = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(cores)]
+    codes = [child.wait() for child in children]
+    if any(codes):
+        raise RuntimeError("free memory could not be touched")
 
 
 def _ceiling(args: argparse.Namespace) -> tuple[float, int, dict[str, Any]]:
@@ -73,13 +81,17 @@ def _ceiling(args: argparse.Namespace) -> tuple[float, int, dict[str, Any]]:
         target[start] = 1
     url, view = _presigned(args), memoryview(target)
     began_s = time.perf_counter()
-    _read_ranges(url, args.size_bytes, view)
+    read_ranges(url, args.size_bytes, view)
     return time.perf_counter() - began_s, args.size_bytes, {}
 
 
 def _presigned(args: argparse.Namespace) -> str:
-    key = f"{args.model}/{_WEIGHTS}"
-    return str(_client().generate_presigned_url("get_object", Params={"Bucket": args.bucket, "Key": key}))
+    return presigned_url(args.bucket, f"{args.model}/{_WEIGHTS}")
+
+
+def presigned_url(bucket: str, key: str) -> str:
+    """A URL of an object that plain sockets can read."""
+    return str(_client().generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}))
 
 
 def _client(**options: Any) -> Any:
@@ -91,13 +103,20 @@ def _client(**options: Any) -> Any:
     )
 
 
-def _read_ranges(url: str, size_bytes: int, view: memoryview) -> None:
+def read_ranges(
+    url: str,
+    size_bytes: int,
+    view: memoryview,
+    connections: int = _CONNECTIONS,
+    range_bytes: int = RANGE_BYTES,
+) -> None:
+    """Read an object into `view` over plain connections, each taking every n-th range."""
     parts = urlsplit(url)
 
     def work(first: int) -> None:
         connection = HTTPConnection(parts.hostname or "", parts.port)
-        for begin in range(first * RANGE_BYTES, size_bytes, _CONNECTIONS * RANGE_BYTES):
-            start, stop = begin, min(begin + RANGE_BYTES, size_bytes)
+        for begin in range(first * range_bytes, size_bytes, connections * range_bytes):
+            start, stop = begin, min(begin + range_bytes, size_bytes)
             headers = {"Range": f"bytes={start}-{stop - 1}"}
             connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
             response = connection.getresponse()
@@ -110,8 +129,8 @@ def _read_ranges(url: str, size_bytes: int, view: memoryview) -> None:
                 start += got
             response.read()
 
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        list(pool.map(work, range(_CONNECTIONS)))
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(work, range(connections)))
 
 
 def _fastload(args: argparse.Namespace) -> tuple[float, int, dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from loadbench.results.scale_out_record import ScaleOutRecord, load_scale_out
 from tests.e2e.conftest import Checkout
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -38,13 +38,6 @@ def counts(checkout: Checkout, path: str) -> tuple[str, int, int]:
         described["ProductionVariants"][0]["CurrentInstanceCount"],
         len(running),
     )
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline_s, "it never came true"
-        time.sleep(0.1)
 
 
 def is_growing(checkout: Checkout, path: str) -> Callable[[], bool]:
@@ -111,7 +104,7 @@ def test_an_interrupted_scale_out_leaves_the_endpoint_as_it_was(
     checkout: Checkout, scaled: dict[str, Any]
 ) -> None:
     running = checkout.begin("scale-out", "standard", "--set", "local.provision_s=3")
-    until(is_growing(checkout, "standard"))
+    until(is_growing(checkout, "standard"), PATIENCE_S)
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130, said
@@ -121,7 +114,7 @@ def test_an_interrupted_scale_out_leaves_the_endpoint_as_it_was(
 
 def test_destroy_removes_everything_in_the_middle_of_one(checkout: Checkout, scaled: dict[str, Any]) -> None:
     running = checkout.begin("scale-out", "fast", "--set", "local.provision_s=3")
-    until(is_growing(checkout, "fast"))
+    until(is_growing(checkout, "fast"), PATIENCE_S)
     running.kill()
     running.communicate()
     checkout.loadbench("destroy")

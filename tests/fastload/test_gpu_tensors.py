@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fastload.prefetch.plan import PlacedTensor
 from fastload.shard import shard_checkpoint
 from tests.fastload.checkpoints import bits, llama_tensors, reference_tensors, write_checkpoint
 from tests.fastload.hostile import BUCKET, Fault, HostileStore
+from tests.waiting import until
 
 _PIECE_BYTES = 4096
 
@@ -126,10 +126,7 @@ def test_who_stops_early_leaves_no_thread_behind(checkpoint: Path) -> None:
     tensors = stream_tensors(str(checkpoint), "stand-in", copier=LateCopier())
     next(tensors)
     tensors.close()
-    deadline_s = time.monotonic() + 20
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline_s, threading.enumerate()
-        time.sleep(0.02)
+    until(lambda: threading.active_count() <= before)
 
 
 def test_the_device_holds_few_tensors_that_nobody_takes() -> None:
@@ -144,10 +141,7 @@ def test_the_device_holds_few_tensors_that_nobody_takes() -> None:
 
     thread = threading.Thread(target=land, daemon=True)
     thread.start()
-    deadline_s = time.monotonic() + 20
-    while len(landed) < 3:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+    until(lambda: len(landed) >= 3)
     thread.join(0.2)
     assert landed == [0, 1, 2], "the fourth waits until one is taken"
     taken = {name: tensor[0].item() for name, tensor in device.take()}

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from fastload.dtypes import TORCH_NAMES, tensor_bytes, torch_shape
+from fastload.dtypes import tensor_bytes, torch_shape
 from fastload.errors import DoesNotFitError, StreamError
 from fastload.prefetch import memory_file, protocol
 
@@ -91,14 +91,12 @@ class Weights:
         """
         import torch
 
+        from fastload.tensors import torch_dtype
+
         flat = torch.frombuffer(self.memory, dtype=torch.uint8)
         views: dict[str, torch.Tensor] = {}
         for name, dtype_name, shape, offset_bytes, first_piece, last_piece in self._tensors:
-            dtype = getattr(torch, TORCH_NAMES.get(dtype_name, ""), None)
-            if dtype is None:
-                raise StreamError(
-                    f"tensor {name} is {dtype_name}, which torch {torch.__version__} does not have."
-                )
+            dtype = torch_dtype(name, dtype_name)
             self._wait_for(first_piece, last_piece)
             size_bytes = tensor_bytes(dtype_name, tuple(shape))
             stop_bytes = offset_bytes + size_bytes

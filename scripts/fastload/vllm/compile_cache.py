@@ -45,9 +45,7 @@ _MOST_START_S = 3600.0
 
 
 def begin(command: Sequence[str]) -> None:
-    """Start the process if a location is set; `command` is the server's. Never raises."""
-    if not os.environ.get(VARIABLE):
-        return
+    """Start the process; `command` is the server's. Never raises."""
     own = [sys.executable, "-m", "fastload.vllm.compile_cache", json.dumps(list(command)), str(os.getpid())]
     try:
         process = subprocess.Popen(own, stdin=subprocess.DEVNULL)
@@ -165,7 +163,7 @@ def _cache_root(environment: Mapping[str, str]) -> Path:
 
 def _options(command: Sequence[str]) -> Iterator[str]:
     """The server's arguments, without those that do not matter."""
-    words = iter(word for word in command[1:])
+    words = iter(command[1:])
     for word in words:
         name, separator, _ = word.partition("=")
         if name not in _IGNORED_OPTIONS:

@@ -17,7 +17,6 @@ from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
 from fastload.errors import DoesNotFitError, StreamError
-from fastload.gpu_tensors import stream_tensors
 from fastload.prefetch.client import Weights
 from fastload.vllm.copy_elision import ElidedCopies
 from fastload.vllm.pinned import PinnedMemory
@@ -76,6 +75,8 @@ class FastloadModelLoader(BaseModelLoader):  # type: ignore[misc]
 
     def _load_through_ring(self, model: nn.Module, model_config: Any, device: str) -> tuple[Any, str]:
         """The same by way of a bounded buffer, without shared memory."""
+        from fastload.gpu_tensors import stream_tensors  # seldom needed: starts must not pay for it
+
         location = self._location(model_config)
         tensors = stream_tensors(
             location,

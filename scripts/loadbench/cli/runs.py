@@ -68,10 +68,9 @@ def run(
     try:
         _show_new_run(context, record, as_json=as_json)
     except KeyboardInterrupt:  # the run is over: 130 would mean that nothing of it is left
-        remedy = typed_here("make destroy", context.workspace.home)
         context.ui.warn(
             f"interrupted after the run had succeeded: the endpoint {record.names.endpoint} is running."
-            f" To remove it: {remedy}"
+            " To remove it: make destroy"
         )
 
 

@@ -141,9 +141,9 @@ def _remove_stored(context: RunContext, remove: What, confirm: Confirm) -> tuple
             problems.append(f"{item.describe()}: {error}")
         else:
             removed.append(f"{item.kind} {item.name}")
-    if remove == "all" and wanted:
+    if remove == "all" and wanted and not problems:
         with context.ui.step("verifying that nothing stored is left"):
-            problems += _stored_after_all(context) if not problems else []
+            problems = _stored_after_all(context)
     if problems:
         raise _still_stored(problems)
     return removed, [item.explain() for item in found if item not in wanted]

@@ -9,9 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -24,6 +22,7 @@ from fastload.shard import shard_checkpoint
 from fastload.vllm import early_start
 from tests.fastload.checkpoints import bits, llama_tensors, reference_tensors, write_checkpoint
 from tests.fastload.hostile import BUCKET, Fault, HostileStore
+from tests.waiting import until
 
 KEY = "model/model.safetensors"
 REQUEST = {"location": f"s3://{BUCKET}/model/"}
@@ -61,13 +60,6 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
     except psutil.NoSuchProcess:
         return []
-
-
-def until(is_true: Callable[[], object], within_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not is_true():
-        assert time.monotonic() < deadline_s, "it did not become true"
-        time.sleep(0.02)
 
 
 def assert_right(weights: Weights, folder: Path) -> None:

@@ -29,6 +29,7 @@ def test_an_interrupted_result_of_a_successful_run_is_no_interrupted_run(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.chdir(tmp_path)  # no Makefile here
     monkeypatch.setattr(runs, "open_bench", lambda **_: context)
     monkeypatch.setattr(runs, "confirm_cost", lambda *_: None)
     monkeypatch.setattr(runner, "run_path", lambda *_, **__: record)

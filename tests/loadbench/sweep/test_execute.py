@@ -10,8 +10,6 @@ import os
 import signal
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -36,6 +34,7 @@ from loadbench.run.sweep.schedule import round_slots
 from loadbench.ui import Ui
 from loadbench.workspace import Workspace
 from tests.loadbench.results.builders import make_record
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS = {"standard": 100.0, "fast": 50.0, "streamer": 99.0}
@@ -235,13 +234,6 @@ def test_runs_of_a_killed_sweep_keep_its_locks(bench: Bench) -> None:
         pass
     run.terminate()
     until(lambda: not is_locked(bench.context.workspace.private_dir / "standard.lock"))
-
-
-def until(is_true: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not is_true():
-        assert time.monotonic() < deadline_s, "it did not become true"
-        time.sleep(0.02)
 
 
 def test_a_run_that_takes_too_long_is_interrupted_and_left_out(bench: Bench) -> None:

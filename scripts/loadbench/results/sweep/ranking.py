@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -134,11 +134,12 @@ def _ranked(record: SweepRecord, cell: CellInfo, times_s: Times) -> Ranked:
     values_s = [value for number in sorted(rounds) for value in rounds[number]]
     price = cell.usd_per_hour
     failed = [run.reason for run in record.runs if run.cell == cell.name and run.status == "failed"]
+    summary = summarize(values_s)
     return Ranked(
         cell=cell,
         times_s=values_s,
-        summary=summarize(values_s),
-        usd=median(values_s) / 3600 * price if values_s and price is not None else None,
+        summary=summary,
+        usd=summary.median / 3600 * price if summary and price is not None else None,
         verdict=None if cell.name == cell.control else judged(record, log_ratios(times_s, cell)),
         on_front=False,
         failure=failed[-1] if failed else None,

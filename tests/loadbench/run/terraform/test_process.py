@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from loadbench.run.terraform.process import TerraformProcess, stop_earlier
+from tests.waiting import until
 
 # Stands for Terraform with a provider: counts its interrupts, and ends in an orderly way some time after one.
 TERRAFORM = """
@@ -46,15 +45,8 @@ def start(folder: Path) -> TerraformProcess:
             output=output,
             errors=errors,
         )
-    until(lambda: (folder / "ready").exists())
+    until(lambda: (folder / "ready").exists(), 30)
     return process
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline_s, "it never came true"
-        time.sleep(0.01)
 
 
 def runs(pid: int) -> bool:
@@ -76,7 +68,7 @@ class TestStopEarlier:
 
     def test_one_that_was_interrupted_already_is_only_waited_for(self, tmp_path: Path) -> None:
         start(tmp_path).interrupt()
-        until(lambda: (tmp_path / "interrupts").exists())
+        until(lambda: (tmp_path / "interrupts").exists(), 30)
         stop_earlier(tmp_path, lambda _: None)
         assert (tmp_path / "saved").exists()
         assert (tmp_path / "interrupts").read_text() == "1"
@@ -85,7 +77,7 @@ class TestStopEarlier:
         process = start(tmp_path)
         provider = int((tmp_path / "provider").read_text())
         os.kill(process.pid, signal.SIGKILL)
-        until(lambda: not runs(process.pid))
+        until(lambda: not runs(process.pid), 30)
         assert runs(provider)
         stop_earlier(tmp_path, lambda _: None)
         assert not runs(provider)
@@ -104,7 +96,7 @@ def test_a_killed_terraform_takes_its_providers_along(tmp_path: Path) -> None:
     provider = int((tmp_path / "provider").read_text())
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(30) == -signal.SIGKILL
-    until(lambda: not runs(provider))
+    until(lambda: not runs(provider), 30)
 
 
 def test_a_command_that_goes_on_raises_timeout(tmp_path: Path) -> None:
